@@ -1,0 +1,177 @@
+"""Recipes: one YAML file plus dotted overrides on the command line -> one typed, frozen block.
+
+    python -m data_prep.collect --config recipes/demo/data.yaml --run_dir runs/x --collect.source folder --collect.path cards/
+
+A data or eval recipe has `run_dir`, `seed` and one block per stage; a stage reads its own block and ignores its
+neighbours'. Unknown keys and wrong types are refused with the place, the rule and the nearest known name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+BLOCKS = ("collect", "split", "research", "write", "examples", "pairs", "sample", "generate", "score", "report")
+EXIT_MISTAKE = 2  # a person's mistake: bad recipe, missing input
+
+
+class Block(BaseModel):
+    """Base of every stage's block. Strict: no "3" for 3; field docstrings become `--help`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+BlockT = TypeVar("BlockT", bound=Block)
+
+
+class Recipe(BaseModel, Generic[BlockT]):
+    """What a stage runs with: where, from which seed, and its own block."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    stage: str
+    run_dir: Path
+    seed: int
+    block: BlockT
+
+    def resolved(self) -> dict[str, Any]:
+        """Everything that can change the stage's output, for the manifest. Not `run_dir`: moving a run changes nothing."""
+        return {"seed": self.seed, self.stage: self.block.model_dump()}
+
+
+class _Loader(yaml.CSafeLoader):
+    """Safe YAML, with `2e-4` a float as people expect (YAML 1.1 alone reads a string)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping. Raises ValueError that names the file where it is missing, unreadable or no mapping."""
+    try:
+        value = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except FileNotFoundError:
+        raise ValueError(f"there is no recipe {path}; recipes/README.md lists those that ship") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds {type(value).__name__}, expected keys and values")
+    return value
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f'Did you mean "{near[0]}"?' if near else f"Known: {', '.join(sorted(known))}."
+
+
+def parse_overrides(arguments: Sequence[str]) -> dict[str, str]:
+    """`--a.b value`, `--a.b=value` -> {"a.b": "value"}. Raises ValueError on anything else."""
+    overrides, rest = {}, list(arguments)
+    while rest:
+        flag = rest.pop(0)
+        if not flag.startswith("--") or len(flag) < 3:
+            raise ValueError(f'"{flag}" is not an option; overrides are written --block.key value')
+        name, equals, value = flag[2:].partition("=")
+        if not equals:
+            if not rest:
+                raise ValueError(f"--{name} has no value; write --{name} VALUE")
+            value = rest.pop(0)
+        overrides[name] = value
+    return overrides
+
+
+def load(stage: str, schema: type[BlockT], arguments: Sequence[str], neighbours: Sequence[str] = BLOCKS) -> Recipe[BlockT]:
+    """The recipe of `stage` from `--config` and overrides. Raises ValueError for every mistake a person can make."""
+    overrides = parse_overrides(arguments)
+    config = overrides.pop("config", None)
+    raw = read_yaml(Path(config)) if config else {}
+    where = config or "the command line"
+    known = ("run_dir", "seed", *neighbours)
+    for name in [*raw, *(key.partition(".")[0] for key in overrides)]:
+        if name not in known:
+            raise ValueError(f'unknown key "{name}" in {where}. {did_you_mean(str(name), known)}')
+    block = dict(raw.get(stage) or {})
+    for name, text in overrides.items():
+        head, _, key = name.partition(".")
+        if head == stage:
+            if not key:
+                raise ValueError(f"--{stage} is a block; write --{stage}.KEY VALUE. Keys: {', '.join(schema.model_fields)}.")
+            block[key] = _typed(schema, key, text)
+    seed = yaml.load(overrides["seed"], _Loader) if "seed" in overrides else raw.get("seed", 0)
+    run_dir = overrides.get("run_dir", raw.get("run_dir"))
+    if type(seed) is not int:
+        raise ValueError(f"seed is {seed!r}, expected a whole number")
+    if not isinstance(run_dir, str) or not run_dir:
+        raise ValueError(f"{where} names no run_dir; add `run_dir: runs/NAME` or --run_dir runs/NAME")
+    return Recipe(stage=stage, run_dir=Path(run_dir), seed=seed, block=_validated(schema, block, stage, where))
+
+
+def _typed(schema: type[Block], key: str, text: str) -> Any:
+    """The command line knows only text: text stays text where the field takes text, everything else is YAML."""
+    field = schema.model_fields.get(key)
+    if field is not None and _takes_text(field.annotation):
+        return None if text in ("null", "~") else text
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        return text
+
+
+def _takes_text(annotation: Any) -> bool:
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        return any(_takes_text(part) for part in typing.get_args(annotation))
+    return annotation is str or typing.get_origin(annotation) is typing.Literal
+
+
+def _validated(schema: type[BlockT], block: dict[str, Any], stage: str, where: str) -> BlockT:
+    try:
+        return schema(**block)
+    except ValidationError as error:
+        first = error.errors()[0]
+    place = ".".join([stage, *(str(part) for part in first["loc"])])
+    if first["type"] == "extra_forbidden":
+        raise ValueError(f'unknown key "{place}" in {where}. {did_you_mean(str(first["loc"][-1]), list(schema.model_fields))}')
+    if first["type"] == "missing":
+        raise ValueError(f'{where} lacks "{place}"; add it to the block or pass --{place} VALUE')
+    raise ValueError(f'"{place}" is {first["input"]!r} in {where}: {first["msg"]}')
+
+
+def usage(stage: str, schema: type[Block], description: str, module: str) -> str:
+    """Text of `--help`: what the stage does and each key with type, default and meaning."""
+    lines = [description.strip(), "", f"usage: python -m {module} --config RECIPE.yaml [--run_dir DIR] [--seed N]"]
+    lines += ["", f"keys of the block `{stage}` (override with --{stage}.KEY VALUE):"]
+    for name, field in schema.model_fields.items():
+        kind = getattr(field.annotation, "__name__", None) if isinstance(field.annotation, type) else None
+        default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
+        lines.append(f"  {name}: {kind or str(field.annotation).replace('typing.', '')}, {default}")
+        if field.description:
+            lines.append(f"      {' '.join(field.description.split())}")
+    return "\n".join(lines)
+
+
+def command(stage: str, schema: type[BlockT], main: Callable[[Recipe[BlockT]], None], description: str, module: str) -> None:
+    """Runs a stage from the command line: `--help`, recipe, then `main`; a person's mistake is one line and exit code 2."""
+    arguments = sys.argv[1:]
+    if "--help" in arguments or "-h" in arguments:
+        print(usage(stage, schema, description, module))
+        return
+    exit_on_mistake(lambda: main(load(stage, schema, arguments)), module)
+
+
+def exit_on_mistake(run: Callable[[], None], module: str) -> None:
+    try:
+        run()
+    except ValueError as error:
+        print(f"{module}: {error}", file=sys.stderr)
+        raise SystemExit(EXIT_MISTAKE) from None

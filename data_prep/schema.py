@@ -1,0 +1,226 @@
+"""What passes between the stages: small frozen records, stable ids, JSONL in and out."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class Card:
+    """A model card as collected. `id` is a function of model id and text, so the same card is the same everywhere."""
+
+    id: str
+    model_id: str
+    revision: str | None
+    text: str  # the README as found, front matter included
+    body: str  # without front matter
+    metadata: dict[str, Any]
+    metadata_status: str  # "parsed", "none", "salvaged: why", "unreadable: why"
+    links: list[str]
+    base_models: list[str]
+    licence: str | None
+    language: list[str]
+    sha256: str
+    source: str
+    # Facts an invented card was made from. Read by tests and by the validation of the checks, by no stage.
+    truth: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Note:
+    """Research on one linked page: what it adds beyond the card."""
+
+    url: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Attached:
+    """Notes and summaries that came with a card; research and write use them before anything else."""
+
+    card_id: str
+    notes: list[Note]
+    summaries: list[str]
+    removed: list[str] = field(default_factory=list)  # text before each summary's first heading
+
+
+@dataclass(frozen=True)
+class CardNotes:
+    """All notes of one card, one line of `notes.jsonl`."""
+
+    card_id: str
+    notes: list[Note]
+    origin: str  # who wrote them: "attached" or the teacher's name
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One summary somebody wrote for a card, before any check."""
+
+    id: str
+    card_id: str
+    text: str
+    writer: str
+    decoding: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One SFT row: prompt and completion are chat messages, never truncated."""
+
+    id: str
+    prompt: list[dict[str, str]]
+    completion: list[dict[str, str]]
+    chat_template_kwargs: dict[str, Any]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One preference row; `reason` names what is wrong with the rejected summary."""
+
+    id: str
+    prompt: list[dict[str, str]]
+    chosen: list[dict[str, str]]
+    rejected: list[dict[str, str]]
+    chat_template_kwargs: dict[str, Any]
+    reason: str
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A card to be summarised by every system: a held-out one, or a training card to sample pairs from."""
+
+    id: str
+    prompt: list[dict[str, str]]
+    source: str  # card and notes as text: what the checks compare a summary with
+    reference: str
+    family: str
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One summary by one system. `key` covers everything that can change the text."""
+
+    key: str
+    id: str  # of the held-out card
+    system: str
+    text: str
+    finish_reason: str  # "stop", or "length" where the token limit cut it
+    prompt_tokens: int
+    completion_tokens: int
+    sample: int = 0
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """An input set aside, with the reason in words."""
+
+    stage: str
+    id: str
+    reason: str
+    detail: str = ""
+
+
+def stable_id(*parts: str) -> str:
+    """First 16 hex digits of the SHA-256 of the parts, separated so that ("ab", "c") and ("a", "bc") differ."""
+    return sha256_text("\x1f".join(parts))[:16]
+
+
+def sha256_text(text: str) -> str:
+    # Cards hold lone surrogates now and then; the hash must not be what stops on them.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@contextmanager
+def replacing(path: Path, mode: str = "w") -> Iterator[Any]:
+    """A handle on `path.tmp`, renamed to `path` when the block ends well, so that nobody reads half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    # backslashreplace turns a lone surrogate (YAML can spell one) into the JSON escape that means it.
+    text = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace"}
+    with open(temporary, mode, **text) as handle:
+        yield handle
+        handle.flush()
+        os.fsync(handle.fileno())
+    os.replace(temporary, path)
+
+
+def to_json(record: Any) -> str:
+    value = dataclasses.asdict(record) if dataclasses.is_dataclass(record) else record
+    return json.dumps(value, ensure_ascii=False, sort_keys=False)
+
+
+def write_json(path: Path, value: Any) -> None:
+    with replacing(path) as handle:
+        json.dump(value, handle, indent=2, ensure_ascii=False)
+        handle.write("\n")
+
+
+def write_jsonl(path: Path, records: Iterable[Any]) -> int:
+    """Writes one record a line, streaming; returns how many."""
+    count = 0
+    with replacing(path) as handle:
+        for record in records:
+            handle.write(to_json(record) + "\n")
+            count += 1
+    return count
+
+
+def read_dicts(path: Path) -> Iterator[dict[str, Any]]:
+    """One dict a line. Raises ValueError that names file and line where a line is no JSON object."""
+    with open(path, encoding="utf-8") as handle:
+        for number, line in enumerate(handle, 1):
+            try:
+                value = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{path}:{number} is not JSON ({error.msg}); delete the line or make the file again") from None
+            if not isinstance(value, dict):
+                raise ValueError(f"{path}:{number} holds {type(value).__name__}, expected a JSON object")
+            yield value
+
+
+def read_jsonl(path: Path, kind: type[Record]) -> Iterator[Record]:
+    """Streams records of `kind`. Raises ValueError where a line lacks a field or has one too many."""
+    if not path.exists():
+        raise ValueError(f"{path} is missing; run the stage that writes it first (recipes/run.sh shows their order)")
+    for number, row in enumerate(read_dicts(path), 1):
+        try:
+            yield _build(kind, row)
+        except TypeError as error:
+            raise ValueError(f"{path}:{number} does not fit {kind.__name__}: {error}") from None
+
+
+def _build(kind: type[Record], row: dict[str, Any]) -> Record:
+    if kind in (Attached, CardNotes) and "notes" in row:
+        row = {**row, "notes": [Note(**note) for note in row["notes"]]}
+    return kind(**row)
+
+
+def set_aside(path: Path, stage: str, rows: Iterable[Rejected]) -> int:
+    """Replaces `stage`'s rows in the shared `rejected.jsonl`, leaving the other stages' rows; returns how many."""
+    others = (row for row in read_dicts(path) if row["stage"] != stage) if path.exists() else ()
+    count = 0
+    with replacing(path) as handle:
+        for row in others:
+            handle.write(to_json(row) + "\n")
+        for row in rows:
+            handle.write(to_json(row) + "\n")
+            count += 1
+    return count
