@@ -15,7 +15,18 @@ from typing import Any
 
 from data_prep.schema import sha256_file, write_json
 
-PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes", "tokenizers", "markdown-it-py", "pyarrow")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "datasets",
+    "bitsandbytes",
+    "tokenizers",
+    "markdown-it-py",
+    "pyarrow",
+)
 
 
 @dataclass(frozen=True)

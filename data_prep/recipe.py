@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-BLOCKS = ("collect", "split", "research", "write", "examples", "pairs", "sample", "generate", "score", "report")
+BLOCKS = ("collect", "split", "research", "write", "examples", "pairs", "merge", "sample", "generate", "score", "report")
 EXIT_MISTAKE = 2  # a person's mistake: bad recipe, missing input
 
 
@@ -52,9 +52,7 @@ class _Loader(yaml.CSafeLoader):
     """Safe YAML, with `2e-4` a float as people expect (YAML 1.1 alone reads a string)."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +52,20 @@ class Attached:
     notes: list[Note]
     summaries: list[str]
     removed: list[str] = field(default_factory=list)  # text before each summary's first heading
+
+
+@dataclass(frozen=True)
+class RawCard:
+    """What a source of cards hands to collect: a README as found and whatever came with it."""
+
+    model_id: str
+    content: bytes | str
+    source: str
+    revision: str | None = None
+    notes: list[Note] = field(default_factory=list)
+    summaries: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    truth: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -224,3 +238,20 @@ def set_aside(path: Path, stage: str, rows: Iterable[Rejected]) -> int:
             handle.write(to_json(row) + "\n")
             count += 1
     return count
+
+
+def in_step(ids: Iterable[str], rows: Iterable[Record], key: Callable[[Record], str]) -> Iterator[tuple[str, list[Record]]]:
+    """For each id its rows, where `rows` follow the order of `ids`: a join that holds one id's rows at a time.
+
+    Raises ValueError where a row is left that no id claimed: the two files are not of one run.
+    """
+    stream = iter(rows)
+    waiting = next(stream, None)
+    for current in ids:
+        found = []
+        while waiting is not None and key(waiting) == current:
+            found.append(waiting)
+            waiting = next(stream, None)
+        yield current, found
+    if waiting is not None:
+        raise ValueError(f"no card {key(waiting)} at its place in cards.jsonl; run the stages from collect on again")

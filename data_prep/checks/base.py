@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 
@@ -24,3 +25,11 @@ class CheckResult:
     value: float | None
     reason: str
     spans: list[Span] = field(default_factory=list)
+
+
+def listed(items: Iterable[str], at_most: int = 5) -> str:
+    """`a, b, c and 4 more`: each item once, in order, whitespace tidied and long ones cut, to be read in one line."""
+    unique = list(dict.fromkeys(" ".join(item.split()) for item in items))
+    short = [item if len(item) <= 80 else item[:77] + "..." for item in unique[:at_most]]
+    rest = len(unique) - at_most
+    return ", ".join(short) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,219 @@
+"""A summary read once: blocks, links, rendered words, and a copy with everything blanked that is not prose.
+
+Every check works on this, and every offset is an offset into the summary as given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+MAX_CHARACTERS = 50_000  # 500 words are 4,000 characters; a megabyte of brackets must not cost minutes
+
+_MARKDOWN = MarkdownIt("commonmark").enable("table")
+_NEWLINE = re.compile(r"\r\n|\r|\n")
+_FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\n(?:[A-Za-z_][\w-]*:.*\n|[ \t#-].*\n|\n){1,400}---[ \t]*(?:\n|\Z)")
+_WORD = re.compile(r"[^\s]*[^\W_][^\s]*")
+# What is no prose. Order matters: code hides links, targets hide bare addresses.
+_NOT_PROSE = re.compile(
+    r"(?P<code>(?<!`)(?P<ticks>`{1,3})(?!`)(?P<inside>[^`\n]{1,300})(?P=ticks)(?!`))"
+    r"|(?P<target>\]\([ ]*(?:<[^>\n]*>|[^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:[ ]+[\"'][^\"'\n]*[\"'])?[ ]*\))"
+    r"|(?P<angle><(?:!--.{0,2000}?--|[A-Za-z/][^<>\n]{0,2000})>)"
+    r"|(?P<reference>^[ ]{0,3}\[[^\]\n]{1,200}\]:[ \t]*<?(?:https?:|[/.#])[^\n]*$)"
+    r"|(?P<bare>https?://[^\s<>\[\]\"'`{}|\\^]+)",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
+# Inline code that is a name or an amount (`Lumen-3B`, `65,536`) is read like prose: else backticks would hide it from the checks.
+_CODE_SIGNS = re.compile(r"[=(){}\[\]<>;$\\|]|--|::|_")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One heading, paragraph, list item's paragraph or table cell: its lines in the summary and its rendered text."""
+
+    start: int
+    end: int
+    text: str
+    kind: str  # "heading", "bullet", "cell" or "text"
+    words: tuple[str, ...]
+    level: int  # of a heading, else 0
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link's or image's target and the characters that hold it."""
+
+    target: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Document:
+    text: str  # the summary, cut at MAX_CHARACTERS
+    prose: str  # as long as `text`: code, addresses, HTML and front matter turned to spaces
+    blocks: tuple[Block, ...]
+    links: tuple[Link, ...]
+    words: tuple[str, ...]  # rendered words in order; a word holds a letter or a digit
+    html: tuple[tuple[int, int], ...]
+    unclosed_fences: tuple[tuple[int, int], ...]
+    front_matter: tuple[int, int] | None
+    characters: int  # of the summary before the cut
+
+
+@dataclass
+class _Walk:
+    """What one pass over the tokens collects."""
+
+    blocks: list[Block] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+    html: list[tuple[int, int]] = field(default_factory=list)
+    code: list[tuple[int, int]] = field(default_factory=list)
+    unclosed: list[tuple[int, int]] = field(default_factory=list)
+
+
+def read(summary: str) -> Document:
+    """Parses `summary`. Never raises: Markdown knows no syntax errors, and the length is bounded."""
+    text = summary[:MAX_CHARACTERS]
+    echo = _FRONT_MATTER.match(text)
+    # Blanked, not cut: the offsets stay. Parsed as Markdown it would be a rule and a heading.
+    body = blank(text, [echo.span()]) if echo else text
+    walk = _walk(_MARKDOWN.parse(body), body)
+    hidden, bare = _not_prose(blank(body, walk.code))
+    return Document(
+        text=text,
+        prose=blank(body, [*walk.code, *hidden]),
+        blocks=tuple(walk.blocks),
+        links=tuple(sorted([*walk.links, *bare], key=lambda link: link.start)),
+        words=tuple(word for block in walk.blocks for word in block.words),
+        html=tuple(walk.html),
+        unclosed_fences=tuple(walk.unclosed),
+        front_matter=echo.span() if echo else None,
+        characters=len(summary),
+    )
+
+
+def blank(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """`text` with the spans turned to spaces, newlines kept, so that lines and offsets stay."""
+    parts, position = [], 0
+    for start, end in sorted(spans):
+        start = max(start, position)
+        if end > start:
+            parts += [text[position:start], re.sub(r"[^\n]", " ", text[start:end])]
+            position = end
+    return "".join([*parts, text[position:]])
+
+
+def trimmed_url(url: str) -> str:
+    """A bare address without what follows it in the sentence: closing brackets that it did not open, punctuation, emphasis."""
+    depth = 0
+    for index, character in enumerate(url):
+        depth += (character == "(") - (character == ")")
+        if depth < 0:
+            url = url[:index]
+            break
+    return url.rstrip(".,;:!?*_~\"'")
+
+
+def _walk(tokens: list[Token], text: str) -> _Walk:
+    found = _Walk()
+    starts = [0, *(match.end() for match in _NEWLINE.finditer(text))]
+    lists = cells = heading = 0
+    for token in tokens:
+        first, last = token.map or (0, 0)
+        start = starts[first] if first < len(starts) else len(text)
+        end = starts[last] if last < len(starts) else len(text)
+        match token.type:
+            case "bullet_list_open" | "bullet_list_close" | "ordered_list_open" | "ordered_list_close":
+                lists += token.nesting
+            case "th_open" | "th_close" | "td_open" | "td_close":
+                cells += token.nesting
+            case "heading_open":
+                heading = int(token.tag[1:])
+            case "heading_close":
+                heading = 0
+            case "fence" | "code_block":
+                found.code.append((start, end))
+                if token.type == "fence" and not _is_closed(token, text[start:end]):
+                    found.unclosed.append((start, end))
+            case "html_block":
+                found.html.append((start, end))
+                found.code.append((start, end))
+            case "inline":
+                kind = "heading" if heading else "bullet" if lists else "cell" if cells else "text"
+                shown = _rendered(token.children or [])
+                found.blocks.append(Block(start, end, shown, kind, tuple(_WORD.findall(shown)), heading))
+                for child in token.children or []:
+                    if child.type == "html_inline":
+                        found.html.append(_find(text, child.content, start, end))
+                    elif child.type in ("link_open", "image"):
+                        target = str(child.attrGet("src" if child.type == "image" else "href") or "")
+                        # A bare address is found in the text itself; an autolink's text is its address.
+                        found.links.append(Link(target, *_find(text, target, start, end)))
+    return found
+
+
+def _is_closed(token: Token, block: str) -> bool:
+    lines = block.rstrip("\r\n").splitlines()
+    last = lines[-1].strip(" \t>") if lines else ""
+    return len(lines) > 1 and last.startswith(token.markup) and not last.strip(token.markup[0])
+
+
+def _rendered(children: list[Token]) -> str:
+    """The text a reader sees: no addresses, no markup, no code other than names and amounts."""
+    parts: list[str] = []
+    address = False
+    for child in children:
+        match child.type:
+            case "link_open":
+                address = child.info == "auto"
+            case "link_close":
+                address = False
+            case "text" if not address:
+                parts.append(child.content)
+            case "code_inline":
+                parts.append(" " if _CODE_SIGNS.search(child.content) else child.content)
+            case "softbreak" | "hardbreak" | "html_inline":
+                parts.append(" ")
+    text = "".join(parts)
+    return re.sub(r"https?://\S+", " ", text) if "://" in text else text
+
+
+def _find(text: str, wanted: str, start: int, end: int) -> tuple[int, int]:
+    """Where `wanted` stands in the block, else the block: the parser encodes targets and leaves no positions."""
+    for spelling in (wanted, unquote(wanted), wanted.replace("&", "&amp;")):
+        at = text.find(spelling, start, end) if spelling else -1
+        if at < 0 and spelling:
+            at = text.find(spelling)  # a reference: its definition stands elsewhere
+        if at >= 0:
+            return at, at + len(spelling)
+    return start, len(text[start:end].rstrip()) + start
+
+
+def _not_prose(text: str) -> tuple[list[tuple[int, int]], list[Link]]:
+    """Spans to blank, and the bare addresses among them."""
+    hidden, bare = [], []
+    for match in _NOT_PROSE.finditer(text):
+        if match["code"] and not _CODE_SIGNS.search(match["inside"]):
+            continue
+        start, end = match.span()
+        if match["target"]:
+            start += 1  # the bracket that closes the text stays
+        elif match["bare"]:
+            end = start + len(trimmed_url(match["bare"]))
+            bare.append(Link(text[start:end], start, end))
+        hidden.append((start, end))
+    return hidden, bare
+
+
+def lines_of(text: str) -> Iterator[tuple[int, str]]:
+    """Each line with its offset."""
+    position = 0
+    for line in text.splitlines(keepends=True):
+        yield position, line
+        position += len(line)

@@ -1,0 +1,232 @@
+"""Facts: what a source states about its model in so many words, how much of it a summary recalls, and what it gets wrong.
+
+Recall counts only what the source states: cards leave out much, and asking for it would teach invention.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from data_prep.cards import base_models, languages, licence, split_front_matter
+from data_prep.checks import licences
+from data_prep.checks.base import CheckResult, Span, listed
+from data_prep.checks.document import Document
+from data_prep.checks.names import compact
+from data_prep.checks.quantities import Quantity, contains, quantities
+
+FACT_RECALL_MIN = 0.5  # share of the stated facts that a summary must recall
+ENOUGH_OF_A_LIST = 3  # of many data sets or languages a summary may name this many
+
+Value = str | Decimal
+
+LANGUAGE_NAMES = {
+    "ar": "Arabic", "bg": "Bulgarian", "bn": "Bengali", "ca": "Catalan", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek",
+    "en": "English", "es": "Spanish", "et": "Estonian", "eu": "Basque", "fa": "Persian", "fi": "Finnish", "fr": "French", "gl": "Galician",
+    "gu": "Gujarati", "he": "Hebrew", "hi": "Hindi", "hr": "Croatian", "hu": "Hungarian", "id": "Indonesian", "is": "Icelandic",
+    "it": "Italian", "ja": "Japanese", "ko": "Korean", "lt": "Lithuanian", "lv": "Latvian", "ms": "Malay", "nl": "Dutch", "no": "Norwegian",
+    "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "sk": "Slovak", "sl": "Slovenian", "sr": "Serbian",
+    "sv": "Swedish", "sw": "Swahili", "ta": "Tamil", "te": "Telugu", "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu",
+    "vi": "Vietnamese", "zh": "Chinese",
+}  # fmt: skip
+# Words that say a pipeline tag in a sentence, beside the tag's own words.
+TASK_WORDS = {
+    "text-generation": ("language model", "llm", "generative", "chat", "instruct", "text generation"),
+    "text2text-generation": ("language model", "sequence-to-sequence", "seq2seq", "encoder-decoder"),
+    "feature-extraction": ("embedding",), "sentence-similarity": ("embedding", "similarity"), "fill-mask": ("masked language", "encoder"),
+    "token-classification": ("named entity", "ner", "tagging"), "text-classification": ("classif",), "text-to-image": ("image generation", "diffusion"),
+    "automatic-speech-recognition": ("speech recognition", "asr", "transcri"), "text-to-speech": ("speech synthesis", "tts"),
+    "image-text-to-text": ("vision-language", "vision language", "multimodal"), "image-classification": ("classif",),
+    "object-detection": ("detect",), "image-segmentation": ("segment",), "translation": ("translat",), "summarization": ("summari",),
+    "question-answering": ("question answering", "question-answering"), "reinforcement-learning": ("reinforcement", "agent"),
+}  # fmt: skip
+
+_AMOUNT = r"(?P<amount>[0-9][0-9,.]*(?:[ -]?(?:[KMBTkmbt](?![A-Za-z])|thousand|million|billion|trillion))?)"
+_STATED: dict[str, tuple[str, ...]] = {
+    "parameters": (
+        rf"{_AMOUNT}[ -](?:\w+[ -])?param(?:eter)?s?\b",
+        rf"\b(?:number of )?param(?:eter)?s?(?: count)?\W{{1,8}}(?:about |around |~)?{_AMOUNT}",
+        rf"\b(?:model )?size\W{{1,8}}{_AMOUNT}(?=\W)",
+    ),
+    "tokens": (
+        rf"\b(?:train\w*|pre-?train\w*|mid-?train\w*)\b[^.\n]{{0,30}}?\b(?:on|with|over|using|for|covered)\b[^.\n0-9]{{0,30}}{_AMOUNT} (?:\w+ ){{0,2}}tokens",
+        rf"\b(?:train\w*|pre-?train\w*)[ -]?tokens?\W{{1,8}}{_AMOUNT}",
+        rf"\b(?:saw|seen|consumed|processed) {_AMOUNT} (?:\w+ ){{0,2}}tokens",
+        rf"{_AMOUNT} (?:\w+ )?(?:train\w*|pre-?train\w*) tokens",
+        rf"{_AMOUNT} tokens (?:of|in) (?:\w+ ){{0,2}}(?:train\w*|pre-?train\w*|text|data)",
+    ),
+    "context": (
+        rf"\bcontext(?:[ -](?:length|window|size))?\b[^.\n0-9]{{0,30}}{_AMOUNT}",
+        rf"{_AMOUNT}[ -]?(?:tokens?)?(?:[ -]of)?[ -](?:\w+[ -])?context\b",
+        rf"\b(?:max_position_embeddings|max_seq_len(?:gth)?|model_max_length)\W{{1,6}}{_AMOUNT}",
+        rf"\b(?:maximum |max )?sequence length\b[^.\n0-9]{{0,15}}{_AMOUNT}",
+        rf"\breads? (?:up to )?{_AMOUNT} tokens",
+    ),
+}
+_PATTERNS = {name: tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns) for name, patterns in _STATED.items()}
+# Below these an amount is something else: "3 parameters to set", "context of 5 examples".
+_LEAST = {"parameters": Decimal(100_000), "tokens": Decimal(1_000_000), "context": Decimal(256)}
+_MOST = {"parameters": Decimal(10**14), "tokens": Decimal(10**15), "context": Decimal(10**8)}
+_KIND_WORD = {"parameters": re.compile(r"param|size|-?[0-9.]+[BbMm]\b"), "tokens": re.compile(r"token"), "context": re.compile(r"context|token|length")}
+_DERIVED = re.compile(
+    r"(?:fine-?tun(?:ed|e|ing) (?:of|from|version of)|(?:based|built) (?:up)?on(?: top of)?|derived from|initiali[sz]ed from|start(?:s|ed|ing)? from"
+    r"|base model\W{1,6}|(?:quanti[sz]ed|renamed|merged)? ?(?:copy|version|variant|fork) of)\s+(?:the\s+)?[*`\[]*"
+    r"(?P<name>[A-Za-z0-9][\w.-]*(?:/[\w.-]*\w|[\w.-]*[0-9][\w.-]*))",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """`values`: what a summary may state, one or more (identifiers, or numbers as Decimal); `display`: for people."""
+
+    name: str
+    values: tuple[Value, ...]
+    display: str
+
+
+def facts_of(source: str) -> dict[str, Fact]:
+    """The facts that a source states, by name: licence, base_model, languages, datasets, library, task from front matter;
+    parameters, tokens, context from body and notes. A name is missing where the source does not state the fact."""
+    metadata = split_front_matter(source).metadata
+    found = [*_from_metadata(metadata), *_from_text(source)]
+    if not any(fact.name == "licence" for fact in found) and (named := _licences_near_the_word(source)):
+        found.append(Fact("licence", named, named[0]))
+    return {fact.name: fact for fact in found}
+
+
+def list_lengths(source: str) -> tuple[int, ...]:
+    """How many languages, data sets and base models the front matter lists: a summary may say "eight languages"."""
+    metadata = split_front_matter(source).metadata
+    return len(languages(metadata)), len(_texts(metadata.get("datasets"))), len(base_models(metadata))
+
+
+def _from_metadata(metadata: dict[str, Any]) -> Iterable[Fact]:
+    named = licence(metadata)
+    if named and named not in licences.UNKNOWN:
+        yield Fact("licence", (licences.normal(named),), named)
+    if parents := base_models(metadata):
+        yield Fact("base_model", tuple(parents), ", ".join(parents))
+    if codes := [code.lower() for code in languages(metadata) if code.lower() not in ("code", "multilingual")]:
+        names = [LANGUAGE_NAMES.get(code, code) for code in codes]
+        yield Fact("languages", tuple(names), ", ".join(names))
+    if datasets := _texts(metadata.get("datasets")):
+        yield Fact("datasets", tuple(datasets), ", ".join(datasets))
+    for name, key in (("library", "library_name"), ("task", "pipeline_tag")):
+        if values := _texts(metadata.get(key)):
+            yield Fact(name, (values[0].lower(),), values[0])
+
+
+def _texts(value: Any) -> list[str]:
+    items = value if isinstance(value, list) else [value]
+    return [item.strip() for item in items if isinstance(item, str) and item.strip()]
+
+
+def _from_text(source: str) -> Iterable[Fact]:
+    for name in _PATTERNS:
+        stated = list(dict.fromkeys((value, text) for value, text, _ in stated_amounts(name, source)))
+        if stated:
+            yield Fact(name, tuple(dict.fromkeys(value for value, _ in stated)), stated[0][1])
+
+
+def stated_amounts(name: str, text: str) -> Iterable[tuple[Decimal, str, tuple[int, int]]]:
+    """Amounts that `text` states as parameters, training tokens or context length: value, spelling, offsets."""
+    for pattern in _PATTERNS[name]:
+        for match in pattern.finditer(text):
+            spelling = match["amount"].rstrip(".,")
+            start = match.start("amount")
+            if start and (text[start - 1].isalnum() or text[start - 1] in ".-_/"):
+                continue  # the end of a name or of a longer number
+            for quantity in quantities(spelling):
+                for reading in quantity.readings[:2]:
+                    if _LEAST[name] <= reading.value <= _MOST[name]:
+                        yield reading.value, spelling, (start, start + len(spelling))
+
+
+def _licences_near_the_word(source: str) -> tuple[str, ...]:
+    found = [
+        name
+        for name, start, end in licences.licences_in(source)
+        if re.search(r"licen[cs]|released under", source[max(0, start - 40) : end + 40], re.IGNORECASE)
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+# --- recall -----------------------------------------------------------------------------------------------------------
+
+
+def check_facts(document: Document, numbers: list[Quantity], facts: dict[str, Fact]) -> CheckResult:
+    """`value`: share of the stated facts that the summary recalls, in any usual spelling; None where none is stated."""
+    if not facts:
+        return CheckResult("facts", True, None, "the sources state no facts to look for")
+    prose = " ".join(document.words)
+    missing = [fact for fact in facts.values() if not recalls(fact, prose, numbers)]
+    value = 1 - len(missing) / len(facts)
+    passed = value >= FACT_RECALL_MIN
+    reason = f"{len(facts) - len(missing)} of {len(facts)} stated facts recalled"
+    if missing:
+        lacking = listed((f"{fact.name.replace('_', ' ')} ({fact.display})" for fact in missing), at_most=9)
+        reason += f"; missing: {lacking}"
+    return CheckResult("facts", passed, value, reason)
+
+
+def recalls(fact: Fact, prose: str, numbers: list[Quantity]) -> bool:
+    """True where a summary's rendered words, or its numbers, state the fact."""
+    return _RECALL[fact.name](fact, prose, numbers)
+
+
+def _recalls_licence(fact: Fact, prose: str, numbers: list[Quantity]) -> bool:
+    known = [str(value) for value in fact.values]
+    named = [name for name, _, _ in licences.licences_in(prose)]
+    return any(licences.agree(name, value) for name in named for value in known) or any(
+        compact(value) in compact(prose) for value in known if len(value) > 3
+    )
+
+
+def _recalls_name(fact: Fact, prose: str, numbers: list[Quantity]) -> bool:
+    """At least half of the names, or ENOUGH_OF_A_LIST of many; owners may be left out."""
+    text = compact(prose)
+    named = sum(compact(str(value).rpartition("/")[2]) in text for value in fact.values)
+    return named >= min((len(fact.values) + 1) // 2, ENOUGH_OF_A_LIST)
+
+
+def _recalls_languages(fact: Fact, prose: str, numbers: list[Quantity]) -> bool:
+    lower = prose.lower()
+    named = sum(re.search(rf"\b{re.escape(str(value).lower())}\b", lower) is not None for value in fact.values)
+    count = Decimal(len(fact.values))
+    counted = len(fact.values) > 1 and re.search(r"languages|multilingual", lower) is not None and _states(numbers, (count,))
+    return counted or named >= min((len(fact.values) + 1) // 2, ENOUGH_OF_A_LIST)
+
+
+def _recalls_library(fact: Fact, prose: str, numbers: list[Quantity]) -> bool:
+    return re.search(rf"\b{re.escape(str(fact.values[0]))}(?:\.js)?\b", prose, re.IGNORECASE) is not None
+
+
+def _recalls_task(fact: Fact, prose: str, numbers: list[Quantity]) -> bool:
+    lower, tag = prose.lower(), str(fact.values[0])
+    return compact(tag) in compact(lower) or any(re.search(rf"\b{re.escape(word)}", lower) for word in TASK_WORDS.get(tag, ()))
+
+
+def _recalls_amount(fact: Fact, prose: str, numbers: list[Quantity]) -> bool:
+    return _states(numbers, tuple(value for value in fact.values if isinstance(value, Decimal)))
+
+
+def _states(numbers: list[Quantity], values: tuple[Decimal, ...]) -> bool:
+    known = sorted(values)
+    return any(contains(known, reading) for quantity in numbers if quantity.kind == "plain" for reading in quantity.readings)
+
+
+_RECALL: dict[str, Callable[[Fact, str, list[Quantity]], bool]] = {
+    "licence": _recalls_licence,
+    "base_model": _recalls_name,
+    "languages": _recalls_languages,
+    "datasets": _recalls_name,
+    "library": _recalls_library,
+    "task": _recalls_task,
+    "parameters": _recalls_amount,
+    "tokens": _recalls_amount,
+    "context": _recalls_amount,
+}

@@ -1,0 +1,85 @@
+"""Licences as cards and summaries write them, read into Hub identifiers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+UNKNOWN = frozenset({"other", "unknown", "custom", "n/a", "none", "proprietary"})  # a field that names no licence to compare with
+
+_VERSION = r"(?:[ -]?(?:public|software)?[ -]?licen[cs]e,?)?[ -]?(?:version[ ]|v)?[ ]?"
+_CC_TERMS = {"attribution": "by", "noncommercial": "nc", "non-commercial": "nc", "sharealike": "sa", "share-alike": "sa", "noderivatives": "nd",
+             "noderivs": "nd", "zero": "0"}  # fmt: skip
+_LICENCE = re.compile(
+    rf"""
+    (?<![\w-])(?:
+      (?P<apache>apache(?:{_VERSION}(?P<apache_v>[0-9](?:\.[0-9])?))?)
+    | (?P<cc>cc(?:0|[ -](?:by|0|zero)(?:[ -](?:nc|sa|nd))*)|creative[ ]commons(?:[ -](?:attribution|non-?commercial|share-?alike
+        |no-?deriv(?:ative)?s|zero|by|nc|sa|nd))+)(?:[ -](?:international)?{_VERSION}(?P<cc_v>[0-9](?:\.[0-9])?))?
+    | (?P<bsd>bsd(?:[ -](?P<bsd_v>[0-9])[ -]clause)?|(?P<bsd_w>[23])[ -]clause[ ]bsd)
+    | (?P<gnu>(?:gnu[ ])?(?:[al]?gpl|(?:lesser[ ]|affero[ ])?general[ ]public[ ]licen[cs]e))(?:{_VERSION}(?P<gnu_v>[0-9](?:\.[0-9])?))?
+    | (?P<mpl>mpl|mozilla[ ]public[ ]licen[cs]e)(?:{_VERSION}(?P<mpl_v>[0-9](?:\.[0-9])?))?
+    | (?P<rail>(?:creativeml-|bigscience-(?:bloom-)?|bigcode-)?(?:open)?rail(?:\+\+)?(?:-[ms])?)
+    | (?P<mit>mit)
+    )(?![\w])
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+# MIT is also a university, Apache a foundation, RAIL a word: those need a word of licensing nearby.
+_CONTEXT = re.compile(r"licen[cs]|released under|available under|under the|terms of", re.IGNORECASE)
+CONTEXT_CHARACTERS = 60
+
+
+def licences_in(text: str) -> Iterator[tuple[str, int, int]]:
+    """Identifier (`apache-2.0`, `cc-by-nc-4.0`, `gpl`: without a version where none is named) and offsets of every licence named."""
+    for match in _LICENCE.finditer(text):
+        name = identifier(match)
+        certain = name.startswith("cc") or bool(re.search(r"[0-9]", name))
+        around = text[max(0, match.start() - CONTEXT_CHARACTERS) : match.end() + CONTEXT_CHARACTERS]
+        if certain or _CONTEXT.search(around):
+            yield name, match.start(), match.end()
+
+
+def normal(licence: str) -> str:
+    """The identifier of a licence field's value, or the value in lower case where the licence is not one of the table's."""
+    match = _LICENCE.fullmatch(licence.strip())
+    return identifier(match) if match else licence.strip().lower()
+
+
+def identifier(match: re.Match[str]) -> str:
+    groups = match.groupdict()
+    if groups["apache"]:
+        return "apache-" + _dotted(groups["apache_v"] or "2.0")
+    if groups["cc"]:
+        return _creative_commons(groups["cc"].lower(), groups["cc_v"])
+    if groups["bsd"]:
+        number = groups["bsd_v"] or groups["bsd_w"]
+        return f"bsd-{number}-clause" if number else "bsd"
+    if groups["gnu"]:
+        text = groups["gnu"].lower().removeprefix("gnu ")
+        name = text if text.endswith("gpl") else {"l": "lgpl", "a": "agpl"}.get(text[0], "gpl")
+        return name + (f"-{_dotted(groups['gnu_v'])}" if groups["gnu_v"] else "")
+    if groups["mpl"]:
+        return "mpl-" + _dotted(groups["mpl_v"] or "2.0")
+    return "mit" if groups["mit"] else groups["rail"].lower()
+
+
+def agree(named: str, known: str) -> bool:
+    """True where they are the same, or one only lacks the version: `gpl` and `gpl-3.0`, never `cc-by` and `cc-by-nc-4.0`."""
+    if named == known or ("rail" in named and "rail" in known):
+        return True
+    short, long = sorted((named, known), key=len)
+    return re.fullmatch(r"-[0-9](?:\.[0-9]|-clause)?", long.removeprefix(short)) is not None and long.startswith(short)
+
+
+def _creative_commons(text: str, version: str | None) -> str:
+    for word, short in _CC_TERMS.items():
+        text = text.replace(word, short)
+    terms = [term for term in re.findall(r"by|nc|sa|nd|0", text.removeprefix("creative commons").removeprefix("cc"))]
+    if "0" in terms:
+        return "cc0-1.0"
+    return "-".join(["cc", *terms]) + (f"-{_dotted(version)}" if version else "")
+
+
+def _dotted(version: str) -> str:
+    return version if "." in version else f"{version}.0"

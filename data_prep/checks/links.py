@@ -1,0 +1,77 @@
+"""Links: every target in a summary is one that the sources hold, after canonical form. Set membership, no network."""
+
+from __future__ import annotations
+
+import html
+import re
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+from data_prep.checks.base import CheckResult, Span, listed
+from data_prep.checks.document import Document, trimmed_url
+
+_ADDRESS = re.compile(
+    r"(?:https?://|www\.|(?<![\w./@:-])(?:github\.com|huggingface\.co|hf\.co|arxiv\.org)/)[^\s<>\[\]\"'`{}|\\^]+", re.IGNORECASE
+)
+_ARXIV_MENTION = re.compile(r"\barxiv[:/ ]\s?(\d{4}\.\d{4,5})", re.IGNORECASE)
+_ARXIV_PATH = re.compile(r"/(?:abs|pdf|html)/(.+?)(?:v\d+)?(?:\.pdf)?", re.IGNORECASE)
+_README = re.compile(r"/(?:blob|tree|raw|resolve)/(?:main|master)(?:/readme\.md)?$")
+_MODEL_LINE = re.compile(r"^Model: (\S+/\S+)[ \t]*$", re.MULTILINE)
+_TRACKING = re.compile(r"utm_\w+|ref|ref_src|fbclid|gclid", re.IGNORECASE)
+_SAME_HOST = {"hf.co": "huggingface.co", "export.arxiv.org": "arxiv.org", "m.youtube.com": "youtube.com"}
+_CASE_BLIND = ("github.com", "huggingface.co")  # both redirect whatever the case of owner and name
+
+
+def canonical(url: str) -> str:
+    """One spelling for one page: no scheme, lower-case host without www, no fragment, tracking or trailing slash;
+    arXiv abs, pdf, html and versions are one paper; a repository's README is the repository. Never raises; an address that is
+    no address, or a relative one, comes back in lower case and matches nothing that `links_of` finds."""
+    url = html.unescape(url).strip().strip("<>")
+    if not re.match(r"[A-Za-z][\w+.-]*:", url):
+        url = "https://" + url if _ADDRESS.match(url) else url
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").removeprefix("www."), parts.port
+    except ValueError:  # a port or an IPv6 address that is none
+        return url.lower()
+    if parts.scheme not in ("http", "https"):
+        return url.lower()
+    host = _SAME_HOST.get(host, host) + (f":{port}" if port not in (None, 80, 443) else "")
+    path = unquote(parts.path).rstrip("/")
+    if host == "arxiv.org" and (paper := _ARXIV_PATH.fullmatch(path)):
+        return f"arxiv.org/abs/{paper[1].lower()}"
+    if host in _CASE_BLIND:
+        path = _README.sub("", path.lower()).removesuffix(".git").rstrip("/")
+    query = urlencode(sorted(pair for pair in parse_qsl(parts.query, keep_blank_values=True) if not _TRACKING.fullmatch(pair[0])))
+    return f"{host}{path}" + (f"?{query}" if query else "")
+
+
+def links_of(source: str) -> frozenset[str]:
+    """Canonical form of every absolute address anywhere in the source (prose, code, HTML, BibTeX), of papers named by
+    arXiv id, and of the model's own page, which `Model: ORG/NAME` names."""
+    addresses = [trimmed_url(match[0]) for match in _ADDRESS.finditer(source)]
+    addresses += [f"https://arxiv.org/abs/{match[1]}" for match in _ARXIV_MENTION.finditer(source)]
+    addresses += [f"https://huggingface.co/{match[1]}" for match in _MODEL_LINE.finditer(source)]
+    return frozenset(canonical(address) for address in addresses)
+
+
+def has_links_to_cite(source: str, links: frozenset[str]) -> bool:
+    """False where the model's own page is all that could be linked."""
+    own = {canonical(f"https://huggingface.co/{match[1]}") for match in _MODEL_LINE.finditer(source)}
+    return bool(links - own)
+
+
+def check_links(document: Document, known: frozenset[str], expected: bool) -> CheckResult:
+    """`value`: share of the distinct targets that are in the sources; 0 where there is none although the sources offer links."""
+    targets = {canonical(link.target) for link in document.links}
+    if not targets:
+        reason = "no link, although the sources offer some" if expected else "no link, and the sources offer none"
+        return CheckResult("links", not expected, 0.0 if expected else None, reason)
+    wrong = [link for link in document.links if canonical(link.target) not in known]
+    missing = {canonical(link.target) for link in wrong}
+    value = 1 - len(missing) / len(targets)
+    if not wrong:
+        return CheckResult("links", True, value, f"all {len(targets)} links are in the sources")
+    verb = "is" if len(missing) == 1 else "are"
+    reason = f"{len(missing)} of {len(targets)} links {verb} not in the sources: {listed(link.target or '(empty)' for link in wrong)}"
+    spans = [Span(link.start, link.end, f"link not in the sources: {link.target or '(empty)'}") for link in wrong]
+    return CheckResult("links", False, value, reason, spans)

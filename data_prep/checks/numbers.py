@@ -1,0 +1,135 @@
+"""Numbers: each one in a summary is one that the sources give, after unit expansion and correct rounding."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from data_prep.checks.base import CheckResult, Span, listed
+from data_prep.checks.document import Document, lines_of
+from data_prep.checks.quantities import SCALES, Quantity, contains, quantities, without_labels
+
+NUMBERS_EXPECTED = 5  # a source with this many distinct numbers deserves a summary with one
+
+_SIZE_IN_NAME = re.compile(r"(?<![0-9.])([0-9]+(?:\.[0-9]+)?)[ -]?([KkMmBbTt])(?![A-Za-z])")
+_COLUMN_SCALE = re.compile(r"\((?:in )?([KMBT]|thousand|million|billion|trillion)s?\)", re.IGNORECASE)
+_NAME_AND_NUMBER = re.compile(r"([A-Za-z][A-Za-z]*)[\s_-]?([0-9]+(?:\.[0-9]+)*)")
+_VERSION = re.compile(r"(?<![0-9.])([0-9]+\.[0-9]+)\.[0-9]+")
+_URL = re.compile(r"(?:https?://|data:)\S+", re.IGNORECASE)
+_SPACED_THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?: [0-9]{3})+(?![0-9.,])")
+# A source that says these says the number too.
+_SAME_AS = {2: r"both|dual|twice|double|doubled|pair|second|two-fold|halves", 3: r"third|triple|thrice", 4: r"fourth|quadruple|quarter"}
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The sources' numbers. The tuples are sorted. `percent` also holds what a percentage in a summary may be taken from:
+    benchmark scores written without the sign (decimals and table cells from 0 to 100) and fractions (0.712 for 71.2%)."""
+
+    plain: tuple[Decimal, ...] = ()
+    percent: tuple[Decimal, ...] = ()
+    signed_percent: tuple[Decimal, ...] = ()
+    dates: frozenset[tuple[int, int | None, int | None]] = frozenset()
+    named: frozenset[str] = frozenset()  # "llama3.1": a number that belongs to a name
+    versions: frozenset[str] = frozenset()
+    distinct: int = 0
+
+
+def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
+    """Indexes the numbers of a source text. `counts` are lengths of its lists: eight languages are listed, not counted."""
+    text = _URL.sub(" ", source)
+    plain, percent, signed, dates = {Decimal(count) for count in counts if count > 1}, set(), set(), set()
+    for offset, line in lines_of(text):
+        scales = _table_scales(line, text, offset)
+        for found in quantities(line):
+            values = {reading.value for reading in found.readings}
+            if found.kind == "date" and found.date:
+                dates.add(found.date)
+                plain.update(Decimal(part) for part in found.date if part)
+            elif found.kind == "percent":
+                signed |= values
+            else:
+                plain |= values
+                percent |= _as_percent(found, in_table="|" in line)
+                plain.update(value.scaleb(power) for value in values for power in scales)
+    distinct = len(plain) + len(signed)
+    plain |= _sizes(text) | _spaced(text) | _implied(text)
+    return Numbers(
+        plain=tuple(sorted(plain)),
+        percent=tuple(sorted(percent | signed)),
+        signed_percent=tuple(sorted(signed)),
+        dates=frozenset(dates),
+        named=frozenset(f"{word}{number}".lower() for word, number in _NAME_AND_NUMBER.findall(text)),
+        versions=frozenset(_VERSION.findall(text)),
+        distinct=distinct,
+    )
+
+
+def _table_scales(line: str, text: str, offset: int) -> set[int]:
+    """Powers of ten that a table announces: "Params (B)" above, 3.2 in the row. The header is looked for in the lines before."""
+    if "|" not in line:
+        return set()
+    above = text[max(0, offset - 3000) : offset + len(line)]
+    return {SCALES[match[1].lower()] for match in _COLUMN_SCALE.finditer(above)} if "(" in above else set()
+
+
+def _as_percent(found: Quantity, in_table: bool) -> set[Decimal]:
+    value = found.readings[0].value
+    if "." not in found.literal and not (in_table and not found.counts):
+        return set()
+    fraction = {value * 100} if 0 < value < 1 and len(found.literal) > 3 else set()
+    return fraction | ({value} if 0 <= value <= 100 else set())
+
+
+def _sizes(text: str) -> set[Decimal]:
+    """Sizes in names: Lumen-3B supports "3B parameters"."""
+    return {Decimal(number).scaleb(SCALES[unit.lower()]) for number, unit in _SIZE_IN_NAME.findall(text) if len(number) < 12}
+
+
+def _spaced(text: str) -> set[Decimal]:
+    return {Decimal(match[0].replace(" ", "")) for match in _SPACED_THOUSANDS.finditer(text) if len(match[0]) < 24}
+
+
+def _implied(text: str) -> set[Decimal]:
+    return {Decimal(value) for value, words in _SAME_AS.items() if re.search(rf"\b(?:{words})\b", text, re.IGNORECASE)}
+
+
+def is_grounded(found: Quantity, known: Numbers) -> bool:
+    """True where the sources give this number, in any spelling, or one that it is a correct rounding of."""
+    if found.kind == "date":
+        return any(_agrees(found.date, date) for date in known.dates)
+    if found.kind == "percent":
+        return any(contains(known.percent, reading) for reading in found.readings)
+    if any(contains(known.plain, reading) for reading in found.readings):
+        return True
+    if found.literal and not found.counts and any(contains(known.signed_percent, reading) for reading in found.readings):
+        return True  # "71.2 on MMLU" for 71.2%; "45 languages" for 45% is no match
+    return found.literal in known.versions or bool(found.leading) and found.leading + found.literal in known.named
+
+
+def _agrees(date: tuple[int, int | None, int | None] | None, known: tuple[int, int | None, int | None]) -> bool:
+    return date is not None and all(part is None or part == other for part, other in zip(date, known, strict=True))
+
+
+def summary_quantities(document: Document) -> list[Quantity]:
+    """The numbers of a summary's prose. Not those in addresses, code, names, enumerators and labels."""
+    return list(quantities(without_labels(document.prose)))
+
+
+def check_numbers(found: list[Quantity], known: Numbers) -> CheckResult:
+    """`value`: share of the summary's numbers that the sources give; 0 where the summary has none although the sources
+    have NUMBERS_EXPECTED or more."""
+    if not found:
+        passed = known.distinct < NUMBERS_EXPECTED
+        reason = "no number" + ("" if passed else f", although the sources give {known.distinct}")
+        return CheckResult("numbers", passed, None if passed else 0.0, reason)
+    wrong = [quantity for quantity in found if not is_grounded(quantity, known)]
+    value = 1 - len(wrong) / len(found)
+    if not wrong:
+        return CheckResult("numbers", True, value, f"all {len(found)} numbers are in the sources")
+    verb = "is" if len(wrong) == 1 else "are"
+    reason = f"{len(wrong)} of {len(found)} numbers {verb} not in the sources: {listed(quantity.text for quantity in wrong)}"
+    spans = [Span(quantity.start, quantity.end, f"number not in the sources: {quantity.text}") for quantity in wrong]
+    return CheckResult("numbers", False, value, reason, spans)

@@ -1,0 +1,178 @@
+"""Numbers as text writes them, read into values: units, words, thousands, percent, dates; names and versions are no numbers.
+
+What may differ between a source and a summary is the spelling (11.2T = 11.2 trillion, 64k = 64,000 = 65,536) and, where
+the summary gives fewer digits, the rounding. There is no relative tolerance: measured on annotated summaries, it hides real errors.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+SCALES = {"k": 3, "thousand": 3, "m": 6, "mn": 6, "million": 6, "b": 9, "bn": 9, "billion": 9, "t": 12, "trillion": 12}
+_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+WORDS = {word: value for value, word in enumerate(_UNITS.split())} | {w: 10 * t for t, w in enumerate(_TENS.split(), 2)}
+_MONTHS = "january february march april may june july august september october november december".split()
+_MONTH = "|".join(f"{name[:3]}(?:{name[3:]})?" if len(name) > 3 else name for name in _MONTHS).replace("sep(?:tember)?", "sept?(?:ember)?")
+# Letters that may stick to a number and leave it one: 80GB, 480ms, 2x. Anything else makes a name: 3D, 1F1B, 4th.
+_GLUED = frozenset("gb mb tb kb gib mib tib kib g ms s sec h hr hrs hz khz mhz ghz x px kg w kw kwh mwh fps bit bits dpi usd eur".split())
+
+_SCAN = re.compile(
+    rf"""
+    (?P<iso>(?:19|20)[0-9]{{2}}[-/.](?:0[1-9]|1[0-2])(?:[-/.](?:0[1-9]|[12][0-9]|3[01]))?(?![0-9]|[-/.][0-9]))
+  | (?P<date>(?:[0-3]?[0-9](?:st|nd|rd|th)?\s+(?:of\s+)?)?\b(?:{_MONTH})\.?,?\s+(?:[0-3]?[0-9](?:st|nd|rd|th)?,?\s+)?(?:19|20)[0-9]{{2}}\b)
+  | (?P<name>[0-9]{{2}}(?:0[1-9]|1[0-2])\.[0-9]{{4,5}}(?:v[0-9]+)?\b     # arXiv id
+      | v?[0-9]+(?:\.[0-9]+){{2,}}\w*                                    # version
+      | \#[0-9]+)
+  | (?P<word>(?:{"|".join(WORDS)})(?:-(?:one|two|three|four|five|six|seven|eight|nine))?(?![A-Za-z]))
+      (?:[ -](?P<wordscale>hundred|thousand|million|billion|trillion)\b)?
+  | (?P<identifier>[^\W\d_]\w*(?:[-_./+]\w+)*\+*)
+  | (?P<number>(?>[0-9]{{1,3}}(?:[,\u00a0\u202f\u2009'][0-9]{{3}})+(?![0-9])|[0-9]+)(?>\.[0-9]+)?(?:[eE][-+]?[0-9]{{1,2}}(?![0-9]))?)
+      (?:(?P<percent>[ ]?%|[ ]percent\b|[ ]per[ ]cent\b|[ ]percentage[ ]points?\b|[ ]pp\b)
+       | (?P<scale>[ -]?(?:thousand|million|billion|trillion)\b|[ ]?(?:bn|mn)\b|-?[KkMmBbTt](?![A-Za-z0-9])|[ ][KMBT](?![\w'’])))?
+      (?P<glued>[^\W\d_]\w*)?
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+# Numbers that count nothing: list enumerators, footnotes, numbered stages and tables, versions of licences.
+_LABELS = re.compile(
+    r"^[ \t>*_#-]*\(?[0-9]{1,2}(?:\.[0-9]{1,2})*[.)](?=[ \t*_])"
+    r"|\[\^?[0-9]{1,3}(?:[,-][0-9]{1,3})*\]"
+    r"|\b(?:step|stage|phase|table|figure|fig|section|part|tier|level|chapter|appendix|version|point|item|note|page|rank|type|option)s?"
+    r"[ .-]{1,2}[0-9]{1,2}\b(?!\.[0-9])(?:[ ]?(?:and|to|[-–&,])[ ]?[0-9]{1,2}\b)?"
+    r"|\b(?:apache|mit|bsd|[al]?gpl|gnu|mpl|mozilla|eupl|epl|cc|creative commons|openrail\S*|rail)\b(?:[ -](?:by|nc|sa|nd|public|software"
+    r"|general|lesser|affero|attribution|sharealike|noncommercial|licen[cs]e|m))*,?[ ]?(?:\(?(?:version|v)\.?)?[ -]?[0-9](?:\.[0-9])?\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+_LEADING_WORD = re.compile(r"([A-Z]\w*)[ \u00a0-]\Z")
+_ABOUT = re.compile(r"(?:\b(?:about|around|roughly|approximately|approx\.?|circa|some|ca\.)|[~≈])\s*\Z", re.IGNORECASE)
+_MORE_THAN = re.compile(r"(?:\b(?:over|more than|above|exceed(?:s|ing)|at least|beyond)|>=?|≥)\s*\Z", re.IGNORECASE)
+_LESS_THAN = re.compile(r"(?:\b(?:under|less than|fewer than|below|nearly|almost|close to|up to)|<=?|≤)\s*\Z", re.IGNORECASE)
+_COUNTED_NOUN = re.compile(r"[-  ]+(?!(?:on|in|for|vs|versus|against|and|or|to|from|at|with|by|points?|gb|mb|tb|ms|hours?|days?|x)\b)[a-z]")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A value the text may mean, with the bounds in which a source's more exact number rounds to it."""
+
+    value: Decimal
+    low: Decimal
+    high: Decimal
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number of a text. `date` (year, month, day; None where not given) is set for dates, which have no readings."""
+
+    text: str
+    start: int
+    end: int
+    readings: tuple[Reading, ...]
+    kind: str = "plain"  # "plain", "percent", "date"
+    literal: str = ""  # digits alone, as written
+    counts: bool = False  # "45 languages" counts something; "45 on MMLU" is a score
+    leading: str = ""  # a capitalised word right before: "Llama 3.1" is a name
+    date: tuple[int, int | None, int | None] | None = None
+
+
+def without_labels(text: str) -> str:
+    """`text` with enumerators, numbered labels and licence versions blanked, offsets kept."""
+    return _LABELS.sub(lambda match: " " * len(match[0]), text)
+
+
+def quantities(text: str) -> Iterator[Quantity]:
+    """Every number of `text` in order. Digits inside names (Qwen2.5, H100, GPT-4), arXiv ids and versions are skipped."""
+    for match in _SCAN.finditer(text):
+        if match["number"]:
+            if (quantity := _number(match, text)) is not None:
+                yield quantity
+        elif match["word"]:
+            if (quantity := _spelled(match)) is not None:
+                yield quantity
+        elif match["iso"] or match["date"]:
+            date = _iso(match[0]) if match["iso"] else _named(match[0])
+            yield Quantity(match[0], *match.span(), (), kind="date", date=date)
+
+
+def contains(values: Sequence[Decimal], reading: Reading) -> bool:
+    """True where sorted `values` hold one that equals the reading or rounds to it."""
+    at = bisect_left(values, reading.low)
+    return at < len(values) and values[at] <= reading.high
+
+
+def _number(match: re.Match[str], text: str) -> Quantity | None:
+    literal = re.sub(r"[^0-9.eE+-]", "", match["number"])
+    glued = match["glued"]
+    if (glued and glued.lower() not in _GLUED) or len(literal) > 24:
+        return None
+    start, end = match.span()
+    scale = (match["scale"] or "").strip(" -")
+    kind = "percent" if match["percent"] else "plain"
+    before = text[max(0, start - 20) : start]
+    counts = kind == "plain" and not scale and not glued and bool(_COUNTED_NOUN.match(text, end))
+    word = _LEADING_WORD.search(before)
+    readings = _readings(literal, scale, _half_widths(literal, scale, kind, counts, before))
+    return Quantity(match[0].strip(), start, end, readings, kind, literal, counts, word[1].lower() if word else "")
+
+
+def _half_widths(literal: str, scale: str, kind: str, counts: bool, before: str) -> tuple[Decimal, Decimal]:
+    """How far below and above the written number a source's number may lie and still be rounded to it, in written units."""
+    if "e" in literal.lower():
+        return Decimal(0), Decimal(0)
+    whole, _, decimals = literal.partition(".")
+    zeros = len(whole) - len(whole.rstrip("0")) if not decimals else 0
+    if decimals:
+        unit = Decimal(1).scaleb(-len(decimals))
+    elif scale or kind == "percent":
+        unit = Decimal(1)
+    elif len(whole) >= 4 and zeros >= 2 and len(whole) - zeros >= 2:
+        unit = Decimal(1).scaleb(zeros)  # 12,300 for 12,345
+    else:
+        # A bare small number, a count or a year is meant exactly; 71 for a score of 71.2 is rounding.
+        unit = Decimal(0) if counts or len(whole) in (1, 4) else Decimal(1)
+    if _MORE_THAN.search(before):
+        return Decimal(0), max(unit, Decimal(1).scaleb(zeros) if not decimals else unit)
+    if _LESS_THAN.search(before):
+        return max(unit, Decimal(1).scaleb(zeros) if not decimals else unit), Decimal(0)
+    if _ABOUT.search(before) and not decimals:
+        unit = max(unit, Decimal(1).scaleb(zeros))
+    return unit / 2, unit / 2
+
+
+def _readings(literal: str, scale: str, widths: tuple[Decimal, Decimal]) -> tuple[Reading, ...]:
+    value = Decimal(literal)
+    below, above = widths
+    power = SCALES.get(scale.lower(), 0)
+    factor = Decimal(1).scaleb(power)
+    found = [Reading(value * factor, (value - below) * factor, (value + above) * factor)]
+    if scale in ("k", "K", "M", "m"):  # 64k tokens are 65,536 as often as 64,000
+        binary = value * (1024 if power == 3 else 1024**2)
+        found.append(Reading(binary, binary, binary))
+    if scale in ("m", "b", "t"):  # 140m may be metres or minutes
+        found.append(Reading(value, value, value))
+    return tuple(found)
+
+
+def _spelled(match: re.Match[str]) -> Quantity | None:
+    first, _, second = match["word"].lower().partition("-")
+    value = Decimal(WORDS[first] + WORDS.get(second, 0))
+    scale = (match["wordscale"] or "").lower()
+    if value < 2 and not scale:
+        return None  # "one" is a pronoun, "zero-shot" a term
+    value *= 100 if scale == "hundred" else Decimal(1).scaleb(SCALES.get(scale, 0))
+    return Quantity(match[0], *match.span(), (Reading(value, value, value),), counts=True)
+
+
+def _iso(text: str) -> tuple[int, int | None, int | None]:
+    parts = [int(part) for part in re.split(r"[-/.]", text)]
+    return parts[0], parts[1], parts[2] if len(parts) > 2 else None
+
+
+def _named(text: str) -> tuple[int, int | None, int | None]:
+    month = next(index for index, name in enumerate(_MONTHS, 1) if name[:3] in text.lower())
+    numbers = [int(number) for number in re.findall(r"[0-9]+", text)]
+    return numbers[-1], month, numbers[0] if len(numbers) > 1 else None

@@ -1,0 +1,92 @@
+"""Wording: no repetition, and no praise that the sources do not give themselves."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from data_prep.checks.base import CheckResult, Span, listed
+from data_prep.checks.document import Block, Document
+
+REPETITION_MAX = 0.20  # share of 4-grams that occurred before; score bullets in one wording reach about half of it
+SAME_WORDS_MIN = 4  # a bullet or sentence this long may stand only once
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+_PRAISE = re.compile(
+    r"\b(?:state[- ]of[- ]the[- ]art|SOTA|(?:best|first)[- ]in[- ]class|class[- ]leading|(?:world|industry|market)[- ]leading"
+    r"|world[- ]class|world[’']s (?:best|most \w+)|ground-?breaking|revolutionary|revolutioni[sz](?:es?|ing)|game[- ]chang(?:er|ing)"
+    r"|un(?:paralleled|matched|rival+ed|precedented|beatable|surpassed)|cutting[- ]edge|bleeding[- ]edge|second to none|peerless"
+    r"|(?:sets?|setting) (?:a )?new (?:standards?|benchmarks?|bars?|records?)|outperforms all|beats all|phenomenal|extraordinary"
+    r"|breathtaking|awe-inspiring|mind-blowing|jaw-dropping|flawless(?:ly)?|superhuman)\b",
+    re.IGNORECASE,
+)
+_NEGATED = re.compile(r"(?:\b(?:not|no|never|nor|without|rather than)|n[’']t)(?: \w+)?\s*$", re.IGNORECASE)
+
+
+def check_repetition(document: Document) -> CheckResult:
+    """`value`: share of the summary's word 4-grams that stood in it before, counted inside blocks."""
+    grams = Counter(gram for block in document.blocks for gram in _grams(block.words))
+    total = sum(grams.values())
+    value = (total - len(grams)) / total if total else 0.0
+    repeats = _said_again(document)
+    if repeats:
+        spans = [Span(block.start, block.end, "said before") for block in dict.fromkeys(block for block, _ in repeats)]
+        said = listed(f"“{text[:60]}”" for _, text in repeats)
+        return CheckResult("repetition", False, value, f"said more than once: {said}", spans)
+    if value > REPETITION_MAX:
+        most = " ".join(grams.most_common(1)[0][0])
+        reason = f"{value:.0%} of the word 4-grams repeat, at most {REPETITION_MAX:.0%} allowed; most often “{most}”"
+        seen: set[tuple[str, ...]] = set()
+        return CheckResult("repetition", False, value, reason, [s for b in document.blocks if (s := _mostly_old(b, seen))])
+    return CheckResult("repetition", True, value, f"{value:.0%} of the word 4-grams repeat")
+
+
+def _grams(words: tuple[str, ...]) -> list[tuple[str, ...]]:
+    lower = [word.lower().strip(".,;:!?*") for word in words]
+    return list(zip(lower, lower[1:], lower[2:], lower[3:], strict=False))
+
+
+def _said_again(document: Document) -> list[tuple[Block, str]]:
+    """Blocks that repeat an earlier block or sentence word for word, with what they repeat."""
+    seen: set[str] = set()
+    again = []
+    for block in document.blocks:
+        for sentence in _SENTENCE_END.split(block.text):
+            words = re.findall(r"\w+", sentence.lower())
+            if len(words) < SAME_WORDS_MIN:
+                continue
+            key = " ".join(words)
+            if key in seen:
+                again.append((block, sentence))
+            seen.add(key)
+    return again
+
+
+def _mostly_old(block: Block, seen: set[tuple[str, ...]]) -> Span | None:
+    grams = _grams(block.words)
+    old = sum(gram in seen for gram in grams)
+    seen.update(grams)
+    return Span(block.start, block.end, "mostly said before") if grams and old > len(grams) / 2 else None
+
+
+def praise_of(source: str) -> frozenset[str]:
+    """The superlatives that the source uses itself; quoting them is fair."""
+    return frozenset(_plain(match[0]) for match in _PRAISE.finditer(source))
+
+
+def _plain(praise: str) -> str:
+    words = re.sub(r"[^a-z]+", " ", praise.lower()).strip()
+    return "state of the art" if words == "sota" else re.sub(r"^(?:sets?|setting) (?:a )?", "", words).rstrip("s")
+
+
+def check_praise(document: Document, given: frozenset[str]) -> CheckResult:
+    """`value`: how often the summary uses a superlative that the sources do not."""
+    found = [
+        match
+        for match in _PRAISE.finditer(document.prose)
+        if _plain(match[0]) not in given and not _NEGATED.search(document.prose, max(0, match.start() - 24), match.start())
+    ]
+    if not found:
+        return CheckResult("praise", True, 0.0, "no praise beyond the sources")
+    spans = [Span(match.start(), match.end(), "praise that the sources do not give") for match in found]
+    return CheckResult("praise", False, float(len(found)), f"praise that the sources do not give: {listed(m[0] for m in found)}", spans)

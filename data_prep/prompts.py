@@ -1,0 +1,175 @@
+"""The prompt: its only owner. Data, training, evaluation and use build it here, so all four see the same tokens.
+
+A conversation has three turns. The system turn holds our words alone: SmolLM3's template searches it for `/think`, so
+card text there could switch the mode. `/system_override` leaves out the template's block with today's date, which would
+make a prompt of today differ from a prompt of yesterday. `/no_think` puts the empty think block into the prompt.
+The user turn holds card, notes and the task, in that order: a model reads its task last, and several completions of one
+card share the longest prefix.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from data_prep.schema import Note
+
+PROMPT_VERSION = "1"
+TEMPLATE_KWARGS = {"enable_thinking": False}
+SYSTEM = (
+    "You write one-page summaries of machine-learning models for AI researchers. "
+    "You state only what the model card and the research notes say.\n"
+    "/system_override /no_think"
+)
+TASK = (
+    "Summarise {model_id} for AI researchers in 300 to 500 words of Markdown. "
+    "Open with a heading. State the major facts and traits, give notable points as bullets, "
+    "and link to the sources that support them."
+)
+# Our own delimiters: a card that spells one of them must not end its section.
+DELIMITERS = ("<model_card", "</model_card", "<research", "</research", "<source", "</source")
+
+
+class Tokenizer(Protocol):
+    """The part of a Hugging Face tokenizer that the prompt needs."""
+
+    def __call__(self, text: str, add_special_tokens: bool = ...) -> Any: ...
+    def apply_chat_template(self, conversation: list[dict[str, str]], **kwargs: Any) -> Any: ...
+    def get_added_vocab(self) -> dict[str, int]: ...
+
+
+@dataclass(frozen=True)
+class Omission:
+    """What the budget left out of one part of the prompt, in tokens."""
+
+    part: str
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Messages without the assistant's turn, their length in tokens as rendered, and what did not fit."""
+
+    messages: list[dict[str, str]]
+    tokens: int
+    omitted: list[Omission] = field(default_factory=list)
+
+
+def build_prompt(model_id: str, card: str, notes: Sequence[Note], tokenizer: Tokenizer, max_tokens: int) -> Prompt:
+    """The prompt of one card, at most `max_tokens` long as rendered with its generation prompt.
+
+    Where card and notes do not fit, the longest parts are cut first, all to the same length, at the ends of lines.
+    Raises ValueError where `max_tokens` leaves no room for the text at all.
+    """
+    control = control_strings(tokenizer)
+    parts = [neutralise(card, control), *(neutralise(note.text, control) for note in notes)]
+    labels = ["card", *(note.url for note in notes)]
+    sizes = [count_tokens(part, tokenizer) for part in parts]
+    # Tokens merge across the seams of the parts, so the sum is an estimate; the loop settles the last few tokens.
+    frame = rendered_length(_messages(model_id, "", [Note(note.url, "") for note in notes], control), tokenizer)
+    room = max_tokens - frame
+    while True:
+        if room <= 0:
+            raise ValueError(
+                f"the prompt's frame takes {frame} tokens of {max_tokens} for {model_id}; raise max_prompt_tokens or lower max_sources"
+            )
+        cut = [
+            part if size <= limit else cut_to(part, limit, tokenizer)
+            for part, size, limit in zip(parts, sizes, fair_shares(sizes, room), strict=True)
+        ]
+        kept = [Note(note.url, text) for note, text in zip(notes, cut[1:], strict=True)]
+        messages = _messages(model_id, cut[0], kept, control)
+        total = rendered_length(messages, tokenizer)
+        if total <= max_tokens:
+            break
+        room -= total - max_tokens
+    omitted = [
+        Omission(label, size - count_tokens(short, tokenizer))
+        for label, part, short, size in zip(labels, parts, cut, sizes, strict=True)
+        if short != part
+    ]
+    return Prompt(messages, total, omitted)
+
+
+def build_completion(summary: str, tokenizer: Tokenizer) -> list[dict[str, str]]:
+    """The assistant's turn. No think block: the template writes the empty one into the prompt."""
+    return [{"role": "assistant", "content": neutralise(summary.strip(), control_strings(tokenizer))}]
+
+
+def source_text(model_id: str, card: str, notes: Sequence[Note]) -> str:
+    """Card and notes as one text, whole: what the checks compare a summary with. The card comes first, as found."""
+    pages = (f'<source url="{note.url}">\n{note.text}\n</source>' for note in notes)
+    return "\n\n".join([card.rstrip(), f"Model: {model_id}", *pages])
+
+
+def render(messages: list[dict[str, str]], tokenizer: Tokenizer) -> str:
+    """The prompt's text up to and with the empty think block."""
+    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **TEMPLATE_KWARGS)
+
+
+def rendered_length(messages: list[dict[str, str]], tokenizer: Tokenizer) -> int:
+    return count_tokens(render(messages, tokenizer), tokenizer)
+
+
+def count_tokens(text: str, tokenizer: Tokenizer) -> int:
+    return len(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else 0
+
+
+def control_strings(tokenizer: Tokenizer) -> tuple[str, ...]:
+    """Every text that must not come from a card as it is: the tokenizer's special tokens and our delimiters."""
+    return (*sorted(tokenizer.get_added_vocab()), *DELIMITERS)
+
+
+def neutralise(text: str, control: Iterable[str]) -> str:
+    """Puts a space behind the first character of each control string: `<|im_end|>` becomes `< |im_end|>`.
+
+    Readable for the model, and no token of its own: a card that shows a chat template cannot close the user's turn.
+    """
+    for token in control:
+        if len(token) > 1 and token in text:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text
+
+
+def fair_shares(sizes: Sequence[int], room: int) -> list[int]:
+    """Limits that sum to at most `room`: parts below the common limit keep their size, the others get the limit.
+
+    The largest such limit (water-filling), so that a short note is never cut to make room for a long card.
+    """
+    shares, left = [0] * len(sizes), room
+    for position, index in enumerate(sorted(range(len(sizes)), key=lambda i: sizes[i])):
+        shares[index] = min(sizes[index], left // (len(sizes) - position))
+        left -= shares[index]
+    return shares
+
+
+def cut_to(text: str, limit: int, tokenizer: Tokenizer) -> str:
+    """The longest run of whole lines from the start with at most `limit` tokens."""
+    lines = text.splitlines(keepends=True)
+    low, high = 0, len(lines)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if count_tokens("".join(lines[:middle]), tokenizer) <= limit:
+            low = middle
+        else:
+            high = middle - 1
+    return "".join(lines[:low]).rstrip()
+
+
+def _messages(model_id: str, card: str, notes: Sequence[Note], control: tuple[str, ...]) -> list[dict[str, str]]:
+    name = neutralise(model_id, control)
+    pages = "\n".join(f'<source url="{_attribute(note.url, control)}">\n{note.text}\n</source>' for note in notes)
+    document = f'<model_card id="{html.escape(name)}">\n{card}\n</model_card>'
+    research = f"<research>\n{pages}\n</research>" if notes else "<research>\nNo notes.\n</research>"
+    task = TASK.format(model_id=name)
+    return [
+        {"role": "system", "content": SYSTEM},
+        {"role": "user", "content": f"{document}\n\n{research}\n\n{task}"},
+    ]
+
+
+def _attribute(url: str, control: tuple[str, ...]) -> str:
+    """A URL that cannot close its attribute; `&` stays, since the summary must repeat the URL as it is."""
+    return neutralise(url.replace('"', "%22").replace("<", "%3C").replace(">", "%3E").replace("\n", ""), control)

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# The whole path of one recipe folder, from cards to the report, each command shown before it runs.
+#
+#   recipes/run.sh demo
+#   recipes/run.sh demo --run_dir runs/mine --seed 2 --collect.source folder --collect.path cards/
+#   ALIGN=dpo LAUNCH=recipes/accelerate/one_gpu.yaml recipes/run.sh smollm3-3b
+#
+# --run_dir goes to every stage, --seed and --block.key to the data and eval stages. A finished stage says so and is
+# passed over; a killed one goes on where it stopped.
+set -euo pipefail
+
+if [[ $# -lt 1 || $1 == --help || $1 == -h ]]; then
+  sed -n '2,9s/^# \{0,1\}//p' "$0"
+  echo "Recipes:$(for folder in "$(dirname "$0")"/*/data.yaml; do printf ' %s' "$(basename "$(dirname "$folder")")"; done)"
+  [[ $# -lt 1 ]] && exit 2 || exit 0
+fi
+
+cd "$(dirname "$0")/.."
+recipe=recipes/$1; shift
+if [[ ! -f $recipe/data.yaml ]]; then
+  echo "run.sh: there is no $recipe/data.yaml; see recipes/run.sh --help for the recipes that ship" >&2
+  exit 2
+fi
+python=${PYTHON:-$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python)}
+launch=${LAUNCH:-recipes/accelerate/$([[ $recipe == recipes/demo ]] && echo cpu || echo one_gpu).yaml}
+align=${ALIGN:-apo}
+
+everywhere=() blocks=()
+while [[ $# -gt 0 ]]; do
+  case $1 in
+    --run_dir) everywhere+=("$1" "${2:?--run_dir needs a folder}"); shift 2 ;;
+    --seed | --*.*) blocks+=("$1" "${2:?$1 needs a value}"); shift 2 ;;
+    *) echo "run.sh: \"$1\" is not an option; write --run_dir DIR, --seed N or --block.key VALUE" >&2; exit 2 ;;
+  esac
+done
+
+number=0
+show() {
+  number=$((number + 1))
+  printf '\n\033[1m[%d/14] %s\033[0m\n' "$number" "$*"
+  local start=$SECONDS
+  "$@"
+  printf '        %d s\n' $((SECONDS - start))
+}
+data() { show "$python" -m "data_prep.$1" --config "$recipe/data.yaml" "${everywhere[@]}" "${blocks[@]}"; }
+train() { show "$python" -m accelerate.commands.launch --config_file "$launch" -m "training.$1" --config "$recipe/$2.yaml" "${everywhere[@]}"; }
+merge() { show "$python" -m training.merge --config "$recipe/merge.yaml" --merge.adapter "$1" "${everywhere[@]}"; }
+evaluate() { show "$python" -m "eval.$1" --config "$recipe/eval.yaml" "${@:2}" "${everywhere[@]}" "${blocks[@]}"; }
+
+data collect
+data split
+data research
+data write
+data examples
+train sft sft
+merge sft
+evaluate generate --stage sample
+data pairs
+train align "$align"
+merge aligned
+evaluate generate
+evaluate score
+evaluate report

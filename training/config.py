@@ -1,0 +1,180 @@
+"""Training recipes: flat YAML in TRL's own names plus a few of ours; strict about names *and* types.
+
+TRL's parser refuses unknown names but takes `num_train_epochs: [1]` as it stands, and defaults `max_length` to 1024,
+which drops or cuts long rows without a word. Both are refused here, before anything is loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import sys
+import types
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from data_prep.recipe import did_you_mean, exit_on_mistake, parse_overrides, read_yaml
+
+
+@dataclass
+class RunArguments:
+    """Our own names, beside those of SFTConfig or DPOConfig and ModelConfig."""
+
+    run_dir: str = field(metadata={"help": "Folder of the run; data is read from it and the adapter written into it."})
+    wandb_project: str = field(default="card-summarizer", metadata={"help": "Project for report_to: wandb."})
+    threads: int | None = field(default=None, metadata={"help": "CPU threads of torch; results depend on it."})
+
+
+@dataclass(frozen=True)
+class RawRecipe:
+    """A recipe as written: enough to know whether its work is done, before two slow imports."""
+
+    values: dict[str, Any]
+    where: str
+
+    @property
+    def run_dir(self) -> Path:
+        run_dir = self.values.get("run_dir")
+        if not isinstance(run_dir, str) or not run_dir:
+            raise ValueError(f"{self.where} names no run_dir; add `run_dir: runs/NAME` or --run_dir runs/NAME")
+        return Path(run_dir)
+
+    def identity(self) -> dict[str, Any]:
+        """What can change the weights: not where the run lies, nor who is told about it."""
+        beside = ("run_dir", "report_to", "wandb_project", "run_name", "logging_steps", "disable_tqdm", "hub_token")
+        return {name: value for name, value in sorted(self.values.items()) if name not in beside}
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """Typed recipe: ours, the trainer's (SFTConfig or DPOConfig) and TRL's ModelConfig."""
+
+    run: RunArguments
+    trainer: Any
+    model: Any
+
+
+def read_recipe(arguments: Sequence[str]) -> RawRecipe:
+    """YAML and overrides as one mapping. Values of overrides are read as YAML."""
+    import yaml
+
+    overrides = parse_overrides(arguments)
+    config = overrides.pop("config", None)
+    values = read_yaml(Path(config)) if config else {}
+    for name, text in overrides.items():
+        try:
+            values[name] = float(text) if _is_number(text) and not text.lstrip("+-").isdigit() else yaml.safe_load(text)
+        except yaml.YAMLError:
+            values[name] = text
+    return RawRecipe(values, config or "the command line")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def parse(raw: RawRecipe, trainer_config: type, defaults: dict[str, Any]) -> Parsed:
+    """The recipe as TRL's dataclasses. `defaults` fill what the recipe leaves out.
+
+    Raises ValueError on unknown names, wrong types, or a `max_length` that would cut rows.
+    """
+    from transformers import HfArgumentParser
+    from trl import ModelConfig
+
+    kinds = (RunArguments, trainer_config, ModelConfig)
+    values = {"max_length": None, **defaults, **raw.values}
+    check_names_and_types(values, kinds, raw.where)
+    if values["max_length"] is not None:
+        raise ValueError(
+            f"max_length is {values['max_length']} in {raw.where}: TRL would drop or cut longer rows without a word. "
+            "Set max_length: null; the budget is examples.max_prompt_tokens of the data recipe"
+        )
+    run, trainer, model = HfArgumentParser(kinds).parse_dict(values)
+    if model.trust_remote_code:
+        raise ValueError("trust_remote_code is true: code from the Hub is not run here; remove the line")
+    return Parsed(run, trainer, model)
+
+
+def check_names_and_types(values: dict[str, Any], kinds: Sequence[type], where: str) -> None:
+    hints: dict[str, Any] = {}
+    for kind in kinds:
+        known = typing.get_type_hints(kind)
+        hints |= {item.name: known[item.name] for item in dataclasses.fields(kind) if item.init}
+    for name, value in values.items():
+        if name not in hints:
+            raise ValueError(f'unknown key "{name}" in {where}. {did_you_mean(str(name), list(hints))}')
+        allowed = allowed_types(hints[name])
+        if allowed is not None and not _fits(value, allowed):
+            names = " or ".join(sorted("null" if kind is type(None) else kind.__name__ for kind in allowed))
+            raise ValueError(f'"{name}" is {value!r} in {where}, expected {names}')
+
+
+def allowed_types(hint: Any) -> set[type] | None:
+    """YAML types that fit a field's annotation; None where anything does."""
+    origin = typing.get_origin(hint)
+    if hint is Any or isinstance(hint, typing.TypeVar):
+        return None
+    if origin is typing.Union or isinstance(hint, types.UnionType):
+        parts = [allowed_types(part) for part in typing.get_args(hint)]
+        return None if None in parts else set().union(*parts)
+    if origin is typing.Literal:
+        return {type(choice) for choice in typing.get_args(hint)}
+    if origin is not None:
+        hint = origin
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return {str}
+    if hint in (tuple, set):
+        return {list}
+    return {hint} if isinstance(hint, type) and hint in (bool, int, float, str, list, dict, type(None)) else None
+
+
+def _fits(value: Any, allowed: set[type]) -> bool:
+    if isinstance(value, bool):
+        return bool in allowed
+    if isinstance(value, int) and float in allowed:
+        return True
+    if isinstance(value, str) and allowed & {int, float} and str not in allowed:
+        return False
+    return type(value) in allowed
+
+
+def show_help(trainer_config_name: str, description: str, module: str) -> None:
+    """`--help` without the hundreds of TRL's names: ours, the usual ones, and where the rest is written."""
+    usual = (
+        "model_name_or_path output_dir learning_rate num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps gradient_checkpointing lora_r "
+        "lora_alpha lora_target_modules load_in_4bit dtype bf16 save_steps report_to push_to_hub seed"
+    ).split()
+    print(description.strip(), "\n")
+    print(f"usage: accelerate launch -m {module} --config RECIPE.yaml [--KEY VALUE ...]\n\nour keys:")
+    for item in dataclasses.fields(RunArguments):
+        print(f"  {item.name}: {item.type}\n      {item.metadata['help']}")
+    print(f"\nevery key of trl.{trainer_config_name} and trl.ModelConfig works as well, among them:\n  {', '.join(usual)}")
+
+
+def command(main: Callable[[RawRecipe], None], trainer_config_name: str, description: str, module: str) -> None:
+    """Runs a training stage from the command line; a person's mistake is one line and exit code 2."""
+    arguments = sys.argv[1:]
+    if "--help" in arguments or "-h" in arguments:
+        show_help(trainer_config_name, description, module)
+        return
+    exit_on_mistake(lambda: main(read_recipe(arguments)), module)
+
+
+def write_resolved(parsed: Parsed, path: Path) -> None:
+    """The whole resolved recipe beside the result, tokens left out."""
+    from data_prep.schema import write_json
+
+    resolved = {
+        "run": dataclasses.asdict(parsed.run),
+        "model": dataclasses.asdict(parsed.model),
+        "trainer": parsed.trainer.to_dict(),
+    }
+    write_json(path, json.loads(json.dumps(resolved, default=str)))

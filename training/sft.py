@@ -1,0 +1,96 @@
+"""LoRA SFT of the summariser on accepted summaries.
+
+    accelerate launch --config_file recipes/accelerate/cpu.yaml -m training.sft --config recipes/demo/sft.yaml
+
+Reads <run_dir>/data/sft/{train,validation}.parquet. Writes <run_dir>/sft: the adapter, the tokenizer, the resolved
+recipe and a manifest with versions and data hashes. Killed and run again, it goes on from the last whole checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from data_prep.manifest import Manifest
+from training.config import Parsed, RawRecipe, command, parse, write_resolved
+from training.load import follow_in_wandb, last_whole_checkpoint, load_model, load_tokenizer, read_rows
+
+COLUMNS = ["prompt", "completion", "chat_template_kwargs"]
+DEFAULTS = {"use_peft": True, "lora_target_modules": ["all-linear"], "report_to": "none"}
+
+
+def main(raw: RawRecipe) -> None:
+    data, output = raw.run_dir / "data" / "sft", raw.run_dir / "sft"
+    base = Path(str(raw.values.get("model_name_or_path")))
+    inputs = [data / "train.parquet", data / "validation.parquet", *([base] if base.is_dir() else [])]
+    manifest = Manifest(output / "sft.manifest.json", "sft", raw.identity(), inputs, [output / "adapter_model.safetensors"])
+    if manifest.is_done():
+        return
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from trl import SFTConfig
+
+    parsed = parse(raw, SFTConfig, {**DEFAULTS, "output_dir": str(output)})
+    follow_in_wandb(parsed, "sft")
+    trainer = build_trainer(parsed, data)
+    check_rows(trainer)
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(output))
+    metrics = trainer.evaluate() if trainer.eval_dataset is not None else {}
+    finish(trainer, parsed, manifest, metrics)
+
+
+def build_trainer(parsed: Parsed, data: Path) -> Any:
+    import torch
+    from trl import SFTTrainer, get_peft_config
+
+    if parsed.run.threads:
+        torch.set_num_threads(parsed.run.threads)
+    validation = data / "validation.parquet"
+    return SFTTrainer(
+        model=load_model(parsed),
+        args=parsed.trainer,
+        train_dataset=read_rows(data / "train.parquet", COLUMNS),
+        eval_dataset=read_rows(validation, COLUMNS) if parsed.trainer.eval_strategy != "no" else None,
+        processing_class=load_tokenizer(parsed.model.model_name_or_path, parsed.model.model_revision),
+        peft_config=get_peft_config(parsed.model),
+    )
+
+
+def check_rows(trainer: Any) -> None:
+    """What is trained on, in words, before the first step: the summary, the end token and the template's newline.
+
+    Raises ValueError where the tokenizer's template put anything else there, or a row lost its answer.
+    """
+    row = trainer.train_dataset[0]
+    labels = (
+        row["labels"]
+        if "labels" in row
+        else [t if m else -100 for t, m in zip(row["input_ids"], row["completion_mask"], strict=True)]
+    )
+    tokenizer = trainer.processing_class
+    trained = tokenizer.decode([token for token in labels if token != -100])
+    print(
+        f"sft: {len(trainer.train_dataset)} rows; the first has {len(labels)} tokens, trained on: {trained[:60]!r} ... {trained[-40:]!r}"
+    )
+    if "<think>" in trained or not trained.rstrip("\n").endswith(tokenizer.eos_token):
+        raise ValueError(
+            f"the trained part of the first row is {trained[:40]!r} ... {trained[-40:]!r}, expected the summary and {tokenizer.eos_token}; "
+            "check the tokenizer's chat template against data_prep/prompts.py"
+        )
+
+
+def finish(trainer: Any, parsed: Parsed, manifest: Manifest, metrics: dict[str, float]) -> None:
+    """Adapter, tokenizer, recipe; the manifest last. A later stage finds everything in this one folder."""
+    if not trainer.is_world_process_zero():
+        return
+    output = manifest.path.parent
+    trainer.save_model(str(output))
+    trainer.processing_class.save_pretrained(output)
+    write_resolved(parsed, output / f"{manifest.stage}_recipe.json")
+    history = [entry for entry in trainer.state.log_history if "loss" in entry or "eval_loss" in entry]
+    manifest.write(rows=len(trainer.train_dataset), steps=trainer.state.global_step, **metrics, history=history)
+    print(f"{manifest.stage}: {trainer.state.global_step} steps, adapter in {output}")
+
+
+if __name__ == "__main__":
+    command(main, "SFTConfig", __doc__, "training.sft")
