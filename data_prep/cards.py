@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +16,17 @@ from selectolax.lexbor import LexborHTMLParser
 from data_prep.front_matter import FrontMatter, split_front_matter
 from data_prep.schema import Card, RawCard, stable_id
 
-__all__ = ["FrontMatter", "base_models", "decode", "extract_links", "licence", "parse_card", "prose", "split_front_matter", "words"]
+__all__ = [
+    "FrontMatter",
+    "base_models",
+    "decode",
+    "extract_links",
+    "licence",
+    "parse_card",
+    "prose",
+    "split_front_matter",
+    "words",
+]
 
 MAX_LINKED_CHARACTERS = 200_000  # where links are looked for; the rest of a longer card is a log or a table
 DROPPED_HOSTS = (
@@ -29,12 +40,27 @@ DOI = re.compile(r"(?<![\w/.])(10\.\d{4,9}/[-.;()/:\w]{2,200})")
 
 MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?")
 HUB_ADDRESS = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)/?(?:tree/[\w./-]+)?", re.IGNORECASE)
-FOLDERS = {"model", "models", "output", "outputs", "checkpoint", "checkpoints", "results", "tmp", "home", "data", "local", "content"}
+FOLDERS = {
+    "model",
+    "models",
+    "output",
+    "outputs",
+    "checkpoint",
+    "checkpoints",
+    "results",
+    "tmp",
+    "home",
+    "data",
+    "local",
+    "content",
+}
 NO_MODEL = {"none", "null", "unknown", "n", "na", "base_model", "other", "scratch", "model"}
 
 FENCE = re.compile(r"[ \t]{0,3}(```+|~~~+)")
 COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
-NOT_PROSE = re.compile(r"!\[[^\]\n]{0,300}\]\([^)\n]{0,500}\)|\]\([^)\s]{0,500}\)|<[^<>]{1,500}>|https?://\S+|\{[^{}\n]{0,200}\}")
+NOT_PROSE = re.compile(
+    r"!\[[^\]\n]{0,300}\]\([^)\n]{0,500}\)|\]\([^)\s]{0,500}\)|<[^<>]{1,500}>|https?://\S+|\{[^{}\n]{0,200}\}"
+)
 # Lines that templates and trainers write: they say nothing about the one model, and make strangers look alike.
 TEMPLATE_LINE = re.compile(
     r"more information needed|generated automatically|automatically generated|probably proofread and complete|"
@@ -65,7 +91,9 @@ def parse_card(raw: RawCard) -> Card:
         base_models=base_models(front.metadata),
         licence=licence(front.metadata),
         language=languages(front.metadata),
-        sha256=hashlib.sha256(raw.content if isinstance(raw.content, bytes) else raw.content.encode("utf-8", "surrogatepass")).hexdigest(),
+        sha256=hashlib.sha256(
+            raw.content if isinstance(raw.content, bytes) else raw.content.encode("utf-8", "surrogatepass")
+        ).hexdigest(),
         source=raw.source,
         truth=raw.truth,
     )
@@ -98,7 +126,7 @@ def extract_links(body: str) -> list[str]:
 
 def _inline_links(children: list[Token]) -> Iterator[str]:
     inside = False  # text inside a link repeats its address
-    for token, following in zip(children, [*children[1:], None], strict=True):
+    for token, following in zip_longest(children, children[1:]):
         if token.type == "link_open":
             address = str(token.attrGet("href") or "")
             # linkify takes README.md and model.py for hosts in Moldova and Paraguay.

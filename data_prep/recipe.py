@@ -136,7 +136,8 @@ def _validated(schema: type[BlockT], block: dict[str, Any], stage: str, where: s
     try:
         return schema(**block)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt name also leaves the right one missing; the misspelling is what to tell.
+        first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     place = ".".join([stage, *(str(part) for part in first["loc"])])
     if first["type"] == "extra_forbidden":
         raise ValueError(f'unknown key "{place}" in {where}. {did_you_mean(str(first["loc"][-1]), list(schema.model_fields))}')

@@ -227,6 +227,13 @@ def _build(kind: type[Record], row: dict[str, Any]) -> Record:
     return kind(**row)
 
 
+def read_splits(path: Path) -> dict[str, str]:
+    """Split of each placed card by card id, of `split.json`."""
+    if not path.exists():
+        raise ValueError(f"{path} is missing; run data_prep.split first")
+    return json.loads(path.read_text(encoding="utf-8"))["splits"]
+
+
 def set_aside(path: Path, stage: str, rows: Iterable[Rejected]) -> int:
     """Replaces `stage`'s rows in the shared `rejected.jsonl`, leaving the other stages' rows; returns how many."""
     others = (row for row in read_dicts(path) if row["stage"] != stage) if path.exists() else ()

@@ -17,6 +17,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,9 @@ def render_page(config: ReportConfig, cards: Sequence[HeldOut], rows: Sequence[d
 
 def differences(metrics: dict[str, Any]) -> dict[str, Any]:
     """The difference plot: per pair of systems its rows, and one axis for all. Headline and independent shares only."""
-    plotted = {m["name"]: m for m in metrics["metrics"] if m["unit"] == "share" and (m["headline"] or m["group"] == "independent")}
+    plotted = {
+        m["name"]: m for m in metrics["metrics"] if m["unit"] == "share" and (m["headline"] or m["group"] == "independent")
+    }
     panels: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in metrics["comparisons"]:
         if row["metric"] in plotted:
@@ -170,7 +173,7 @@ def pieces(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Piece]:
     Cut here and not in the browser, whose strings count UTF-16 units: an emoji would shift every span behind it.
     """
     cuts = sorted({0, len(text), *(min(max(place, 0), len(text)) for span in spans for place in span)})
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         covering = [index for index, (first, last) in enumerate(spans) if first <= start and end <= last]
         yield (text[start:end], covering) if covering else text[start:end]
 
@@ -212,7 +215,11 @@ def markdown_table(metrics: dict[str, Any]) -> str:
     ]
     for name, measured in metrics["systems"].items():
         lines.append(table_row([name, *(markdown_cell(measured[m["name"]], m["unit"], metrics["cards"]) for m in headline)]))
-    lines += ["", table_row(["difference", "metric", "points", "p (Holm)", "n"]), table_row(["---", "---", "---:", "---:", "---:"])]
+    lines += [
+        "",
+        table_row(["difference", "metric", "points", "p (Holm)", "n"]),
+        table_row(["---", "---", "---:", "---:", "---:"]),
+    ]
     for row in metrics["comparisons"]:
         metric = next((metric for metric in headline if metric["name"] == row["metric"]), None)
         if metric:

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
@@ -252,11 +253,11 @@ def print_table(metrics: dict[str, Any]) -> None:
     for metric in headline:
         table.add_column(metric["label"], justify="right")
     for name, measured in metrics["systems"].items():
-        table.add_row(name, *(table_cell(measured[metric["name"]], metric["unit"]) for metric in headline))
+        table.add_row(escape(name), *(table_cell(measured[metric["name"]], metric["unit"]) for metric in headline))
     console.print(table)
     for name, count in metrics["missing"].items():
         if count:
-            console.print(f"{name} lacks {count} summaries; its figures stand on the others", highlight=False)
+            console.print(f"{escape(name)} lacks {count} summaries; its figures stand on the others", highlight=False)
 
 
 def table_cell(measured: dict[str, Any], unit: str) -> str:
@@ -265,8 +266,8 @@ def table_cell(measured: dict[str, Any], unit: str) -> str:
         return "not measured"
     interval = "no interval"
     if measured["ci95"]:
-        interval = f"\\[{measured['ci95'][0] * scale:.1f}, {measured['ci95'][1] * scale:.1f}]"
-    return f"{measured['mean'] * scale:.1f}\n{interval}\nn={measured['n']}"
+        interval = f"[{measured['ci95'][0] * scale:.1f}, {measured['ci95'][1] * scale:.1f}]"
+    return escape(f"{measured['mean'] * scale:.1f}\n{interval}\nn={measured['n']}")
 
 
 if __name__ == "__main__":

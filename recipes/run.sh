@@ -4,19 +4,21 @@
 #   recipes/run.sh demo
 #   recipes/run.sh demo --run_dir runs/mine --seed 2 --collect.source folder --collect.path cards/
 #   ALIGN=dpo LAUNCH=recipes/accelerate/one_gpu.yaml recipes/run.sh smollm3-3b
+#   recipes/run.sh path/to/my/recipes
 #
 # --run_dir goes to every stage, --seed and --block.key to the data and eval stages. A finished stage says so and is
 # passed over; a killed one goes on where it stopped.
 set -euo pipefail
 
 if [[ $# -lt 1 || $1 == --help || $1 == -h ]]; then
-  sed -n '2,9s/^# \{0,1\}//p' "$0"
+  sed -n '2,10s/^# \{0,1\}//p' "$0"
   echo "Recipes:$(for folder in "$(dirname "$0")"/*/data.yaml; do printf ' %s' "$(basename "$(dirname "$folder")")"; done)"
   [[ $# -lt 1 ]] && exit 2 || exit 0
 fi
 
+[[ -f $1/data.yaml ]] && recipe=$(realpath "$1") || recipe=recipes/$1
 cd "$(dirname "$0")/.."
-recipe=recipes/$1; shift
+shift
 if [[ ! -f $recipe/data.yaml ]]; then
   echo "run.sh: there is no $recipe/data.yaml; see recipes/run.sh --help for the recipes that ship" >&2
   exit 2

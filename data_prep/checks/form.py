@@ -30,9 +30,9 @@ _CLOSING = re.compile(
 def check_length(document: Document) -> CheckResult:
     """`value`: rendered words, that is whitespace-separated pieces of the rendered text that hold a letter or a digit.
     Addresses, markup, fenced code, HTML and front matter are not rendered text."""
-    words = len(document.words)
-    if document.characters > MAX_CHARACTERS:
-        reason = f"{document.characters:,} characters, far more than {LENGTH_MAX} words take"
+    words = len(document.words) + document.words_cut
+    if document.is_cut and words <= LENGTH_MAX:
+        reason = f"{words} words in more than {MAX_CHARACTERS:,} characters, which {LENGTH_MAX} words never take"
         return CheckResult("length", False, float(words), reason)
     if words < LENGTH_MIN:
         reason = f"{words} words, {LENGTH_MIN - words} fewer than the {LENGTH_MIN} required"

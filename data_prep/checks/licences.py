@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from data_prep.checks.base import Span
+from data_prep.checks.document import lowered
+
 UNKNOWN = frozenset({"other", "unknown", "custom", "n/a", "none", "proprietary"})  # a field that names no licence to compare with
 
 _VERSION = r"(?:[ -]?(?:public|software)?[ -]?licen[cs]e,?)?[ -]?(?:version[ ]|v)?[ ]?"
@@ -12,7 +15,7 @@ _CC_TERMS = {"attribution": "by", "noncommercial": "nc", "non-commercial": "nc",
              "noderivs": "nd", "zero": "0"}  # fmt: skip
 _LICENCE = re.compile(
     rf"""
-    (?<![\w-])(?:
+    (?<![\w-])(?=[abclgmor23])(?:
       (?P<apache>apache(?:{_VERSION}(?P<apache_v>[0-9](?:\.[0-9])?))?)
     | (?P<cc>cc(?:0|[ -](?:by|0|zero)(?:[ -](?:nc|sa|nd))*)|creative[ ]commons(?:[ -](?:attribution|non-?commercial|share-?alike
         |no-?deriv(?:ative)?s|zero|by|nc|sa|nd))+)(?:[ -](?:international)?{_VERSION}(?P<cc_v>[0-9](?:\.[0-9])?))?
@@ -23,26 +26,27 @@ _LICENCE = re.compile(
     | (?P<mit>mit)
     )(?![\w])
     """,
-    re.VERBOSE | re.IGNORECASE,
+    re.VERBOSE,
 )
 # MIT is also a university, Apache a foundation, RAIL a word: those need a word of licensing nearby.
-_CONTEXT = re.compile(r"licen[cs]|released under|available under|under the|terms of", re.IGNORECASE)
+_CONTEXT = re.compile(r"licen[cs]|released under|available under|under the|terms of")
 CONTEXT_CHARACTERS = 60
 
 
-def licences_in(text: str) -> Iterator[tuple[str, int, int]]:
-    """Identifier (`apache-2.0`, `cc-by-nc-4.0`, `gpl`: without a version where none is named) and offsets of every licence named."""
-    for match in _LICENCE.finditer(text):
+def licences_in(text: str) -> Iterator[Span]:
+    """Every licence that `text` names; the label is its identifier: `apache-2.0`, or `gpl` where no version is named."""
+    lower = lowered(text)
+    for match in _LICENCE.finditer(lower):
         name = identifier(match)
-        certain = name.startswith("cc") or bool(re.search(r"[0-9]", name))
-        around = text[max(0, match.start() - CONTEXT_CHARACTERS) : match.end() + CONTEXT_CHARACTERS]
+        certain = name.startswith("cc") or any(map(str.isdigit, name))
+        around = lower[max(0, match.start() - CONTEXT_CHARACTERS) : match.end() + CONTEXT_CHARACTERS]
         if certain or _CONTEXT.search(around):
-            yield name, match.start(), match.end()
+            yield Span(*match.span(), name)
 
 
 def normal(licence: str) -> str:
     """The identifier of a licence field's value, or the value in lower case where the licence is not one of the table's."""
-    match = _LICENCE.fullmatch(licence.strip())
+    match = _LICENCE.fullmatch(licence.strip().lower())
     return identifier(match) if match else licence.strip().lower()
 
 
@@ -51,17 +55,17 @@ def identifier(match: re.Match[str]) -> str:
     if groups["apache"]:
         return "apache-" + _dotted(groups["apache_v"] or "2.0")
     if groups["cc"]:
-        return _creative_commons(groups["cc"].lower(), groups["cc_v"])
+        return _creative_commons(groups["cc"], groups["cc_v"])
     if groups["bsd"]:
         number = groups["bsd_v"] or groups["bsd_w"]
         return f"bsd-{number}-clause" if number else "bsd"
     if groups["gnu"]:
-        text = groups["gnu"].lower().removeprefix("gnu ")
+        text = groups["gnu"].removeprefix("gnu ")
         name = text if text.endswith("gpl") else {"l": "lgpl", "a": "agpl"}.get(text[0], "gpl")
         return name + (f"-{_dotted(groups['gnu_v'])}" if groups["gnu_v"] else "")
     if groups["mpl"]:
         return "mpl-" + _dotted(groups["mpl_v"] or "2.0")
-    return "mit" if groups["mit"] else groups["rail"].lower()
+    return "mit" if groups["mit"] else groups["rail"]
 
 
 def agree(named: str, known: str) -> bool:

@@ -10,11 +10,12 @@ from data_prep.checks.base import CheckResult, Span, listed
 from data_prep.checks.document import Document, trimmed_url
 
 _ADDRESS = re.compile(
-    r"(?:https?://|www\.|(?<![\w./@:-])(?:github\.com|huggingface\.co|hf\.co|arxiv\.org)/)[^\s<>\[\]\"'`{}|\\^]+", re.IGNORECASE
+    r"(?:https?://|www\.|(?<![\w./@:-])(?:github\.com|huggingface\.co|hf\.co|arxiv\.org)/)[^\s<>\[\]\"'`|\\^]+", re.IGNORECASE
 )
 _ARXIV_MENTION = re.compile(r"\barxiv[:/ ]\s?(\d{4}\.\d{4,5})", re.IGNORECASE)
 _ARXIV_PATH = re.compile(r"/(?:abs|pdf|html)/(.+?)(?:v\d+)?(?:\.pdf)?", re.IGNORECASE)
 _README = re.compile(r"/(?:blob|tree|raw|resolve)/(?:main|master)(?:/readme\.md)?$")
+_MAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{2,64})+")
 _MODEL_LINE = re.compile(r"^Model: (\S+/\S+)[ \t]*$", re.MULTILINE)
 _TRACKING = re.compile(r"utm_\w+|ref|ref_src|fbclid|gclid", re.IGNORECASE)
 _SAME_HOST = {"hf.co": "huggingface.co", "export.arxiv.org": "arxiv.org", "m.youtube.com": "youtube.com"}
@@ -47,9 +48,10 @@ def canonical(url: str) -> str:
 
 def links_of(source: str) -> frozenset[str]:
     """Canonical form of every absolute address anywhere in the source (prose, code, HTML, BibTeX), of papers named by
-    arXiv id, and of the model's own page, which `Model: ORG/NAME` names."""
+    arXiv id, of mail boxes, and of the model's own page, which `Model: ORG/NAME` names."""
     addresses = [trimmed_url(match[0]) for match in _ADDRESS.finditer(source)]
     addresses += [f"https://arxiv.org/abs/{match[1]}" for match in _ARXIV_MENTION.finditer(source)]
+    addresses += [f"mailto:{address}" for address in _MAIL.findall(source)]
     addresses += [f"https://huggingface.co/{match[1]}" for match in _MODEL_LINE.finditer(source)]
     return frozenset(canonical(address) for address in addresses)
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from data_prep.checks.document import blank, lowered
+
 SCALES = {"k": 3, "thousand": 3, "m": 6, "mn": 6, "million": 6, "b": 9, "bn": 9, "billion": 9, "t": 12, "trillion": 12}
 _UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
@@ -21,32 +23,37 @@ _MONTH = "|".join(f"{name[:3]}(?:{name[3:]})?" if len(name) > 3 else name for na
 # Letters that may stick to a number and leave it one: 80GB, 480ms, 2x. Anything else makes a name: 3D, 1F1B, 4th.
 _GLUED = frozenset("gb mb tb kb gib mib tib kib g ms s sec h hr hrs hz khz mhz ghz x px kg w kw kwh mwh fps bit bits dpi usd eur".split())
 
+# Matched on lower-case text, with the first letters ahead of each alternative: three times as fast as ignoring case.
 _SCAN = re.compile(
     rf"""
-    (?P<iso>(?:19|20)[0-9]{{2}}[-/.](?:0[1-9]|1[0-2])(?:[-/.](?:0[1-9]|[12][0-9]|3[01]))?(?![0-9]|[-/.][0-9]))
-  | (?P<date>(?:[0-3]?[0-9](?:st|nd|rd|th)?\s+(?:of\s+)?)?\b(?:{_MONTH})\.?,?\s+(?:[0-3]?[0-9](?:st|nd|rd|th)?,?\s+)?(?:19|20)[0-9]{{2}}\b)
-  | (?P<name>[0-9]{{2}}(?:0[1-9]|1[0-2])\.[0-9]{{4,5}}(?:v[0-9]+)?\b     # arXiv id
-      | v?[0-9]+(?:\.[0-9]+){{2,}}\w*                                    # version
-      | \#[0-9]+)
-  | (?P<word>(?:{"|".join(WORDS)})(?:-(?:one|two|three|four|five|six|seven|eight|nine))?(?![A-Za-z]))
-      (?:[ -](?P<wordscale>hundred|thousand|million|billion|trillion)\b)?
-  | (?P<identifier>[^\W\d_]\w*(?:[-_./+]\w+)*\+*)
-  | (?P<number>(?>[0-9]{{1,3}}(?:[,\u00a0\u202f\u2009'][0-9]{{3}})+(?![0-9])|[0-9]+)(?>\.[0-9]+)?(?:[eE][-+]?[0-9]{{1,2}}(?![0-9]))?)
-      (?:(?P<percent>[ ]?%|[ ]percent\b|[ ]per[ ]cent\b|[ ]percentage[ ]points?\b|[ ]pp\b)
-       | (?P<scale>[ -]?(?:thousand|million|billion|trillion)\b|[ ]?(?:bn|mn)\b|-?[KkMmBbTt](?![A-Za-z0-9])|[ ][KMBT](?![\w'’])))?
-      (?P<glued>[^\W\d_]\w*)?
+    (?=[0-9])(?:
+        (?P<iso>(?:19|20)[0-9]{{2}}[-/.](?:0[1-9]|1[0-2])(?:[-/.](?:0[1-9]|[12][0-9]|3[01]))?(?![0-9]|[-/.][0-9]))
+      | (?P<day_first>[0-3]?[0-9](?:st|nd|rd|th)?\s+(?:of\s+)?(?:{_MONTH})\.?,?\s+(?:19|20)[0-9]{{2}}\b)
+      | (?P<arxiv>[0-9]{{2}}(?:0[1-9]|1[0-2])\.[0-9]{{4,5}}(?:v[0-9]+)?\b)
+      | (?P<version>[0-9]+(?:\.[0-9]+){{2,}}\w*)
+      | (?P<number>(?>[0-9]{{1,3}}(?:[,\u00a0\u202f\u2009'][0-9]{{3}})+(?![0-9])|[0-9]+)(?>(?:\.[0-9]+)?)(?:e[-+]?[0-9]{{1,2}}(?![0-9]))?)
+        (?:(?P<percent>[ ]?%|[ ]percent\b|[ ]per[ ]cent\b|[ ]percentage[ ]points?\b|[ ]pp\b)
+         | (?P<scale>[ -]?(?:thousand|million|billion|trillion)\b|[ ]?(?:bn|mn)\b|-?[kmbt](?![a-z0-9])|[ ][kmbt](?![\w'’])))?
+        (?P<glued>[^\W\d_]\w*)?
+    )
+  | (?=[jfmasond])(?P<month_first>(?:{_MONTH})\.?,?\s+(?:[0-3]?[0-9](?:st|nd|rd|th)?,?\s+)?(?:19|20)[0-9]{{2}}\b)
+  | (?=[ofnstez])(?P<word>(?:{"|".join(sorted(WORDS, key=len, reverse=True))})(?:-(?:one|two|three|four|five|six|seven|eight|nine))?(?![a-z]))
+      (?:[ -](?P<word_scale>hundred|thousand|million|billion|trillion)\b)?
+  | (?P<identifier>[^\W\d_]\w*(?:[-_./+]\w+)*)
+  | \#[0-9]+
     """,
-    re.VERBOSE | re.IGNORECASE,
+    re.VERBOSE,
 )
 # Numbers that count nothing: list enumerators, footnotes, numbered stages and tables, versions of licences.
 _LABELS = re.compile(
     r"^[ \t>*_#-]*\(?[0-9]{1,2}(?:\.[0-9]{1,2})*[.)](?=[ \t*_])"
     r"|\[\^?[0-9]{1,3}(?:[,-][0-9]{1,3})*\]"
-    r"|\b(?:step|stage|phase|table|figure|fig|section|part|tier|level|chapter|appendix|version|point|item|note|page|rank|type|option)s?"
+    r"|(?<![a-z])(?=[sptflcavinrobmgce])(?:"
+    r"(?:step|stage|phase|table|figure|fig|section|part|tier|level|chapter|appendix|version|point|item|note|page|rank|type|option)s?"
     r"[ .-]{1,2}[0-9]{1,2}\b(?!\.[0-9])(?:[ ]?(?:and|to|[-–&,])[ ]?[0-9]{1,2}\b)?"
-    r"|\b(?:apache|mit|bsd|[al]?gpl|gnu|mpl|mozilla|eupl|epl|cc|creative commons|openrail\S*|rail)\b(?:[ -](?:by|nc|sa|nd|public|software"
-    r"|general|lesser|affero|attribution|sharealike|noncommercial|licen[cs]e|m))*,?[ ]?(?:\(?(?:version|v)\.?)?[ -]?[0-9](?:\.[0-9])?\b",
-    re.IGNORECASE | re.MULTILINE,
+    r"|(?:apache|mit|bsd|[al]?gpl|gnu|mpl|mozilla|eupl|epl|cc|creative commons|openrail\S*|rail)\b(?:[ -](?:by|nc|sa|nd|public|software"
+    r"|general|lesser|affero|attribution|sharealike|noncommercial|licen[cs]e|m))*,?[ ]?(?:\(?(?:version|v)\.?)?[ -]?[0-9](?:\.[0-9])?\b)",
+    re.MULTILINE,
 )
 _LEADING_WORD = re.compile(r"([A-Z]\w*)[ \u00a0-]\Z")
 _ABOUT = re.compile(r"(?:\b(?:about|around|roughly|approximately|approx\.?|circa|some|ca\.)|[~≈])\s*\Z", re.IGNORECASE)
@@ -81,21 +88,24 @@ class Quantity:
 
 def without_labels(text: str) -> str:
     """`text` with enumerators, numbered labels and licence versions blanked, offsets kept."""
-    return _LABELS.sub(lambda match: " " * len(match[0]), text)
+    return blank(text, (match.span() for match in _LABELS.finditer(lowered(text))))
 
 
 def quantities(text: str) -> Iterator[Quantity]:
     """Every number of `text` in order. Digits inside names (Qwen2.5, H100, GPT-4), arXiv ids and versions are skipped."""
-    for match in _SCAN.finditer(text):
+    for match in _SCAN.finditer(lowered(text)):
+        if match["identifier"]:
+            continue
         if match["number"]:
-            if (quantity := _number(match, text)) is not None:
-                yield quantity
+            quantity = _number(match, text)
         elif match["word"]:
-            if (quantity := _spelled(match)) is not None:
-                yield quantity
-        elif match["iso"] or match["date"]:
-            date = _iso(match[0]) if match["iso"] else _named(match[0])
-            yield Quantity(match[0], *match.span(), (), kind="date", date=date)
+            quantity = _spelled(match, text)
+        elif match["iso"] or match["day_first"] or match["month_first"]:
+            quantity = Quantity(text[slice(*match.span())], *match.span(), (), kind="date", date=_date(match))
+        else:
+            quantity = None
+        if quantity is not None:
+            yield quantity
 
 
 def contains(values: Sequence[Decimal], reading: Reading) -> bool:
@@ -105,23 +115,26 @@ def contains(values: Sequence[Decimal], reading: Reading) -> bool:
 
 
 def _number(match: re.Match[str], text: str) -> Quantity | None:
-    literal = re.sub(r"[^0-9.eE+-]", "", match["number"])
+    literal = re.sub(r"[^0-9.e+-]", "", match["number"])
     glued = match["glued"]
-    if (glued and glued.lower() not in _GLUED) or len(literal) > 24:
+    if (glued and glued not in _GLUED) or len(literal) > 24:
         return None
     start, end = match.span()
-    scale = (match["scale"] or "").strip(" -")
+    scale = text[slice(*match.span("scale"))]
+    if scale[:1] == " " and scale[1:].islower() and len(scale) == 2:  # "3 b" is no amount, "3 B" is
+        scale, end = "", match.start("scale")
+    scale = scale.strip(" -")
     kind = "percent" if match["percent"] else "plain"
     before = text[max(0, start - 20) : start]
     counts = kind == "plain" and not scale and not glued and bool(_COUNTED_NOUN.match(text, end))
     word = _LEADING_WORD.search(before)
     readings = _readings(literal, scale, _half_widths(literal, scale, kind, counts, before))
-    return Quantity(match[0].strip(), start, end, readings, kind, literal, counts, word[1].lower() if word else "")
+    return Quantity(text[start:end], start, end, readings, kind, literal, counts, word[1].lower() if word else "")
 
 
 def _half_widths(literal: str, scale: str, kind: str, counts: bool, before: str) -> tuple[Decimal, Decimal]:
     """How far below and above the written number a source's number may lie and still be rounded to it, in written units."""
-    if "e" in literal.lower():
+    if "e" in literal:
         return Decimal(0), Decimal(0)
     whole, _, decimals = literal.partition(".")
     zeros = len(whole) - len(whole.rstrip("0")) if not decimals else 0
@@ -149,7 +162,7 @@ def _readings(literal: str, scale: str, widths: tuple[Decimal, Decimal]) -> tupl
     power = SCALES.get(scale.lower(), 0)
     factor = Decimal(1).scaleb(power)
     found = [Reading(value * factor, (value - below) * factor, (value + above) * factor)]
-    if scale in ("k", "K", "M", "m"):  # 64k tokens are 65,536 as often as 64,000
+    if scale in ("k", "K", "m", "M"):  # 64k tokens are 65,536 as often as 64,000
         binary = value * (1024 if power == 3 else 1024**2)
         found.append(Reading(binary, binary, binary))
     if scale in ("m", "b", "t"):  # 140m may be metres or minutes
@@ -157,22 +170,20 @@ def _readings(literal: str, scale: str, widths: tuple[Decimal, Decimal]) -> tupl
     return tuple(found)
 
 
-def _spelled(match: re.Match[str]) -> Quantity | None:
-    first, _, second = match["word"].lower().partition("-")
+def _spelled(match: re.Match[str], text: str) -> Quantity | None:
+    first, _, second = match["word"].partition("-")
     value = Decimal(WORDS[first] + WORDS.get(second, 0))
-    scale = (match["wordscale"] or "").lower()
+    scale = match["word_scale"] or ""
     if value < 2 and not scale:
         return None  # "one" is a pronoun, "zero-shot" a term
     value *= 100 if scale == "hundred" else Decimal(1).scaleb(SCALES.get(scale, 0))
-    return Quantity(match[0], *match.span(), (Reading(value, value, value),), counts=True)
+    return Quantity(text[slice(*match.span())], *match.span(), (Reading(value, value, value),), counts=True)
 
 
-def _iso(text: str) -> tuple[int, int | None, int | None]:
-    parts = [int(part) for part in re.split(r"[-/.]", text)]
-    return parts[0], parts[1], parts[2] if len(parts) > 2 else None
-
-
-def _named(text: str) -> tuple[int, int | None, int | None]:
-    month = next(index for index, name in enumerate(_MONTHS, 1) if name[:3] in text.lower())
-    numbers = [int(number) for number in re.findall(r"[0-9]+", text)]
+def _date(match: re.Match[str]) -> tuple[int, int | None, int | None]:
+    """(year, month, day)"""
+    numbers = [int(number) for number in re.findall(r"[0-9]+", match[0])]
+    if match["iso"]:
+        return numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else None
+    month = next(index for index, name in enumerate(_MONTHS, 1) if re.search(rf"(?<![a-z]){name[:3]}", match[0]))
     return numbers[-1], month, numbers[0] if len(numbers) > 1 else None

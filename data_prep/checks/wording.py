@@ -6,19 +6,18 @@ import re
 from collections import Counter
 
 from data_prep.checks.base import CheckResult, Span, listed
-from data_prep.checks.document import Block, Document
+from data_prep.checks.document import Block, Document, lowered
 
 REPETITION_MAX = 0.20  # share of 4-grams that occurred before; score bullets in one wording reach about half of it
 SAME_WORDS_MIN = 4  # a bullet or sentence this long may stand only once
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _PRAISE = re.compile(
-    r"\b(?:state[- ]of[- ]the[- ]art|SOTA|(?:best|first)[- ]in[- ]class|class[- ]leading|(?:world|industry|market)[- ]leading"
+    r"\b(?=[a-gijmoprsuw])(?:state[- ]of[- ]the[- ]art|sota|(?:best|first)[- ]in[- ]class|class[- ]leading|(?:world|industry|market)[- ]leading"
     r"|world[- ]class|world[’']s (?:best|most \w+)|ground-?breaking|revolutionary|revolutioni[sz](?:es?|ing)|game[- ]chang(?:er|ing)"
     r"|un(?:paralleled|matched|rival+ed|precedented|beatable|surpassed)|cutting[- ]edge|bleeding[- ]edge|second to none|peerless"
     r"|(?:sets?|setting) (?:a )?new (?:standards?|benchmarks?|bars?|records?)|outperforms all|beats all|phenomenal|extraordinary"
-    r"|breathtaking|awe-inspiring|mind-blowing|jaw-dropping|flawless(?:ly)?|superhuman)\b",
-    re.IGNORECASE,
+    r"|breathtaking|awe-inspiring|mind-blowing|jaw-dropping|flawless(?:ly)?|superhuman)\b"
 )
 _NEGATED = re.compile(r"(?:\b(?:not|no|never|nor|without|rather than)|n[’']t)(?: \w+)?\s*$", re.IGNORECASE)
 
@@ -50,7 +49,11 @@ def _said_again(document: Document) -> list[tuple[Block, str]]:
     """Blocks that repeat an earlier block or sentence word for word, with what they repeat."""
     seen: set[str] = set()
     again = []
+    before = None
     for block in document.blocks:
+        if before is not None and block.words == before.words and block.kind == before.kind == "bullet":
+            again.append((block, block.text))
+        before = block
         for sentence in _SENTENCE_END.split(block.text):
             words = re.findall(r"\w+", sentence.lower())
             if len(words) < SAME_WORDS_MIN:
@@ -71,7 +74,7 @@ def _mostly_old(block: Block, seen: set[tuple[str, ...]]) -> Span | None:
 
 def praise_of(source: str) -> frozenset[str]:
     """The superlatives that the source uses itself; quoting them is fair."""
-    return frozenset(_plain(match[0]) for match in _PRAISE.finditer(source))
+    return frozenset(_plain(match[0]) for match in _PRAISE.finditer(lowered(source)))
 
 
 def _plain(praise: str) -> str:
@@ -83,8 +86,8 @@ def check_praise(document: Document, given: frozenset[str]) -> CheckResult:
     """`value`: how often the summary uses a superlative that the sources do not."""
     found = [
         match
-        for match in _PRAISE.finditer(document.prose)
-        if _plain(match[0]) not in given and not _NEGATED.search(document.prose, max(0, match.start() - 24), match.start())
+        for match in _PRAISE.finditer(document.lower)
+        if _plain(match[0]) not in given and not _NEGATED.search(document.lower, max(0, match.start() - 24), match.start())
     ]
     if not found:
         return CheckResult("praise", True, 0.0, "no praise beyond the sources")

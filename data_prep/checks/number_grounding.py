@@ -17,7 +17,7 @@ _SIZE_IN_NAME = re.compile(r"(?<![0-9.])([0-9]+(?:\.[0-9]+)?)[ -]?([KkMmBbTt])(?
 _COLUMN_SCALE = re.compile(r"\((?:in )?([KMBT]|thousand|million|billion|trillion)s?\)", re.IGNORECASE)
 _NAME_AND_NUMBER = re.compile(r"([A-Za-z][A-Za-z]*)[\s_-]?([0-9]+(?:\.[0-9]+)*)")
 _VERSION = re.compile(r"(?<![0-9.])([0-9]+\.[0-9]+)\.[0-9]+")
-_URL = re.compile(r"(?:https?://|data:)\S+", re.IGNORECASE)
+_URL = re.compile(r"(?:https?://|data:)[^\s<>\[\]\"'|)]+", re.IGNORECASE)
 _SPACED_THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?: [0-9]{3})+(?![0-9.,])")
 # A source that says these says the number too.
 _SAME_AS = {2: r"both|dual|twice|double|doubled|pair|second|two-fold|halves", 3: r"third|triple|thrice", 4: r"fourth|quadruple|quarter"}
@@ -106,7 +106,7 @@ def is_grounded(found: Quantity, known: Numbers) -> bool:
         return True
     if found.literal and not found.counts and any(contains(known.signed_percent, reading) for reading in found.readings):
         return True  # "71.2 on MMLU" for 71.2%; "45 languages" for 45% is no match
-    return found.literal in known.versions or bool(found.leading) and found.leading + found.literal in known.named
+    return found.literal in known.versions or (bool(found.leading) and found.leading + found.literal in known.named)
 
 
 def _agrees(date: tuple[int, int | None, int | None] | None, known: tuple[int, int | None, int | None]) -> bool:

@@ -1,0 +1,76 @@
+"""Contradiction: a licence, size, budget, context length or base model in a summary that the sources state differently.
+
+Only what is nowhere in the sources counts: a summary may well mention another model's size or the licence of a tool.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from data_prep.checks.base import CheckResult, Span, listed
+from data_prep.checks.document import Document
+from data_prep.checks.facts import Fact, stated_amounts
+from data_prep.checks.licences import agree
+from data_prep.checks.names import is_known
+from data_prep.checks.number_grounding import Numbers
+from data_prep.checks.quantities import contains, quantities
+
+_AMOUNTS = {"parameters": "the number of parameters", "tokens": "the number of training tokens", "context": "the context length"}
+_DERIVED = re.compile(
+    r"(?:fine-?tun(?:ed?|ing)(?: version)? (?:of|from)|(?:based|built) (?:up)?on(?: top of)?|derived from|initiali[sz]ed from"
+    r"|starts?(?:ed)? from|base model[:* ]{1,6}|(?:copy|version|variant|fork) of)\s+(?:the\s+)?[*`\[]*"
+    r"(?P<name>[a-z][\w.-]*/[\w.-]*\w|[a-z][a-z.]*[0-9-][\w.-]*\w)",
+)
+
+
+def check_contradiction(
+    document: Document,
+    licences_named: Sequence[Span],
+    facts: Mapping[str, Fact],
+    numbers: Numbers,
+    names: frozenset[str],
+    licences_known: frozenset[str],
+) -> CheckResult:
+    """`value`: how many statements differ from the sources."""
+    spans = [
+        *_licences(licences_named, facts, licences_known),
+        *_amounts(document, facts, numbers),
+        *_base_models(document, facts, names),
+    ]
+    if not spans:
+        return CheckResult("contradiction", True, 0.0, "nothing contradicts the stated facts")
+    spans.sort(key=lambda span: span.start)
+    return CheckResult("contradiction", False, float(len(spans)), listed(span.label for span in spans), spans)
+
+
+def _licences(named: Sequence[Span], facts: Mapping[str, Fact], known: frozenset[str]) -> Iterator[Span]:
+    fact = facts.get("licence")
+    if fact is None:
+        return
+    stated = known | {str(value) for value in fact.values}
+    for span in named:
+        if not any(agree(span.label, licence) for licence in stated):
+            yield Span(span.start, span.end, f"licence {span.label} is stated, the sources say {fact.display}")
+
+
+def _amounts(document: Document, facts: Mapping[str, Fact], numbers: Numbers) -> Iterator[Span]:
+    for name, what in _AMOUNTS.items():
+        fact = facts.get(name)
+        if fact is None:
+            continue
+        for span in dict.fromkeys(span for _, span in stated_amounts(name, document.prose)):
+            readings = [reading for quantity in quantities(span.label) for reading in quantity.readings]
+            if not any(contains(numbers.plain, reading) for reading in readings):
+                yield Span(span.start, span.end, f"{span.label} is stated as {what}, the sources say {fact.display}")
+
+
+def _base_models(document: Document, facts: Mapping[str, Fact], names: frozenset[str]) -> Iterator[Span]:
+    fact = facts.get("base_model")
+    if fact is None:
+        return
+    for match in _DERIVED.finditer(document.lower):
+        start, end = match.span("name")
+        name = document.prose[start:end]
+        if not is_known(name, names):
+            yield Span(start, end, f"{name} is stated as base model, the sources say {fact.display}")

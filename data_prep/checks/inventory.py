@@ -1,0 +1,48 @@
+"""All that a source offers, indexed once and compared with many summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from data_prep.checks.facts import Fact, facts_of, list_lengths
+from data_prep.checks.licences import licences_in
+from data_prep.checks.links import has_links_to_cite, links_of
+from data_prep.checks.names import names_of
+from data_prep.checks.number_grounding import Numbers, numbers_of
+from data_prep.checks.wording import praise_of
+
+CACHED_SOURCES = 64  # a source with its index takes 1-3 MB; systems are scored card by card
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a summary may link to, count, name and state."""
+
+    links: frozenset[str]
+    offers_links: bool  # False where only the model's own page could be linked
+    numbers: Numbers
+    names: frozenset[str]
+    facts: Mapping[str, Fact]
+    licences: frozenset[str]
+    praise: frozenset[str]
+
+    @classmethod
+    def from_source(cls, source: str) -> Inventory:
+        """Index of a source text (card as found, `Model: ORG/NAME`, `<source url="URL">` pages). Cached on the text."""
+        return _index(source)
+
+
+@lru_cache(maxsize=CACHED_SOURCES)
+def _index(source: str) -> Inventory:
+    links = links_of(source)
+    return Inventory(
+        links=links,
+        offers_links=has_links_to_cite(source, links),
+        numbers=numbers_of(source, counts=list_lengths(source)),
+        names=names_of(source),
+        facts=facts_of(source),
+        licences=frozenset(span.label for span in licences_in(source)),
+        praise=praise_of(source),
+    )

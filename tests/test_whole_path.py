@@ -1,0 +1,189 @@
+"""The whole path through the real entry points, small: 36 cards, two steps of training, 24 tokens of text."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from commands import ROOT, run_command
+
+SMALL = {
+    "data.yaml": {"collect": {"source": "synthetic", "cards": 36}, "split": {"validation": 0.2, "heldout": 0.3}},
+    "sft.yaml": {"max_steps": 4, "save_steps": 2, "per_device_train_batch_size": 2, "eval_strategy": "epoch", "logging_steps": 1},
+    "apo.yaml": {"max_steps": 2, "save_steps": 1, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1, "logging_steps": 1},
+    "merge.yaml": {},
+    "eval.yaml": {"sample": {"cards": 12, "max_new_tokens": 24, "batch_size": 4}, "generate": {"cards": None, "max_new_tokens": 24, "batch_size": 4}},
+}
+
+
+def small_recipes(folder):
+    """The demo's recipes with small numbers: what is tested is what ships."""
+    folder.mkdir()
+    for name, changes in SMALL.items():
+        recipe = yaml.safe_load((ROOT / "recipes" / "demo" / name).read_text())
+        for key, value in changes.items():
+            recipe[key] = {**recipe[key], **value} if isinstance(value, dict) else value
+        (folder / name).write_text(yaml.safe_dump(recipe))
+    return folder
+
+
+def run_path(recipes, run_dir, **environment):
+    return subprocess.run(
+        ["bash", "recipes/run.sh", str(recipes), "--run_dir", str(run_dir)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHON": sys.executable, **environment},
+        timeout=900,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("path")
+    recipes, run_dir = small_recipes(folder / "recipes"), folder / "run"
+    done = run_path(recipes, run_dir)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return recipes, run_dir, done.stdout
+
+
+def test_every_stage_shows_its_command_and_the_path_ends_with_table_and_report(finished):
+    _, run_dir, output = finished
+    for module in "collect split research write examples pairs".split():
+        assert f"-m data_prep.{module} --config" in output
+    assert "accelerate.commands.launch --config_file recipes/accelerate/cpu.yaml -m training.sft" in output
+    assert str(run_dir / "eval" / "report.html") in output.replace("\n", "")
+    for name in (
+        "data/cards.jsonl data/attached.jsonl data/split.json data/notes.jsonl data/candidates.jsonl data/rejected.jsonl data/samples.jsonl "
+        "data/sft/train.parquet data/pairs/train.parquet data/heldout.jsonl sft/adapter_model.safetensors sft-merged/model.safetensors "
+        "aligned/adapter_model.safetensors model/model.safetensors eval/generations/aligned.jsonl eval/scores.parquet eval/metrics.json eval/report.html"
+    ).split():
+        assert (run_dir / name).exists(), name
+
+
+def test_metrics_have_mean_interval_and_n_for_every_system(finished):
+    metrics = json.loads((finished[1] / "eval" / "metrics.json").read_text())
+    assert list(metrics["systems"]) == ["lead", "front_matter", "base", "sft", "aligned"]
+    for measured in metrics["systems"].values():
+        assert set(measured["all_pass"]) >= {"mean", "ci95", "n"}
+    assert {"a", "b", "metric", "difference", "ci95", "p", "n"} <= set(metrics["comparisons"][0])
+
+
+def test_training_stages_leave_recipe_versions_and_data_hashes(finished):
+    for folder, stage in (("sft", "sft"), ("aligned", "align")):
+        written = json.loads((finished[1] / folder / f"{stage}.manifest.json").read_text())
+        assert written["versions"]["trl"]
+        assert len(written["inputs"]["train.parquet"]) == 64
+        resolved = json.loads((finished[1] / folder / f"{stage}_recipe.json").read_text())
+        assert resolved["trainer"]["max_length"] is None
+
+
+def test_only_the_summary_is_trained_on(finished):
+    _, _, output = finished
+    line = next(line for line in output.splitlines() if "trained on:" in line)
+    assert "trained on: '## " in line
+    assert line.endswith("<|im_end|>\\n'")
+
+
+def test_alignment_starts_at_margin_zero_and_loss_one(finished):
+    line = next(line for line in finished[2].splitlines() if "before the first step" in line)
+    assert "loss 1.000000, margin 0.00e+00" in line
+
+
+def test_no_held_out_card_reaches_training(finished):
+    import pyarrow.parquet as pq
+
+    data = finished[1] / "data"
+    held_out = {json.loads(line)["id"] for line in (data / "heldout.jsonl").open()}
+    families = {json.loads(line)["family"] for line in (data / "heldout.jsonl").open()}
+    assert held_out
+    for name in ("sft/train", "sft/validation", "pairs/train", "pairs/validation"):
+        for row in pq.read_table(data / f"{name}.parquet", columns=["provenance"]).to_pylist():
+            provenance = json.loads(row["provenance"])
+            assert provenance["card_id"] not in held_out
+            assert provenance["family"] not in families
+
+
+def test_run_again_does_nothing_and_says_so(finished):
+    recipes, run_dir, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in run_dir.rglob("*") if path.is_file()}
+    done = run_path(recipes, run_dir)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("done already") >= 14
+    assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*") if path.is_file()} == before
+
+
+def test_merging_refuses_what_it_cannot_reproduce(finished, tmp_path):
+    run_dir = tmp_path / "run"
+    shutil.copytree(finished[1] / "sft", run_dir / "sft")
+    done = run_command("-m", "training.merge", "--run_dir", str(run_dir), "--merge.adapter", "sft", "--merge.tolerance", "0")
+    assert done.returncode == 2
+    assert "merged logits differ by" in done.stderr
+    assert not (run_dir / "sft-merged").exists()
+    done = run_command("-m", "training.merge", "--run_dir", str(run_dir), "--merge.adapter", "aligned")
+    assert done.returncode == 2
+    assert "run training.align first" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["training.sft", "eval.generate --config RECIPES/eval.yaml --stage sample", "training.align", "eval.generate"])
+def test_killed_in_a_stage_and_run_again_gives_the_same_metrics(finished, tmp_path, stage):
+    """kill -9 as soon as the stage has left something half done, then the same command again."""
+    recipes, reference, _ = finished
+    run_dir = tmp_path / "run"
+    half_done = {
+        "training.sft": "sft/checkpoint-2/optimizer.pt",
+        "training.align": "aligned/checkpoint-1/optimizer.pt",
+        "eval.generate": "eval/generations/base.jsonl.part",
+    }.get(stage, "data/samples.jsonl.part")
+    process = subprocess.Popen(
+        ["bash", "recipes/run.sh", str(recipes), "--run_dir", str(run_dir)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHON": sys.executable},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 300
+    while not (run_dir / half_done).exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    done = run_path(recipes, run_dir)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (run_dir / "eval" / "metrics.json").read_bytes() == (reference / "eval" / "metrics.json").read_bytes()
+
+
+@pytest.mark.slow
+def test_the_path_form_of_the_launch_works_too(finished):
+    recipes, run_dir, _ = finished
+    done = run_command("-m", "accelerate.commands.launch", "--cpu", "training/sft.py", "--config", str(recipes / "sft.yaml"), "--run_dir", str(run_dir))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "sft: done already" in done.stdout
+
+
+@pytest.mark.slow
+def test_wandb_offline_writes_one_group_and_a_resumed_stage_continues_its_run(finished, tmp_path):
+    recipes, reference, _ = finished
+    run_dir = tmp_path / "my-run"
+    shutil.copytree(reference / "data", run_dir / "data")
+    shutil.copytree(reference / "sft-merged", run_dir / "sft-merged")
+    wandb = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+    arguments = ("--run_dir", str(run_dir), "--report_to", "wandb")
+    for module, recipe in (("training.sft", "sft.yaml"), ("training.align", "apo.yaml"), ("training.sft", "sft.yaml")):
+        shutil.rmtree(run_dir / "sft" / "sft.manifest.json", ignore_errors=True)
+        (run_dir / "sft" / "sft.manifest.json").unlink(missing_ok=True)
+        done = run_command("-m", module, "--config", str(recipes / recipe), *arguments, **wandb)
+        assert done.returncode == 0, done.stderr[-2000:]
+    runs = sorted((run_dir / "wandb").glob("offline-run-*"))
+    ids = [run.name.rpartition("-")[2] for run in runs]
+    assert len(ids) == 3
+    assert len(set(ids)) == 2
+    binary = b"".join(path.read_bytes() for run in runs for path in run.glob("*.wandb"))
+    assert b"my-run" in binary
+    assert b"train/loss" in binary
