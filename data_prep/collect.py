@@ -64,8 +64,6 @@ def main(recipe: Recipe[CollectConfig]) -> None:
     with replacing(cards) as card_file, replacing(attached) as attached_file:
         found = tqdm(islice(read_source(recipe), recipe.block.limit), desc="collect", unit=" cards", mininterval=1)
         set_aside(rejected, "collect", sift(found, recipe.block.min_body_words, card_file, attached_file, counts, reasons))
-    if not counts["cards"] and not reasons:
-        raise ValueError(f"collect.source {recipe.block.source} gave no card; check collect.path, collect.cards or collect.ids")
     manifest.write(**counts, rejected=dict(reasons))
     report(counts, reasons, time.monotonic() - started)
 
@@ -94,6 +92,8 @@ def sift(
         if raw.notes or raw.summaries:
             counts["attached"] += 1
             attached.write(to_json(Attached(kept, raw.notes, raw.summaries, raw.removed)) + "\n")
+    if not counts["cards"] and not reasons:  # before any file is replaced
+        raise ValueError("the source gave no card; check collect.path, collect.cards, collect.authors or collect.limit")
 
 
 def keep(raw: RawCard, min_words: int, seen: set[int], cards: TextIO) -> str | Rejected:

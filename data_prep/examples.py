@@ -81,7 +81,7 @@ def main(recipe: Recipe[ExamplesConfig]) -> None:
     with ExitStack() as stack:
         tables = {name: TableWriter(data / "sft" / f"{name}.parquet", EXAMPLE_SCHEMA) for name in ("train", "validation")}
         files = {name: stack.enter_context(replacing(data / f"{name}.jsonl")) for name in ("heldout", "sampling")}
-        for material in tqdm(materials(data), desc="examples", unit=" cards"):
+        for material in tqdm(materials(data), desc="examples", unit=" cards", mininterval=1):
             prompt, problem = fit(material, tokenizer, recipe.block)
             if prompt is None:
                 rejected.append(Rejected("examples", material.card.id, "the prompt does not fit", problem))

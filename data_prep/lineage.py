@@ -32,6 +32,14 @@ FORMS = set(
     "quantized quantised quant quants dynamic unsloth copy sharded fp32 fp16 bf16 fp8 fp4 mxfp4 nvfp4 f32 f16 int8 int4 w4a16 w8a8 w8a16".split()
 )
 FORM = re.compile(r"\d+bit|q\d|\d*bpw|h[68]|gs(?:32|64|128)|(?:32|64|128)g")
+# "a renamed copy of owner/name", "fine-tuned version of [owner/name](...)", "based on owner/name": cards without `base_model`
+# say it in words. A name without owner is left alone: it is a word as often as a model.
+STATED_PARENT = re.compile(
+    r"\b(?:(?:version|copy|fork|variant|conversion|quanti[sz]ation|quants?|fine-?tuned?|merge|distillation|adapter|weights)\s+(?:of|from|for)|"
+    r"(?:based|fine-?tuned)\s+on|(?:derived|initiali[sz]ed|converted)\s+from)\s+(?:the\s+)?"
+    r"[\[*_`]{0,4}(?:https?://(?:huggingface\.co|hf\.co)/)?([A-Za-z0-9][\w.-]{1,95}/[\w.-]{1,95}\w)(?![\w/])",
+    re.IGNORECASE,
+)
 ARXIV_ID = re.compile(r"(?:arxiv\.)?(\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v\d+)?(?:\.pdf)?", re.IGNORECASE)
 
 # Cited for what a model was made or served with, not for what it is. Without this list a small collection, where nothing is
@@ -57,7 +65,7 @@ class Ties:
 
 def ties(card: Card) -> Ties:
     text = words(prose(card.body))
-    models = [card.model_id, *card.base_models]
+    models = [card.model_id, *card.base_models, *STATED_PARENT.findall(card.body)]
     keys = [f"model:{model.lower()}" for model in models]
     keys += [f"name:{name}" for model in models if (name := stem(model))]
     keys += [key for link in card.links if (key := source_key(link)) and key not in TOOLS]

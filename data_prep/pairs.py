@@ -61,7 +61,7 @@ def main(recipe: Recipe[PairsConfig]) -> None:
     rejected: list[Rejected] = []
     faults: Counter[str] = Counter()
     matched = in_step((card.id for card in cards), samples, lambda sample: sample.id)
-    for card, (_, own) in tqdm(zip(cards, matched, strict=True), desc="pairs", total=len(cards), unit=" cards"):
+    for card, (_, own) in tqdm(zip(cards, matched, strict=True), desc="pairs", total=len(cards), unit=" cards", mininterval=1):
         pairs, reason = pair_up(card, [Judged(sample, check_summary(sample.text, card.source)) for sample in own], recipe.block)
         if reason:
             rejected.append(Rejected("pairs", card.id, reason))

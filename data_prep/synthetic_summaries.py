@@ -9,6 +9,8 @@ from collections.abc import Callable
 from data_prep.synthetic import BENCHMARKS, LANGUAGES, LICENCES, Facts, Source, draw_model, draw_word
 from data_prep.synthetic_cards import PAGE_NAMES, join
 
+FEWEST_PIECES = 338  # pieces between white space, markup included: 300 rendered words with a margin
+
 
 def reference_summaries(facts: Facts, rng: random.Random, count: int) -> list[str]:
     """`count` summaries of 300 to 500 words in varied wording and order."""
@@ -16,6 +18,13 @@ def reference_summaries(facts: Facts, rng: random.Random, count: int) -> list[st
 
 
 def reference_summary(facts: Facts, rng: random.Random) -> str:
+    """One summary, drawn again where few facts and short wordings meet."""
+    while len((text := compose(facts, rng)).split()) < FEWEST_PIECES:
+        pass
+    return text
+
+
+def compose(facts: Facts, rng: random.Random) -> str:
     middle = [training_section(facts, rng), evaluation_section(facts, rng), pages_section(facts, rng)]
     if rng.random() < 0.3:
         middle[1], middle[2] = middle[2], middle[1]

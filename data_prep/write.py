@@ -19,7 +19,19 @@ from tqdm import tqdm
 
 from data_prep.manifest import Manifest
 from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import Attached, Candidate, Card, Rejected, in_step, read_jsonl, read_splits, replacing, set_aside, stable_id, to_json
+from data_prep.schema import (
+    Attached,
+    Candidate,
+    Card,
+    Rejected,
+    in_step,
+    read_jsonl,
+    read_splits,
+    replacing,
+    set_aside,
+    stable_id,
+    to_json,
+)
 
 ATTACHED = "attached"
 

@@ -145,7 +145,7 @@ def read_system(path: Path, cards: dict[str, HeldOut], allow_missing: bool) -> S
 
 def score(cards: dict[str, HeldOut], systems: Sequence[System]) -> list[Scored]:
     todo = [generation for system in systems for generation in system.generations]
-    progress = tqdm(todo, desc="score", unit="summary", disable=None)
+    progress = tqdm(todo, desc="score", unit=" summaries", mininterval=1)
     return [Scored(cards[one.id], one, measure(cards[one.id], one)) for one in progress]
 
 

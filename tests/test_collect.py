@@ -183,14 +183,24 @@ def test_mistakes_name_value_rule_and_next_move(collect, folder, tmp_path):
         ({"source": "parquet", "path": tmp_path / "text.parquet"}, "is no readable Parquet file"),
         ({"source": "parquet", "path": odd}, 'column "model_id" .* holds int64, expected string; set collect.model_column'),
         (
-            {"source": "parquet", "path": odd, "text_column": "text"},
+            {"source": "parquet", "path": odd, "model_column": "card", "text_column": "text"},
             'has no column "text"; set collect.text_column to one of: model_id, card',
         ),
         ({"source": "hub"}, "needs collect.ids or collect.authors"),
-        ({"source": "synthetic", "cards": 0}, "gave no card"),
+        ({"source": "synthetic", "cards": 0}, "the source gave no card; check"),
     ):
         with pytest.raises(ValueError, match=message):
             collect(**block)
+
+
+def test_a_mistake_leaves_the_cards_of_the_last_run(collect, folder, tmp_path):
+    before = collect(source="folder", path=folder)
+    for block in ({"source": "synthetic", "cards": 0}, {"source": "folder", "path": tmp_path / "gone"}):
+        with pytest.raises(ValueError, match="collect"):
+            collect(**block)
+    data = tmp_path / "run" / "data"
+    assert list(read_jsonl(data / "cards.jsonl", Card)) == before[0]
+    assert list(read_jsonl(data / "rejected.jsonl", Rejected)) == before[2]
 
 
 def test_the_command_refuses_with_exit_code_2_and_one_line(tmp_path):

@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from urllib.parse import unquote
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-MAX_CHARACTERS = 12_000  # 500 words are 4,000 characters; the parser is quadratic in brackets, so this bounds its time to a second
+MAX_CHARACTERS = 20_000  # 500 words are 4,000 characters
+MAX_BRACKETS = 500  # the parser's time is quadratic in opening brackets; 500 words hold a few dozen
 
 _MARKDOWN = MarkdownIt("commonmark").enable("table")
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
@@ -56,7 +58,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Document:
-    text: str  # the summary, cut at MAX_CHARACTERS
+    text: str  # the summary, cut where it is absurdly long
     prose: str  # as long as `text`: code, addresses, HTML and front matter turned to spaces
     lower: str  # `prose` in lower case
     blocks: tuple[Block, ...]
@@ -65,7 +67,7 @@ class Document:
     html: tuple[tuple[int, int], ...]
     unclosed_fences: tuple[tuple[int, int], ...]
     front_matter: tuple[int, int] | None
-    words_cut: int  # words beyond MAX_CHARACTERS, counted without parsing
+    words_cut: int  # words beyond the cut, counted without parsing
     is_cut: bool
 
 
@@ -82,7 +84,7 @@ class _Walk:
 
 def read(summary: str) -> Document:
     """Parses `summary`. Never raises: Markdown knows no syntax errors, and the length is bounded."""
-    text = summary[:MAX_CHARACTERS]
+    text = _bounded(summary)
     echo = _FRONT_MATTER.match(text)
     # Blanked, not cut: the offsets stay. Parsed as Markdown it would be a rule and a heading.
     body = blank(text, [echo.span()]) if echo else text
@@ -99,9 +101,16 @@ def read(summary: str) -> Document:
         html=tuple(walk.html),
         unclosed_fences=tuple(walk.unclosed),
         front_matter=echo.span() if echo else None,
-        words_cut=len(rendered_words(summary[MAX_CHARACTERS:])),
-        is_cut=len(summary) > MAX_CHARACTERS,
+        words_cut=len(rendered_words(summary[len(text) :])),
+        is_cut=len(text) < len(summary),
     )
+
+
+def _bounded(summary: str) -> str:
+    """`summary` up to MAX_CHARACTERS and MAX_BRACKETS: any text may be passed in, none may cost minutes."""
+    text = summary[:MAX_CHARACTERS]
+    brackets = [match.start() for match in islice(re.finditer(r"[\[<]", text), MAX_BRACKETS + 1)]
+    return text[: brackets[-1]] if len(brackets) > MAX_BRACKETS else text
 
 
 def blank(text: str, spans: Iterable[tuple[int, int]]) -> str:

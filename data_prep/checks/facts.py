@@ -44,7 +44,7 @@ TASK_WORDS = {
     "question-answering": ("question answering", "question-answering"), "reinforcement-learning": ("reinforcement", "agent"),
 }  # fmt: skip
 
-_AMOUNT = r"(?P<amount>[0-9][0-9,.]*(?:[ -]?(?:[kmbt](?![a-z])|thousand|million|billion|trillion))?)"
+_AMOUNT = r"(?P<amount>(?<![0-9])[0-9][0-9,.]{0,23}(?:[ -]?(?:[kmbt](?![a-z])|thousand|million|billion|trillion))?)"
 # `~` is a gap: a space, a hyphen, or the stars of **3.2B** parameters.
 _STATED: dict[str, tuple[str, ...]] = {
     "parameters": (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from data_prep.checks.base import CheckResult, Span, listed
-from data_prep.checks.document import MAX_CHARACTERS, Document
+from data_prep.checks.document import Document
 
 LENGTH_MIN = 300  # rendered words, both ends included
 LENGTH_MAX = 500
@@ -32,7 +32,7 @@ def check_length(document: Document) -> CheckResult:
     Addresses, markup, fenced code, HTML and front matter are not rendered text."""
     words = len(document.words) + document.words_cut
     if document.is_cut and words <= LENGTH_MAX:
-        reason = f"{words} words in more than {MAX_CHARACTERS:,} characters, which {LENGTH_MAX} words never take"
+        reason = f"{words} words in far more characters or brackets than {LENGTH_MAX} words take"
         return CheckResult("length", False, float(words), reason)
     if words < LENGTH_MIN:
         reason = f"{words} words, {LENGTH_MIN - words} fewer than the {LENGTH_MIN} required"
