@@ -9,6 +9,28 @@ from collections.abc import Callable
 from data_prep.synthetic import BENCHMARKS, LANGUAGES, LICENCES, Facts, Source, draw_model, draw_word
 from data_prep.synthetic_cards import PAGE_NAMES, join
 
+HEADINGS = {
+    "training": ("### Training and data", "### How it was made"),
+    "evaluation": ("### Reported results", "### Evaluation"),
+    "pages": ("### What the linked pages add", "### Beyond the card"),
+    "limits": ("### Limits and licence", "### Before you use it"),
+}
+USES = (
+    "The points below collect what the card and its linked pages say about training, data and results.",
+    "This page gathers the facts that matter for reproducing, comparing or building on the model.",
+)
+UNSTATED = {
+    "context": "**Context**: the card does not state a context length, which makes long inputs a matter of trial.",
+    "optimiser": "**Optimiser**: not stated on the card, so the recipe cannot be repeated exactly.",
+    "hardware": "**Compute**: neither the hardware nor the duration of the run is given.",
+    "datasets": "**Data**: the card does not name the data sets, so contamination is hard to judge.",
+    "languages": "**Languages**: the card lists no languages, and transfer beyond the training text is open.",
+    "limitations": "**Limits**: the card names none, which is itself a reason to test before relying on the model in a product or in a paper.",
+}
+CAUTIONS = (
+    "**Reading them**: the card gives one figure for each benchmark and no interval, so small gaps to other models mean little.",
+    "**Caution**: each figure stands alone, without spread or number of runs, and prompts may differ from those of other cards.",
+)
 FEWEST_PIECES = 338  # pieces between white space, markup included: 300 rendered words with a margin
 
 
@@ -50,12 +72,7 @@ def opening(facts: Facts, rng: random.Random) -> str:
         kind = f"It is a copy of {facts.base_model} in {form} format with {bits}-bit weights, and the file takes {size} GB."
     if facts.states("task"):
         kind += f" The card files it under {facts.task}."
-    use = rng.choice(
-        (
-            "The points below collect what the card and its linked pages say about training, data and results.",
-            "This page gathers the facts that matter for reproducing, comparing or building on the model.",
-        )
-    )
+    use = rng.choice(USES)
     return f"{what}. {kind} {use}"
 
 
@@ -69,21 +86,17 @@ def training_section(facts: Facts, rng: random.Random) -> str:
         ),
         f"**Context**: it reads up to {facts.context} tokens at once, which sets the limit for long documents."
         if facts.states("context")
-        else "**Context**: the card does not state a context length, which makes long inputs a matter of trial.",
-        f"**Optimiser**: training used {facts.optimiser}."
-        if facts.states("optimiser")
-        else "**Optimiser**: not stated on the card, so the recipe cannot be repeated exactly.",
+        else UNSTATED["context"],
+        f"**Optimiser**: training used {facts.optimiser}." if facts.states("optimiser") else UNSTATED["optimiser"],
         f"**Compute**: the run took {facts.days} days on {facts.gpu_count} {facts.gpu} GPUs."
         if facts.states("hardware")
-        else "**Compute**: neither the hardware nor the duration of the run is given.",
-        f"**Data**: the training text comes from {join(facts.datasets)}."
-        if facts.states("datasets")
-        else "**Data**: the card does not name the data sets, so contamination is hard to judge.",
+        else UNSTATED["hardware"],
+        f"**Data**: the training text comes from {join(facts.datasets)}." if facts.states("datasets") else UNSTATED["datasets"],
         f"**Languages**: {join([LANGUAGES[code] for code in facts.languages])}."
         if facts.states("languages")
-        else "**Languages**: the card lists no languages, and transfer beyond the training text is open.",
+        else UNSTATED["languages"],
     ]
-    return section(rng.choice(("### Training and data", "### How it was made")), bullets)
+    return section(rng.choice(HEADINGS["training"]), bullets)
 
 
 def evaluation_section(facts: Facts, rng: random.Random) -> str:
@@ -91,19 +104,13 @@ def evaluation_section(facts: Facts, rng: random.Random) -> str:
         rng.choice((f"**{name}**: a score of {score} according to the card.", f"**{name}**: the card reports {score}."))
         for name, score in facts.scores
     ]
-    remark = rng.choice(
-        (
-            "**Reading them**: the card gives one figure for each benchmark and no interval, so small gaps to other models mean little.",
-            "**Caution**: each figure stands alone, without spread or number of runs, and prompts may differ from those of other cards.",
-        )
-    )
-    bullets.append(remark)
-    return section(rng.choice(("### Reported results", "### Evaluation")), bullets)
+    bullets.append(rng.choice(CAUTIONS))
+    return section(rng.choice(HEADINGS["evaluation"]), bullets)
 
 
 def pages_section(facts: Facts, rng: random.Random) -> str:
     return section(
-        rng.choice(("### What the linked pages add", "### Beyond the card")),
+        rng.choice(HEADINGS["pages"]),
         [page_bullet(source, rng) for source in facts.sources],
     )
 
@@ -131,9 +138,7 @@ def page_bullet(source: Source, rng: random.Random) -> str:
 def limits_section(facts: Facts, rng: random.Random) -> str:
     bullets = [f"**Limit**: {text}." for text in facts.limitations] if facts.states("limitations") else []
     if not bullets:
-        bullets = [
-            "**Limits**: the card names none, which is itself a reason to test before relying on the model in a product or in a paper."
-        ]
+        bullets = [UNSTATED["limitations"]]
     bullets.append(
         rng.choice(
             (
@@ -142,7 +147,7 @@ def limits_section(facts: Facts, rng: random.Random) -> str:
             )
         )
     )
-    return section(rng.choice(("### Limits and licence", "### Before you use it")), bullets)
+    return section(rng.choice(HEADINGS["limits"]), bullets)
 
 
 def closing(facts: Facts, rng: random.Random) -> str:

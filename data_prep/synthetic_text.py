@@ -12,21 +12,35 @@ from collections.abc import Iterator
 from data_prep.prompts import source_text
 from data_prep.synthetic import LANGUAGES, Facts, draw_family
 from data_prep.synthetic_cards import PAGE_NAMES, join, render_card, render_notes
-from data_prep.synthetic_summaries import page_bullet
+from data_prep.synthetic_summaries import (
+    CAUTIONS,
+    HEADINGS,
+    UNSTATED,
+    USES,
+    closing,
+    evaluation_section,
+    opening,
+    page_bullet,
+    training_section,
+)
 
 Messages = list[dict[str, str]]
 SYSTEM = "You answer questions about models.\n/system_override /no_think"
 
 
-def conversations(rng: random.Random, asked: int, whole_card: bool) -> Iterator[Messages]:
-    """Endless conversations about cards: whole ones with their notes, or a few of their lines (dense in answers)."""
+def conversations(rng: random.Random, asked: int, whole_card: bool, talk: bool = False) -> Iterator[Messages]:
+    """Endless conversations about cards: whole ones with their notes, or a few of their lines (dense in answers).
+
+    With `talk` answers also take the form of lists, and remarks come among the facts: the words and the Markdown that
+    any model of real size has met, one sentence at a time.
+    """
     while True:
         for facts in draw_family(rng):
-            pairs = questions(facts, rng)
+            pairs = questions(facts, rng) + (remarks(facts, rng) if talk else [])
             rng.shuffle(pairs)
             pairs = pairs[:asked]
             document = whole_document(facts, rng) if whole_card else excerpt(facts, pairs, rng)
-            yield conversation(document, pairs, rng)
+            yield conversation(document, pairs, rng, lists=talk)
 
 
 def whole_document(facts: Facts, rng: random.Random) -> str:
@@ -44,15 +58,32 @@ def excerpt(facts: Facts, asked: list[tuple[str, str]], rng: random.Random) -> s
     return f"Notes on {facts.name}.\n" + "\n".join(lines)
 
 
-def conversation(document: str, asked: list[tuple[str, str]], rng: random.Random) -> Messages:
+def conversation(document: str, asked: list[tuple[str, str]], rng: random.Random, lists: bool = False) -> Messages:
     """All questions in one turn and all answers in the next: most tokens are answers, few are the frame."""
-    between = rng.choice((" ", "\n", "\n"))
+    answers = [answer for _, answer in asked]
     listed = " ".join(question for question, _ in asked)
+    if lists and rng.random() < 0.7:
+        answers = [answer if answer.startswith("#") else f"- {answer}" for answer in answers]
+        reply = "\n".join(f"\n{answer}\n" if answer.startswith("#") else answer for answer in answers)
+    else:
+        reply = rng.choice((" ", "\n", "\n")).join(answers)
     return [
         {"role": "system", "content": SYSTEM},
         {"role": "user", "content": f"{document}\n\n{listed}"},
-        {"role": "assistant", "content": between.join(answer for _, answer in asked)},
+        {"role": "assistant", "content": reply.strip()},
     ]
+
+
+def remarks(facts: Facts, rng: random.Random) -> list[tuple[str, str]]:
+    """What may be said of any model, and headings; a few at a time, in no order."""
+    said = [("What if the card is silent?", text) for text in UNSTATED.values()]
+    said += [("What about one figure?", text) for text in CAUTIONS] + [("What is this?", text) for text in USES]
+    said += [("Any advice?", closing(facts, rng)), ("In one line?", opening(facts, rng))]
+    said += [("A heading?", heading) for pair in HEADINGS.values() for heading in pair]
+    said += [("A limit?", f"**Limit**: {text}.") for text in facts.limitations if facts.states("limitations")]
+    said += [("As a point?", bullet.removeprefix("- ")) for bullet in training_section(facts, rng).splitlines()[2:]]
+    said += [("As a point?", bullet.removeprefix("- ")) for bullet in evaluation_section(facts, rng).splitlines()[2:]]
+    return rng.sample(said, 9)
 
 
 def questions(facts: Facts, rng: random.Random) -> list[tuple[str, str]]:

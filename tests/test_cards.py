@@ -159,7 +159,7 @@ A [reference][data], bare https://shell.example/bare. And www.tavira-shells.org/
 
 <div align="center"><a href="https://shell.example/html?a=1&amp;b=2"><img src="https://shell.example/x.png"></a></div>
 
-Inline <a href='https://shell.example/inline'>here</a>. [![arXiv](https://img.shields.io/x)](https://arxiv.org/abs/2401.00001v2)
+Inline <a href='https://shell.example/inline'>here</a>. [arXiv:2401.00009](https://shell.example/own) [![arXiv](https://img.shields.io/x)](https://arxiv.org/abs/2401.00001v2)
 
 [data]: https://shell.example/data "The data"
 """
@@ -174,6 +174,7 @@ Inline <a href='https://shell.example/inline'>here</a>. [![arXiv](https://img.sh
         "https://shell.example/cell",
         "https://shell.example/html?a=1&b=2",
         "https://shell.example/inline",
+        "https://shell.example/own",  # and not the number that the link's words repeat
     ]
 
 

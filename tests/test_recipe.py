@@ -56,7 +56,7 @@ def test_yaml_and_overrides_meet_in_one_typed_block(tmp_path):
     ],
 )
 def test_mistakes_are_refused_with_place_rule_and_next_move(tmp_path, text, overrides, words):
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=r".") as caught:
         read(tmp_path, text, *overrides)
     for word in words:
         assert word in str(caught.value)

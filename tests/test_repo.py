@@ -59,8 +59,6 @@ def test_the_vocabulary_needs_no_torch():
 
 
 def test_every_recipe_parses_strictly():
-    from training.config import RawRecipe, parse
-    from training.merge import MergeConfig
     from trl import DPOConfig, SFTConfig
 
     from data_prep.collect import CollectConfig
@@ -73,6 +71,8 @@ def test_every_recipe_parses_strictly():
     from eval.generate import GenerateConfig
     from eval.report import ReportConfig
     from eval.score import ScoreConfig
+    from training.config import RawRecipe, parse
+    from training.merge import MergeConfig
 
     data = {
         "collect": CollectConfig, "split": SplitConfig, "research": ResearchConfig, "write": WriteConfig, "examples": ExamplesConfig, "pairs": PairsConfig

@@ -26,9 +26,9 @@ def test_records_survive_the_file_even_with_surrogates_and_line_separators(tmp_p
 def test_a_block_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), replacing(path) as handle:
-        handle.write("new")
-        raise RuntimeError
+    handle = replacing(path)
+    handle.__enter__().write("new")
+    assert not handle.__exit__(RuntimeError, RuntimeError(), None)
     assert path.read_text() == "old"
 
 

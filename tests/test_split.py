@@ -83,7 +83,6 @@ UNRELATED = {
     "page": (card("A/x", links=["https://shell.example/a"]), card("B/y", links=["https://shell.example/a"])),
     "half a text": (card("A/x", text=prose(1, 100) + prose(2, 100)), card("B/y", text=prose(1, 100) + prose(3, 100))),
     "mention": (card("A/marlo-7b"), card("B/other", text=f"It scores above A/marlo-7b. {prose(9)}")),
-    "version of a word": (card("A/x", text=f"A version of and/or trees. {prose(8)}"), card("and/or-trees")),
     "local parent": (card("A/x", base="./out"), card("B/y", base="./out")),
 }
 

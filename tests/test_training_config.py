@@ -29,7 +29,7 @@ def test_a_recipe_becomes_trls_own_configs():
     ],
 )
 def test_mistakes_are_refused(changes, words):
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=r".") as caught:
         parse(RawRecipe({**GOOD, **changes}, "sft.yaml"), SFTConfig, {})
     for word in words:
         assert word in str(caught.value)

@@ -16,7 +16,11 @@ from data_prep.checks.names import is_known
 from data_prep.checks.number_grounding import Numbers
 from data_prep.checks.quantities import contains, quantities
 
-_AMOUNTS = {"parameters": "the number of parameters", "tokens": "the number of training tokens", "context": "the context length"}
+_AMOUNTS = {
+    "parameters": "the number of parameters",
+    "tokens": "the number of training tokens",
+    "context": "the context length",
+}
 _DERIVED = re.compile(
     r"(?:fine-?tun(?:ed?|ing)(?: version)? (?:of|from)|(?:based|built) (?:up)?on(?: top of)?|derived from|initiali[sz]ed from"
     r"|starts?(?:ed)? from|base model[:* ]{1,6}|(?:copy|version|variant|fork) of)\s+(?:the\s+)?[*`\[]*"

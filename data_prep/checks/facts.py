@@ -16,7 +16,7 @@ from data_prep.checks import licences
 from data_prep.checks.base import CheckResult, Span, listed
 from data_prep.checks.document import Document, lowered
 from data_prep.checks.names import compact
-from data_prep.checks.quantities import Quantity, contains, quantities
+from data_prep.checks.quantities import Quantity, binary_aliases, contains, quantities
 
 FACT_RECALL_MIN = 0.5  # share of the stated facts that a summary must recall
 ENOUGH_OF_A_LIST = 3  # of many data sets or languages a summary may name this many
@@ -67,8 +67,7 @@ _STATED: dict[str, tuple[str, ...]] = {
     ),
 }
 _PATTERNS = {
-    name: tuple(re.compile(pattern.replace("~", r"[ *-]{1,5}")) for pattern in patterns)
-    for name, patterns in _STATED.items()
+    name: tuple(re.compile(pattern.replace("~", r"[ *-]{1,5}")) for pattern in patterns) for name, patterns in _STATED.items()
 }
 _KEYWORD = {"parameters": "param", "tokens": "token", "context": ""}
 # Below these an amount is something else: "3 parameters to set", "context of 5 examples".
@@ -126,7 +125,8 @@ def _from_text(source: str) -> Iterator[Fact]:
     for name in _PATTERNS:
         stated = list(stated_amounts(name, source))
         if stated:
-            yield Fact(name, tuple(dict.fromkeys(value for value, _ in stated)), stated[0][1].label)
+            values = [spelled for value, _ in stated for spelled in (value, *binary_aliases(value))]
+            yield Fact(name, tuple(dict.fromkeys(values)), stated[0][1].label)
 
 
 def stated_amounts(name: str, text: str) -> Iterator[tuple[Decimal, Span]]:
@@ -169,7 +169,9 @@ class Said:
     licences: frozenset[str]
 
 
-def check_facts(document: Document, numbers: Sequence[Quantity], licences_named: frozenset[str], facts: Mapping[str, Fact]) -> CheckResult:
+def check_facts(
+    document: Document, numbers: Sequence[Quantity], licences_named: frozenset[str], facts: Mapping[str, Fact]
+) -> CheckResult:
     """`value`: share of the stated facts that the summary recalls, in any usual spelling; None where none is stated."""
     if not facts:
         return CheckResult("facts", True, None, "the sources state no facts to look for")
@@ -213,7 +215,9 @@ def _library_recalled(fact: Fact, said: Said) -> bool:
 
 def _task_recalled(fact: Fact, said: Said) -> bool:
     tag = str(fact.values[0])
-    return compact(tag) in said.compact or any(re.search(rf"\b{re.escape(word)}", said.words) for word in TASK_WORDS.get(tag, ()))
+    return compact(tag) in said.compact or any(
+        re.search(rf"\b{re.escape(word)}", said.words) for word in TASK_WORDS.get(tag, ())
+    )
 
 
 def _amount_recalled(fact: Fact, said: Said) -> bool:

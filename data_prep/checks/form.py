@@ -89,11 +89,15 @@ def check_preamble(document: Document) -> CheckResult:
     first = next((index for index, block in enumerate(document.blocks) if block.kind == "heading"), None)
     # With no heading at all, structure says so; only talk can be told from content then.
     before = document.blocks[:first] if first is not None else [b for b in document.blocks[:1] if _OPENING.match(b.text)]
-    after = [block for block in document.blocks[-2:] if block not in before and block.kind == "text" and _CLOSING.search(block.text)]
+    after = [
+        block for block in document.blocks[-2:] if block not in before and block.kind == "text" and _CLOSING.search(block.text)
+    ]
     talk = [(block, "text before the first heading") for block in before if block.words]
     talk += [(block, "closing words to the reader") for block in after]
     if not talk:
         return CheckResult("preamble", True, 0.0, "nothing before the first heading, no closing chatter")
-    spans = [Span(block.start, block.start + len(document.text[block.start : block.end].rstrip()), label) for block, label in talk]
+    spans = [
+        Span(block.start, block.start + len(document.text[block.start : block.end].rstrip()), label) for block, label in talk
+    ]
     reason = "; ".join(dict.fromkeys(label for _, label in talk)) + ": " + listed(f"“{block.text[:60]}”" for block, _ in talk)
     return CheckResult("preamble", False, float(sum(len(block.words) for block, _ in talk)), reason, spans)

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from data_prep.checks.base import Span
 from data_prep.checks.document import lowered
 
-UNKNOWN = frozenset({"other", "unknown", "custom", "n/a", "none", "proprietary"})  # a field that names no licence to compare with
+UNKNOWN = frozenset(
+    {"other", "unknown", "custom", "n/a", "none", "proprietary"}
+)  # a field that names no licence to compare with
 
 _VERSION = r"(?:[ -]?(?:public|software)?[ -]?licen[cs]e,?)?[ -]?(?:version[ ]|v)?[ ]?"
 _CC_TERMS = {"attribution": "by", "noncommercial": "nc", "non-commercial": "nc", "sharealike": "sa", "share-alike": "sa", "noderivatives": "nd",

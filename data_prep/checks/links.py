@@ -42,7 +42,9 @@ def canonical(url: str) -> str:
         return f"arxiv.org/abs/{paper[1].lower()}"
     if host in _CASE_BLIND:
         path = _README.sub("", path.lower()).removesuffix(".git").rstrip("/")
-    query = urlencode(sorted(pair for pair in parse_qsl(parts.query, keep_blank_values=True) if not _TRACKING.fullmatch(pair[0])))
+    query = urlencode(
+        sorted(pair for pair in parse_qsl(parts.query, keep_blank_values=True) if not _TRACKING.fullmatch(pair[0]))
+    )
     return f"{host}{path}" + (f"?{query}" if query else "")
 
 

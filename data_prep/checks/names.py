@@ -19,11 +19,13 @@ _ARXIV = re.compile(r"\b[0-9]{2}(?:0[1-9]|1[0-2])\.[0-9]{4,5}(?=v[0-9]|\b)")
 _NAME = re.compile(r"[0-9]|[a-z][A-Z]|[A-Z]{2,}[a-z]{2,}|(?<![A-Za-z])[A-Z]{3,}(?![a-z])")
 _PIECE = re.compile(r"[A-Za-z0-9]+(?:\.[0-9]+)*")
 _WHOLE = re.compile(r"\w[\w.+-]*")
-_CAPITALISED_RUN = re.compile(r"(?:\b[A-Z][a-z]+[ -]){1,6}[A-Z][a-z]+")
+_CAPITALISED_RUN = re.compile(r"(?:\b[A-Z][a-z]+[\s-]){1,6}[A-Z][a-z]+")
 _ENDING = re.compile(r"(?:['’]s|(?<=[A-Z])s)\Z")
 # What may follow a name without being part of it: H100-80GB, MMLU-5-shot.
 _AMOUNT = re.compile(r"-[0-9]+(?:[GMT]B|-?(?:bit|shot|way|fold))\Z", re.IGNORECASE)
-_LABEL = re.compile(r"(?:stage|phase|step|top|level|tier|type|table|figure|section|version|part|layer|option|day|week|pass|v)[-@]?\d+[\d.]*")
+_LABEL = re.compile(
+    r"(?:stage|phase|step|top|level|tier|type|table|figure|section|version|part|layer|option|day|week|pass|v)[-@]?\d+[\d.]*"
+)
 _DENIAL = re.compile(
     r"says? nothing|(?:do|does|did|is|are|was|were) not (?:\w+ )?(?:mention|state|report|name|give|specif|list|disclose|compare|evaluat|test|cover|includ)"
     r"|\b(?:no|without|lacks?|missing) (?:\w+ )?(?:results?|scores?|mention|comparisons?|figures?|numbers?|information|details?|evaluation)"
@@ -71,7 +73,7 @@ def _acronyms(source: str) -> set[str]:
     """ "Anchored Preference Optimization" says APO."""
     found = set()
     for run in _CAPITALISED_RUN.findall(source):
-        letters = "".join(word[0] for word in re.split(r"[ -]", run)).lower()
+        letters = "".join(word[0] for word in re.split(r"[\s-]", run)).lower()
         found |= {letters[start:end] for start in range(len(letters)) for end in range(start + 3, len(letters) + 1)}
     return found
 
@@ -91,8 +93,8 @@ def names_in(text: str) -> Iterator[Span]:
 def is_known(name: str, known: frozenset[str]) -> bool:
     """True where the sources have the name or a longer one that begins with it, or where it is put together from such
     names and plain words (H100-hours, DPO/APO). A size belongs to its name: Qwen3-70B is not known from Qwen3-32B."""
-    if name in known:
-        return True
+    if _ARXIV.fullmatch(name):
+        return name in known
     return all(_is_known_part(part, known) for part in name.split("/"))
 
 
@@ -139,4 +141,6 @@ def check_names(document: Document, licences_named: Sequence[Span], known: froze
         return CheckResult("names", True, value, f"all {len(found)} names are in the sources")
     verb = "is" if len(wrong) == 1 else "are"
     reason = f"{len(wrong)} of {len(found)} names {verb} not in the sources: {listed(span.label for span in wrong)}"
-    return CheckResult("names", False, value, reason, [Span(s.start, s.end, f"name not in the sources: {s.label}") for s in wrong])
+    return CheckResult(
+        "names", False, value, reason, [Span(s.start, s.end, f"name not in the sources: {s.label}") for s in wrong]
+    )

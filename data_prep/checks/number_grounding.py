@@ -9,18 +9,22 @@ from decimal import Decimal
 
 from data_prep.checks.base import CheckResult, Span, listed
 from data_prep.checks.document import Document, lines_of
-from data_prep.checks.quantities import SCALES, Quantity, contains, quantities, without_labels
+from data_prep.checks.quantities import SCALES, Quantity, binary_aliases, contains, quantities, without_labels
 
 NUMBERS_EXPECTED = 5  # a source with this many distinct numbers deserves a summary with one
 
 _SIZE_IN_NAME = re.compile(r"(?<![0-9.])([0-9]+(?:\.[0-9]+)?)[ -]?([KkMmBbTt])(?![A-Za-z])")
 _COLUMN_SCALE = re.compile(r"\((?:in )?([KMBT]|thousand|million|billion|trillion)s?\)", re.IGNORECASE)
-_NAME_AND_NUMBER = re.compile(r"([A-Za-z][A-Za-z]*)[\s_-]?([0-9]+(?:\.[0-9]+)*)")
+_NAME_AND_NUMBER = re.compile(r"(?<![A-Za-z])([A-Za-z]{1,40})[\s_-]?([0-9]+(?:\.[0-9]+)*)")
 _VERSION = re.compile(r"(?<![0-9.])([0-9]+\.[0-9]+)\.[0-9]+")
 _URL = re.compile(r"(?:https?://|data:)[^\s<>\[\]\"'|)]+", re.IGNORECASE)
 _SPACED_THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?: [0-9]{3})+(?![0-9.,])")
 # A source that says these says the number too.
-_SAME_AS = {2: r"both|dual|twice|double|doubled|pair|second|two-fold|halves", 3: r"third|triple|thrice", 4: r"fourth|quadruple|quarter"}
+_SAME_AS = {
+    2: r"both|dual|twice|double|doubled|pair|second|two-fold|halves",
+    3: r"third|triple|thrice",
+    4: r"fourth|quadruple|quarter",
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
                 plain.update(value.scaleb(power) for value in values for power in scales)
     distinct = len(plain) + len(signed)
     plain |= _sizes(text) | _spaced(text) | _implied(text)
+    plain |= {alias for value in plain for alias in binary_aliases(value)}
     return Numbers(
         plain=tuple(sorted(plain)),
         percent=tuple(sorted(percent | signed)),

@@ -19,9 +19,13 @@ _UNITS = "zero one two three four five six seven eight nine ten eleven twelve th
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 WORDS = {word: value for value, word in enumerate(_UNITS.split())} | {w: 10 * t for t, w in enumerate(_TENS.split(), 2)}
 _MONTHS = "january february march april may june july august september october november december".split()
-_MONTH = "|".join(f"{name[:3]}(?:{name[3:]})?" if len(name) > 3 else name for name in _MONTHS).replace("sep(?:tember)?", "sept?(?:ember)?")
+_MONTH = "|".join(f"{name[:3]}(?:{name[3:]})?" if len(name) > 3 else name for name in _MONTHS).replace(
+    "sep(?:tember)?", "sept?(?:ember)?"
+)
 # Letters that may stick to a number and leave it one: 80GB, 480ms, 2x. Anything else makes a name: 3D, 1F1B, 4th.
-_GLUED = frozenset("gb mb tb kb gib mib tib kib g ms s sec h hr hrs hz khz mhz ghz x px kg w kw kwh mwh fps bit bits dpi usd eur".split())
+_GLUED = frozenset(
+    "gb mb tb kb gib mib tib kib g ms s sec h hr hrs hz khz mhz ghz x px kg w kw kwh mwh fps bit bits dpi usd eur".split()
+)
 
 # Matched on lower-case text, with the first letters ahead of each alternative: three times as fast as ignoring case.
 _SCAN = re.compile(
@@ -59,7 +63,9 @@ _LEADING_WORD = re.compile(r"([A-Z]\w*)[ \u00a0-]\Z")
 _ABOUT = re.compile(r"(?:\b(?:about|around|roughly|approximately|approx\.?|circa|some|ca\.)|[~≈])\s*\Z", re.IGNORECASE)
 _MORE_THAN = re.compile(r"(?:\b(?:over|more than|above|exceed(?:s|ing)|at least|beyond)|>=?|≥)\s*\Z", re.IGNORECASE)
 _LESS_THAN = re.compile(r"(?:\b(?:under|less than|fewer than|below|nearly|almost|close to|up to)|<=?|≤)\s*\Z", re.IGNORECASE)
-_COUNTED_NOUN = re.compile(r"[-  ]+(?!(?:on|in|for|vs|versus|against|and|or|to|from|at|with|by|points?|gb|mb|tb|ms|hours?|days?|x)\b)[a-z]")
+_COUNTED_NOUN = re.compile(
+    r"[-  ]+(?!(?:on|in|for|vs|versus|against|and|or|to|from|at|with|by|points?|gb|mb|tb|ms|hours?|days?|x)\b)[a-z]"
+)
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,14 @@ def quantities(text: str) -> Iterator[Quantity]:
             quantity = None
         if quantity is not None:
             yield quantity
+
+
+def binary_aliases(value: Decimal) -> tuple[Decimal, ...]:
+    """65,536 is 64k, which people write out as 64,000."""
+    if not 1024 <= value <= 2**30 or value % 1024:
+        return ()
+    thousands = int(value) // 1024
+    return () if thousands & (thousands - 1) else (Decimal(thousands * 1000),)
 
 
 def contains(values: Sequence[Decimal], reading: Reading) -> bool:

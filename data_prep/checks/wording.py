@@ -92,4 +92,6 @@ def check_praise(document: Document, given: frozenset[str]) -> CheckResult:
     if not found:
         return CheckResult("praise", True, 0.0, "no praise beyond the sources")
     spans = [Span(match.start(), match.end(), "praise that the sources do not give") for match in found]
-    return CheckResult("praise", False, float(len(found)), f"praise that the sources do not give: {listed(m[0] for m in found)}", spans)
+    return CheckResult(
+        "praise", False, float(len(found)), f"praise that the sources do not give: {listed(m[0] for m in found)}", spans
+    )

@@ -1,0 +1,399 @@
+"""Each check on one invented model: what passes, what fails, and that reason and span name it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from data_prep.checks import CHECKS, Inventory, check_summary, facts_of, failures, passed_all
+from data_prep.checks.document import read
+from data_prep.checks.links import canonical
+from data_prep.checks.number_grounding import is_grounded, numbers_of
+from data_prep.checks.quantities import quantities
+
+CARD = """---
+license: apache-2.0
+language: [en, fr, de]
+base_model: zelkis/Orvan-3B-Base
+datasets:
+- zelkis/OrvanWeb
+library_name: transformers
+pipeline_tag: text-generation
+---
+# Orvan-3B
+
+Orvan-3B has 3.08B parameters and was trained on 11.2T tokens. The context length is 65,536 tokens. It compares to Tulvex2.5-7B.
+Trained with [kiln](https://github.com/zelkis/kiln) on 384 H100 GPUs; see https://arxiv.org/abs/2507.01234v2 and Anchored Preference
+Optimization in the [post](https://hf.co/blog/orvan?utm_source=card#top). Accuracy rose by 45%. Released on 2025-07-08. Kiln is
+under the MIT licence. It was tuned in two stages, and is a state-of-the-art model by our tests.
+
+| Benchmark | Params (B) | Score |
+|---|---|---|
+| GSM8K | 3.1 | 67.63 |
+| MMLU | 3.1 | 54.2 |
+"""
+SOURCE = (
+    f'{CARD}\nModel: zelkis/Orvan-3B\n\n<source url="https://github.com/zelkis/kiln">\nKiln reaches 12,345 tokens/s.\n</source>'
+)
+
+
+def summary(*bullets: str, opening: str = "", closing: str = "") -> str:
+    """An acceptable summary of Orvan-3B with `bullets` put in."""
+    facts = [
+        "- **Scale**: 3B parameters trained on 11.2 trillion tokens with a 64k context, from Orvan-3B-Base for text generation.",
+        "- **Data**: OrvanWeb in English, French and German, prepared with [kiln](https://github.com/zelkis/kiln).",
+        "- **Results**: 67.6 on GSM8K and 54.2% on MMLU, using transformers for every run.",
+        "- **Licence**: Apache 2.0.",
+    ]
+    middle = "This page gathers what a researcher needs in order to judge the model: its training, its data and its results."
+    return f"{opening}## Orvan-3B in brief\n\n{middle}\n\n" + "\n".join([*facts, *bullets, *REMARKS]) + f"\n{closing}"
+
+
+REMARKS = (
+    "- **Reproduction**: configurations, logs and intermediate weights are public, so that each step can be repeated or replaced by another.",
+    "- **Limits**: the model may state falsehoods with confidence, and its answers outside the listed languages were never measured at all.",
+    "- **Use**: it suits experiments on small hardware, where larger models do not fit and where latency matters more than breadth.",
+    "- **Caution**: all figures are claims of the authors, and independent measurements under one set of prompts would be welcome.",
+    "- **Filtering**: short pages, lists of keywords and machine translations were dropped before any tokens were counted, by open rules.",
+    "- **Tokenisation**: digits are split singly, which helps arithmetic and makes sequences longer wherever tables of figures occur.",
+    "- **Scheduling**: after a short warm-up the learning rate stays constant, then falls in a straight line towards zero near the end.",
+    "- **Merging**: averages over late weights replaced a search for the best one, because validation loss was too noisy to choose by.",
+    "- **Safety**: refusals were tuned lightly; nobody tested medical or legal questions, so products need a guard of their own in front.",
+    "- **Deployment**: quantised copies exist for laptops, though their quality was only inspected by eye rather than by any benchmark.",
+    "- **Monitoring**: spikes in loss were rare and went away without restarts, as the published curves show for the entire run.",
+    "- **Annotation**: people who rated answers were paid by the hour, saw clear guidelines, and disagreed mostly about matters of tone.",
+    "- **Next steps**: compare it at equal size and budget, read the linked report, and note on which day the pages were visited.",
+)
+
+
+def result(name: str, text: str, source: str = SOURCE):
+    return {entry.name: entry for entry in check_summary(text, source)}[name]
+
+
+def marked(name: str, text: str, source: str = SOURCE) -> list[str]:
+    return [text[span.start : span.end].strip() for span in result(name, text, source).spans]
+
+
+def test_acceptable_summary_passes_every_check_in_order():
+    results = check_summary(summary(), SOURCE)
+    assert tuple(entry.name for entry in results) == CHECKS
+    assert passed_all(results), failures(results)
+    assert failures(results) == ""
+
+
+def test_failures_read_in_one_line():
+    text = failures(check_summary("", SOURCE))
+    assert "length: 0 words, 300 fewer than the 300 required" in text
+    assert "\n" not in text
+
+
+# --- form -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("words", "passed"), [(299, False), (300, True), (500, True), (501, False)])
+def test_length_counts_rendered_words_with_both_ends_included(words, passed):
+    text = (
+        "## Heading\n\n" + "word " * (words - 1) + "\n\n```\ncode is not counted\n```\nhttps://kiln.example/neither — <b></b>"
+    )
+    found = result("length", text)
+    assert found.value == words
+    assert found.passed is passed
+
+
+def test_length_reads_link_text_but_no_address():
+    assert read("[two words](https://a.example/b) <https://c.example> ![alt](x.png)").words == ("two", "words")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda text: re.sub(r"^- ", "", text, flags=re.MULTILINE), "0 bullets, at least 4 required"),
+        (lambda text: text.replace("## ", ""), "no heading"),
+        (lambda text: text + "\n```python\nprint(1)\n", "a code fence that is never closed"),
+        (lambda text: text + "\n<div>x</div>\n", "raw HTML"),
+        (lambda text: text.replace("- **Use**", "- <br> **Use**"), "raw HTML"),
+        (lambda text: "<think>hm</think>\n\n" + text, "think text"),
+        (lambda text: "---\nlicense: mit\n---\n" + text, "front matter copied from the card"),
+        (lambda text: "# One\n\n# Two\n\n" + text, "2 titles of level one"),
+        (lambda text: text + "<|im_end|>", "control tokens"),
+    ],
+)
+def test_structure_names_what_is_wrong(change, reason):
+    found = result("structure", change(summary()))
+    assert not found.passed
+    assert reason in found.reason
+
+
+def test_structure_accepts_closed_fences_and_measures_bullets():
+    found = result("structure", summary(closing="\n```\nx\n```\n"))
+    assert found.passed, found.reason
+    assert 0.5 < found.value < 1
+
+
+@pytest.mark.parametrize("opening", ["Sure, here is the summary:\n\n", "Here is a summary of Orvan-3B.\n\n---\n\n"])
+def test_preamble_before_the_heading_fails(opening):
+    text = summary(opening=opening)
+    assert not result("preamble", text).passed
+    assert marked("preamble", text) == [opening.partition("\n")[0]]
+
+
+def test_preamble_finds_closing_chatter_but_not_a_closing_paragraph():
+    assert not result("preamble", summary(closing="\nLet me know if you would like more detail!")).passed
+    assert result("preamble", summary(closing="\n**In summary**: a small model with open recipes.")).passed
+
+
+def test_repetition_of_a_bullet_or_sentence_fails():
+    again = "- **Speed**: the loader feeds every device without a pause."
+    found = result("repetition", summary(again, again))
+    assert not found.passed
+    assert "the loader feeds every device" in found.reason
+    assert result("repetition", summary(again)).passed
+    assert not result("repetition", summary("- Tiny.", "- Tiny.")).passed
+
+
+def test_repetition_of_phrases_fails_beyond_the_threshold():
+    looped = [f"- and so the model of the model of the model goes on to step {index} again." for index in range(12)]
+    found = result("repetition", summary(*looped))
+    assert not found.passed
+    assert "4-grams repeat" in found.reason
+
+
+def test_praise_needs_a_source():
+    text = summary("- **Verdict**: a groundbreaking model.")
+    assert marked("praise", text) == ["groundbreaking"]
+    assert "groundbreaking" in result("praise", text).reason
+    assert result("praise", summary("- **Verdict**: state of the art, they say.")).passed
+    assert result("praise", summary("- **Verdict**: it is not groundbreaking.")).passed
+
+
+# --- links ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://www.github.com/zelkis/kiln/",
+        "https://github.com/Zelkis/kiln/blob/main/README.md",
+        "https://github.com/zelkis/kiln.git#usage",
+        "https://arxiv.org/pdf/2507.01234",
+        "https://arxiv.org/html/2507.01234v1",
+        "https://huggingface.co/blog/orvan?ref=x",
+        "https://huggingface.co/zelkis/Orvan-3B",
+    ],
+)
+def test_links_match_after_canonical_form(url):
+    found = result("links", summary(f"- **Page**: see [this]({url})."))
+    assert found.passed, found.reason
+    assert found.value == 1
+
+
+@pytest.mark.parametrize("markdown", ["[x]({})", "<{}>", "see {}.", "[x][r]\n\n[r]: {}\n", "![x]({})"])
+def test_links_invented_are_named_and_marked_however_they_are_written(markdown):
+    url = "https://github.com/zelkis/other"
+    text = summary("- **Page**: " + markdown.format(url))
+    found = result("links", text)
+    assert not found.passed
+    assert found.value == 0.5
+    assert url in found.reason
+    assert marked("links", text) == [url]
+    assert url in found.spans[0].label
+
+
+def test_links_missing_fail_only_where_the_source_offers_some():
+    bare = re.sub(r"\[kiln\]\(.*?\)", "kiln", summary())
+    assert result("links", bare).value == 0
+    assert not result("links", bare).passed
+    lonely = result("links", bare, "# A card without links\n\nModel: zelkis/Orvan-3B")
+    assert lonely.passed
+    assert lonely.value is None
+
+
+def test_links_relative_or_broken_match_nothing():
+    assert not result("links", summary("- [x](LICENSE)")).passed
+    assert canonical("https://[broken") == "https://[broken"
+    assert canonical("HTTPS://A.example:443/P?b=1&utm_x=2&a=2#f") == "a.example/P?a=2&b=1"
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "3.08B", "3.1B", "3B", "3.08 billion", "3,080M", "11.2T", "11.2 trillion", "11,200B", "64k", "64K", "65,536", "65536", "64,000",
+        "45%", "45 percent", "67.63", "67.6", "68 on GSM8K", "67.6%", "54.2%", "12,345", "12,300", "12.3k", "over 12,000", "about 12,000",
+        "384 GPUs", "July 2025", "8 July 2025", "July 8, 2025", "2025", "two stages", "three languages", "Tulvex 2.5",
+    ],
+)  # fmt: skip
+def test_numbers_are_grounded_in_any_spelling(said):
+    known = Inventory.from_source(SOURCE).numbers
+    assert all(is_grounded(quantity, known) for quantity in quantities(said)), said
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "3.2B", "3.09B", "11.3T", "11.2B", "32k", "65,535", "46%", "45 languages", "67.7", "67.64", "12,346", "12,400", "385 GPUs",
+        "June 2025", "9 July 2025", "2024", "four stages", "2.5 points", "100 GPUs", "over 13,000",
+    ],
+)  # fmt: skip
+def test_numbers_that_differ_are_not_grounded(said):
+    known = Inventory.from_source(SOURCE).numbers
+    assert not any(is_grounded(quantity, known) for quantity in quantities(said)), said
+
+
+@pytest.mark.parametrize(
+    "text", ["Qwen2.5", "v0.3", "4.53.0", "H100", "SmolLM3-3B", "2507.01234", "1F1B", "one", "zero-shot", "GPT-4"]
+)
+def test_names_versions_and_pronouns_are_no_numbers(text):
+    assert list(quantities(text)) == []
+
+
+def test_numbers_invented_are_counted_named_and_marked():
+    text = summary("- **Extra**: 71.4 on MMLU with 9.1B weights and 2,048 steps.")
+    found = result("numbers", text)
+    assert not found.passed
+    assert re.fullmatch(r"3 of \d+ numbers are not in the sources: 71\.4, 9\.1B, 2,048", found.reason)
+    assert marked("numbers", text) == ["71.4", "9.1B", "2,048"]
+
+
+def test_numbers_in_code_addresses_enumerators_labels_and_licences_are_ignored():
+    text = "## 1. Heading\n\n7. item\n8) item [9] Stage 4 Apache 2.0 `x = 77` https://a.example/88\n\n```\n99\n```\n"
+    assert result("numbers", text, "few words").reason == "no number"
+
+
+def test_numbers_in_backticks_do_not_hide():
+    assert marked("numbers", summary("- **Extra**: `71.4` on MMLU.")) == ["71.4"]
+
+
+def test_numbers_missing_fail_where_the_source_has_many():
+    assert result("numbers", "no figures here").value == 0
+    assert not result("numbers", "no figures here").passed
+    assert result("numbers", "no figures here", "a card with 2 numbers").passed
+
+
+def test_numbers_a_percentage_may_come_from_a_fraction_but_not_from_a_count():
+    known = numbers_of("accuracy: 0.712, 45 languages")
+    assert is_grounded(next(quantities("71.2%")), known)
+    assert not is_grounded(next(quantities("45%")), known)
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Orvan 3B",
+        "orvan_3b",
+        "Tulvex2.5",
+        "tulvex-2.5-7b",
+        "H100-hours",
+        "GSM8K's",
+        "APO",
+        "LLMs",
+        "OrvanWeb-style",
+        "GSM8K/MMLU",
+    ],
+)
+def test_names_of_the_source_are_known(said):
+    found = result("names", summary(f"- **Extra**: it uses {said} here."))
+    assert found.passed, found.reason
+
+
+@pytest.mark.parametrize(
+    "said", ["Orvan-7B", "Tulvex2.5-3B", "Tulvex3", "gado/Hilmos-5", "FineText", "HELMET", "A100", "2401.55555"]
+)
+def test_names_invented_are_marked(said):
+    text = summary(f"- **Extra**: it uses {said} here.")
+    assert not result("names", text).passed
+    assert said in result("names", text).reason
+    assert marked("names", text) == [said]
+
+
+def test_names_leave_plain_english_and_denials_alone():
+    bullets = ("- **Long-Context Training**: Multi-Stage work at Stanford, Stage-2.", "- The card says nothing about HELMET.")
+    assert result("names", summary(*bullets, closing="\n## TRAINING DATA NOTES\n")).passed
+
+
+# --- facts ------------------------------------------------------------------------------------------------------------
+
+
+def test_facts_are_read_from_front_matter_and_text():
+    facts = facts_of(SOURCE)
+    assert list(facts) == [
+        "licence",
+        "base_model",
+        "languages",
+        "datasets",
+        "library",
+        "task",
+        "parameters",
+        "tokens",
+        "context",
+    ]
+    assert facts["languages"].values == ("English", "French", "German")
+    assert (facts["parameters"].display, facts["tokens"].display, facts["context"].display) == ("3.08B", "11.2T", "65,536")
+
+
+def test_facts_recall_is_a_share_of_what_the_source_states():
+    assert result("facts", summary()).value == 1
+    poor = result("facts", "The licence is Apache 2.0.")
+    assert not poor.passed
+    assert poor.value == pytest.approx(1 / 9)
+    assert "missing: base model (zelkis/Orvan-3B-Base)" in poor.reason
+    nothing = result("facts", "anything", "A card that states nothing.")
+    assert nothing.passed
+    assert nothing.value is None
+
+
+@pytest.mark.parametrize(("bullet", "label"), [
+    ("- **Terms**: released under the GPL-3.0 licence.", "licence gpl-3.0 is stated, the sources say apache-2.0"),
+    ("- **Terms**: licensed as cc-by-nc-4.0.", "licence cc-by-nc-4.0 is stated"),
+    ("- **Size**: **4.5B** parameters.", "4.5B is stated as the number of parameters, the sources say 3.08B"),
+    ("- **Budget**: it was trained on 9.9T tokens.", "9.9T is stated as the number of training tokens"),
+    ("- **Window**: a context length of 16,384 tokens.", "16,384 is stated as the context length"),
+    ("- **Origin**: fine-tuned from Hilmos/Kaldor-5.", "Hilmos/Kaldor-5 is stated as base model"),
+])  # fmt: skip
+def test_contradictions_are_named(bullet, label):
+    text = summary(bullet)
+    found = result("contradiction", text)
+    assert not found.passed
+    assert found.value == 1
+    assert label in found.reason
+    assert text[found.spans[0].start : found.spans[0].end] in bullet
+
+
+def test_no_contradiction_in_other_spellings_or_what_the_source_says_of_others():
+    said = ("- **Kiln**: under the MIT licence.", "- **Size**: 3.1B parameters, studied at MIT.", "- **Window**: 64k context.")
+    assert result("contradiction", summary(*said)).passed
+    assert result("contradiction", summary("- Under the GPL-3.0 licence."), "A card without licence.").passed
+
+
+# --- any text ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\x00\ud800\udfff",
+        "[" * 30_000,
+        "<" * 30_000,
+        "1" * 5000,
+        "1." * 5000,
+        "- " * 5000,
+        "word " * 20_000,
+        "1e99 2.5e-99B 123456789012345678901234K 3e99%",
+        "# a\r\n- b\r- c",
+    ],
+)
+def test_any_text_gets_results_with_spans_inside_it(text):
+    for results in (check_summary(text, SOURCE), check_summary(summary(), text)):
+        assert len(results) == len(CHECKS)
+    assert all(0 <= span.start <= span.end <= len(text) for entry in check_summary(text, SOURCE) for span in entry.spans)
+
+
+def test_length_counts_words_beyond_what_is_parsed():
+    assert result("length", "word " * 100_000).value == 100_000
