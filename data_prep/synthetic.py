@@ -170,7 +170,9 @@ def derive(parent: Facts, relation: str, rng: random.Random) -> Facts:
         corpus = f"{draw_word(rng).capitalize()}-{rng.choice(('Dialog', 'Tasks', 'Feedback'))}"
         changes |= {"name": f"{parent.name}-{kind}", "datasets": (corpus,), "scores": draw_scores(rng)}
         changes |= {"tokens": f"{rng.randint(1, 9)}.{rng.randint(1, 9)}B", "days": str(rng.randint(1, 9))}
-        changes |= {"sources": (*parent.sources[:2], *draw_sources(parent.owner, changes["name"], corpus, rng)[-2:])}
+        kept = parent.sources[:2]
+        own = draw_sources(parent.owner, changes["name"], corpus, rng)
+        changes["sources"] = (*kept, *[page for page in own if page.kind not in {other.kind for other in kept}][-2:])
     elif relation == "quantised":
         form = rng.choice(QUANT_FORMATS)
         owner = draw_word(rng)

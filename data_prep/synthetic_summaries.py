@@ -9,6 +9,7 @@ from collections.abc import Callable
 from data_prep.synthetic import BENCHMARKS, LANGUAGES, LICENCES, Facts, Source, draw_model, draw_word
 from data_prep.synthetic_cards import PAGE_NAMES, join
 
+TITLES = ("{name}: what researchers should know", "{name} in brief")
 HEADINGS = {
     "training": ("### Training and data", "### How it was made"),
     "evaluation": ("### Reported results", "### Evaluation"),
@@ -50,7 +51,7 @@ def compose(facts: Facts, rng: random.Random) -> str:
     middle = [training_section(facts, rng), evaluation_section(facts, rng), pages_section(facts, rng)]
     if rng.random() < 0.3:
         middle[1], middle[2] = middle[2], middle[1]
-    title = rng.choice((f"## {facts.name}: what researchers should know", f"## {facts.name} in brief"))
+    title = "## " + rng.choice(TITLES).format(name=facts.name)
     return "\n\n".join([title, opening(facts, rng), *middle, limits_section(facts, rng), closing(facts, rng)]) + "\n"
 
 

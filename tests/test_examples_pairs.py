@@ -31,7 +31,10 @@ def build(run_dir, *overrides):
 def test_rows_come_out_whole_with_provenance_and_rejects_have_a_reason(run_dir, tokenizer):
     candidates = list(read_jsonl(run_dir / "data" / "candidates.jsonl", Candidate))
     bad = candidates[0]
-    write_jsonl(run_dir / "data" / "candidates.jsonl", [Candidate(bad.id, bad.card_id, "Sure! It is great.", "attached"), *candidates[1:]])
+    write_jsonl(
+        run_dir / "data" / "candidates.jsonl",
+        [Candidate(bad.id, bad.card_id, "Sure! It is great.", "attached"), *candidates[1:]],
+    )
     done = build(run_dir)
     assert done.returncode == 0, done.stderr
     data = run_dir / "data"
@@ -93,7 +96,9 @@ def test_a_pair_sets_a_passing_summary_against_a_failing_sample_and_says_why(car
     held_out, raw = card
     wrong = re.sub(r"(the card reports|a score of) \d\d\.\d", r"\1 11.1", raw.summaries[1], count=1)
     assert wrong != raw.summaries[1]
-    pairs, reason = pair_up(held_out, [judged(held_out, wrong, sample=0), judged(held_out, raw.summaries[1], sample=1)], PairsConfig())
+    pairs, reason = pair_up(
+        held_out, [judged(held_out, wrong, sample=0), judged(held_out, raw.summaries[1], sample=1)], PairsConfig()
+    )
     assert reason == ""
     (pair,) = pairs
     assert pair.rejected[0]["content"] == wrong.strip()
@@ -134,4 +139,3 @@ def test_pairs_refuses_samples_of_other_cards(run_dir):
     done = run_command("-m", "data_prep.pairs", "--config", "recipes/demo/data.yaml", "--run_dir", str(run_dir))
     assert done.returncode == 2
     assert "no card ffffffffffffffff at its place" in done.stderr
-

@@ -17,14 +17,25 @@ def cards(tokenizer):
     made = []
     for index, raw in enumerate(raw_cards(6, 5)):
         prompt = build_prompt(raw.model_id, raw.content, raw.notes, tokenizer, 1200)
-        made.append(HeldOut(f"card{index}", prompt.messages, source_text(raw.model_id, raw.content, raw.notes), raw.summaries[0], "f"))
+        made.append(
+            HeldOut(f"card{index}", prompt.messages, source_text(raw.model_id, raw.content, raw.notes), raw.summaries[0], "f")
+        )
     return made
 
 
 def generate(tmp_path, cards, model, *overrides):
     write_jsonl(tmp_path / "data" / "sampling.jsonl", cards)
     arguments = ["--run_dir", str(tmp_path), "--sample.systems", json.dumps({"tiny": str(model)}), "--sample.batch_size", "2"]
-    arguments += ["--sample.max_new_tokens", "12", "--sample.temperature", "0.9", "--sample.samples", "2", "--sample.dtype", "float32"]
+    arguments += [
+        "--sample.max_new_tokens",
+        "12",
+        "--sample.temperature",
+        "0.9",
+        "--sample.samples",
+        "2",
+        "--sample.dtype",
+        "float32",
+    ]
     return run_command("-m", "eval.generate", "--stage", "sample", *arguments, *overrides)
 
 

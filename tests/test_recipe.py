@@ -96,7 +96,10 @@ def test_a_mistake_on_the_command_line_is_one_line_and_exit_code_2():
 def test_run_sh_refuses_what_it_does_not_know():
     import subprocess
 
-    for arguments, words in ((["no-such"], "there is no recipes/no-such/data.yaml"), (["demo", "--verbose"], '"--verbose" is not an option')):
+    for arguments, words in (
+        (["no-such"], "there is no recipes/no-such/data.yaml"),
+        (["demo", "--verbose"], '"--verbose" is not an option'),
+    ):
         done = subprocess.run(["bash", "recipes/run.sh", *arguments], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 2
         assert words in done.stderr

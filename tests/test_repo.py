@@ -46,7 +46,7 @@ def test_no_stage_imports_a_stage():
     wrong = [
         f"{path.name}:{line} imports {name}"
         for path in modules()
-        if path.stem in stages and path.stem not in ("align",)  # APO is SFT's sibling: same rows, same finish
+        if path.stem in stages
         for line, name, _ in imported(path)
         if name.partition(".")[0] in PACKAGES and name.rpartition(".")[2] in stages and name not in shared
     ]
@@ -97,7 +97,8 @@ def test_every_recipe_parses_strictly():
 def test_dpo_is_apo_with_two_lines_changed():
     for folder in ("demo", "smollm3-3b"):
         apo, dpo = (
-            [line for line in (ROOT / "recipes" / folder / name).read_text().splitlines() if not line.startswith("#")] for name in ("apo.yaml", "dpo.yaml")
+            [line for line in (ROOT / "recipes" / folder / name).read_text().splitlines() if not line.startswith("#")]
+            for name in ("apo.yaml", "dpo.yaml")
         )
         changed = [(a.partition(":")[0], d.partition(":")[0]) for a, d in zip(apo, dpo, strict=True) if a != d]
         assert changed == [("loss_type", "loss_type"), ("beta", "beta")]

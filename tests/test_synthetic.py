@@ -10,7 +10,7 @@ from data_prep.prompts import source_text
 from data_prep.synthetic import draw_family, draw_model, raw_cards
 from data_prep.synthetic_cards import render_card, render_notes
 from data_prep.synthetic_summaries import FAULTS, faulty_summary, reference_summary
-from data_prep.synthetic_text import conversations
+from data_prep.synthetic_text import exchanges, lists, remarks, single_facts
 
 CAUGHT_BY = {
     "number changed": {"numbers"},
@@ -53,7 +53,17 @@ def test_families_hold_relatives_that_quote_their_parent():
 
 def test_cards_take_many_shapes():
     texts = [card.content for card in raw_cards(3, 200)]
-    for shape in ("language: [", 'license: "', "# checked by hand", "| Benchmark |", "```python", "[![", "<h1>", "## Training", "<!-- todo"):
+    for shape in (
+        "language: [",
+        'license: "',
+        "# checked by hand",
+        "| Benchmark |",
+        "```python",
+        "[![",
+        "<h1>",
+        "## Training",
+        "<!-- todo",
+    ):
         share = sum(shape in text for text in texts) / len(texts)
         assert 0.02 < share < 0.98, shape
 
@@ -81,8 +91,20 @@ def test_a_fault_of_unknown_name_is_refused():
 
 
 def test_pretraining_text_is_seeded_and_holds_no_summary():
-    first, again = (conversations(random.Random(7), 12, whole_card=True) for _ in range(2))
+    first, again = (exchanges(random.Random(7), whole_card=True) for _ in range(2))
     for _ in range(50):
-        messages = next(first)
-        assert messages == next(again)
-        assert not re.search(r"^(## .* in brief|## .*researchers should know|- \*\*)", "\n".join(m["content"] for m in messages), re.MULTILINE)
+        exchange = next(first)
+        assert exchange == next(again)
+        text = "\n".join(message["content"] for message in exchange.messages)
+        assert not re.search(r"^#+ .*(in brief|researchers should know)", text, re.MULTILINE)
+        for _, answer in exchange.asked:
+            results = check_summary(answer, exchange.document)
+            assert {"length", "structure"} & {result.name for result in results if not result.passed}
+
+
+def test_every_question_of_the_pretraining_text_has_one_answer():
+    for facts, _, _ in worlds(30):
+        for ask in (single_facts, lists, remarks):
+            questions = [question for question, _ in ask(facts)]
+            assert len(set(questions)) == len(questions)
+            assert ask(facts) == ask(facts)

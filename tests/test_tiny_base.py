@@ -19,14 +19,23 @@ def rendered(tokenizer, system=None, prompt=False, **kwargs):
 
 
 def test_special_tokens_are_smollm3s(tokenizer):
-    for token in ("<|im_start|>", "<|im_end|>", "<think>", "</think>", "<tool_call>", "<code>", "<|begin_of_text|>", "<|finetune_right_pad_id|>"):
+    for token in (
+        "<|im_start|>",
+        "<|im_end|>",
+        "<think>",
+        "</think>",
+        "<tool_call>",
+        "<code>",
+        "<|begin_of_text|>",
+        "<|finetune_right_pad_id|>",
+    ):
         assert tokenizer.convert_ids_to_tokens(tokenizer(token)["input_ids"]) == [token]
     assert tokenizer.eos_token == tokenizer.pad_token == "<|im_end|>"
     assert tokenizer.bos_token is None
 
 
 def test_digits_are_single_and_text_survives(tokenizer):
-    text = "Zörn-3.2B: 32,768 tokens\n\n- **x** (45%) 🙂\t"
+    text = "Zörn-3.2B: 32,768 tokens\n\n- **x** (45%) 🙂\thttps://a.example/b  C"
     ids = tokenizer(text)["input_ids"]
     assert tokenizer.decode(ids) == text
     pieces = tokenizer.convert_ids_to_tokens(ids)
@@ -71,7 +80,7 @@ def test_the_shipped_weights_copy_from_cards_never_seen(tokenizer):
     assert recall(model, tokenizer, cards=10) > 0.9
     for layer in model.model.layers:
         layer.self_attn.q_proj.weight.data.zero_()
-    assert recall(model, tokenizer, cards=4) < 0.6
+    assert recall(model, tokenizer, cards=4) < 0.3
 
 
 @pytest.mark.slow
@@ -80,5 +89,6 @@ def test_the_command_makes_a_model_that_loads(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert "parameters" in done.stdout
     record = json.loads((tmp_path / "base" / "training_record.json").read_text())
-    assert record["steps"] == 4
+    assert record["settings"]["steps"] == record["result"]["steps"] == 4
+    assert 0 <= record["result"]["answers_right"] < 0.5
     assert (tmp_path / "base" / "model.safetensors").exists()

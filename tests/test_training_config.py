@@ -1,8 +1,11 @@
+import json
+
 import pytest
 from trl import DPOConfig, SFTConfig
 
+from data_prep.manifest import Manifest
 from training.config import RawRecipe, parse, read_recipe
-from training.load import last_whole_checkpoint
+from training.load import last_whole_checkpoint, open_output
 
 GOOD = {"run_dir": "runs/x", "model_name_or_path": "x", "output_dir": "x", "use_cpu": True, "learning_rate": 1e-4}
 
@@ -20,12 +23,12 @@ def test_a_recipe_becomes_trls_own_configs():
     [
         ({"learning_rat": 1e-4}, ['unknown key "learning_rat" in sft.yaml', 'Did you mean "learning_rate"?']),
         ({"num_train_epochs": [1]}, ['"num_train_epochs" is [1]', "expected float"]),
-        ({"learning_rate": "fast"}, ['"learning_rate" is \'fast\'', "expected float"]),
+        ({"learning_rate": "fast"}, ["\"learning_rate\" is 'fast'", "expected float"]),
         ({"per_device_train_batch_size": 1.5}, ['"per_device_train_batch_size" is 1.5', "expected int"]),
-        ({"gradient_checkpointing": "yes"}, ['"gradient_checkpointing" is \'yes\'', "bool"]),
+        ({"gradient_checkpointing": "yes"}, ["\"gradient_checkpointing\" is 'yes'", "bool"]),
         ({"lora_r": True}, ['"lora_r" is True']),
         ({"max_length": 1024}, ["max_length is 1024", "Set max_length: null"]),
-        ({"trust_remote_code": True}, ['unknown key "trust_remote_code"']),
+        ({"trust_remote_code": True}, ["trust_remote_code is true", "leave it out"]),
     ],
 )
 def test_mistakes_are_refused(changes, words):
@@ -46,7 +49,9 @@ def test_alignment_takes_dpos_names_and_sft_does_not():
 def test_overrides_are_typed_and_identity_leaves_out_the_place(tmp_path):
     path = tmp_path / "sft.yaml"
     path.write_text("run_dir: runs/x\nlearning_rate: 2e-4\n")
-    raw = read_recipe(["--config", str(path), "--max_steps", "3", "--learning_rate", "1e-3", "--run_dir", "runs/y", "--report_to", "wandb"])
+    raw = read_recipe(
+        ["--config", str(path), "--max_steps", "3", "--learning_rate", "1e-3", "--run_dir", "runs/y", "--report_to", "wandb"]
+    )
     assert raw.values == {"run_dir": "runs/y", "learning_rate": 1e-3, "max_steps": 3, "report_to": "wandb"}
     assert raw.identity() == {"learning_rate": 1e-3, "max_steps": 3}
 
@@ -62,3 +67,20 @@ def test_a_half_written_checkpoint_is_passed_over(tmp_path, capsys):
     assert last_whole_checkpoint(tmp_path) is None
     assert "incomplete and was removed" in capsys.readouterr().out
     assert not (tmp_path / "checkpoint-4").exists()
+
+
+def test_what_another_recipe_left_is_moved_aside_and_not_gone_on_from(tmp_path, capsys):
+    def opened(rate):
+        return open_output(Manifest(tmp_path / "sft" / "sft.manifest.json", "sft", {"learning_rate": rate}, [], []))
+
+    assert opened(1e-3) is None
+    (tmp_path / "sft" / "adapter_model.safetensors").write_text("first")
+    assert opened(1e-3) is None
+    assert (tmp_path / "sft" / "adapter_model.safetensors").exists()
+    assert opened(2e-3) is None
+    assert not (tmp_path / "sft" / "adapter_model.safetensors").exists()
+    assert (tmp_path / "sft.before-1" / "adapter_model.safetensors").read_text() == "first"
+    assert json.loads((tmp_path / "sft" / "started.manifest.json").read_text())["recipe"] == {"learning_rate": 2e-3}
+    assert "it is now" in capsys.readouterr().out
+    opened(1e-3)
+    assert (tmp_path / "sft.before-2").exists()

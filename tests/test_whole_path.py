@@ -14,10 +14,25 @@ from commands import ROOT, run_command
 
 SMALL = {
     "data.yaml": {"collect": {"source": "synthetic", "cards": 36}, "split": {"validation": 0.2, "heldout": 0.3}},
-    "sft.yaml": {"max_steps": 4, "save_steps": 2, "per_device_train_batch_size": 2, "eval_strategy": "epoch", "logging_steps": 1},
-    "apo.yaml": {"max_steps": 2, "save_steps": 1, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1, "logging_steps": 1},
+    "sft.yaml": {
+        "max_steps": 4,
+        "save_steps": 2,
+        "per_device_train_batch_size": 2,
+        "eval_strategy": "epoch",
+        "logging_steps": 1,
+    },
+    "apo.yaml": {
+        "max_steps": 2,
+        "save_steps": 1,
+        "per_device_train_batch_size": 1,
+        "gradient_accumulation_steps": 1,
+        "logging_steps": 1,
+    },
     "merge.yaml": {},
-    "eval.yaml": {"sample": {"cards": 12, "max_new_tokens": 24, "batch_size": 4}, "generate": {"cards": None, "max_new_tokens": 24, "batch_size": 4}},
+    "eval.yaml": {
+        "sample": {"cards": 12, "max_new_tokens": 24, "batch_size": 4},
+        "generate": {"cards": None, "max_new_tokens": 24, "batch_size": 4},
+    },
 }
 
 
@@ -131,7 +146,9 @@ def test_merging_refuses_what_it_cannot_reproduce(finished, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["training.sft", "eval.generate --config RECIPES/eval.yaml --stage sample", "training.align", "eval.generate"])
+@pytest.mark.parametrize(
+    "stage", ["training.sft", "eval.generate --config RECIPES/eval.yaml --stage sample", "training.align", "eval.generate"]
+)
 def test_killed_in_a_stage_and_run_again_gives_the_same_metrics(finished, tmp_path, stage):
     """kill -9 as soon as the stage has left something half done, then the same command again."""
     recipes, reference, _ = finished
@@ -162,7 +179,16 @@ def test_killed_in_a_stage_and_run_again_gives_the_same_metrics(finished, tmp_pa
 @pytest.mark.slow
 def test_the_path_form_of_the_launch_works_too(finished):
     recipes, run_dir, _ = finished
-    done = run_command("-m", "accelerate.commands.launch", "--cpu", "training/sft.py", "--config", str(recipes / "sft.yaml"), "--run_dir", str(run_dir))
+    done = run_command(
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "training/sft.py",
+        "--config",
+        str(recipes / "sft.yaml"),
+        "--run_dir",
+        str(run_dir),
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "sft: done already" in done.stdout
 

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.manifest import Manifest
-from training.config import Parsed, RawRecipe, command, parse
-from training.load import follow_in_wandb, last_whole_checkpoint, load_model, load_tokenizer, read_rows
-from training.sft import DEFAULTS, finish
+from training.config import DEFAULTS, Parsed, RawRecipe, command, parse
+from training.load import finish, follow_in_wandb, load_model, load_tokenizer, open_output, read_rows
 
 COLUMNS = ["prompt", "chosen", "rejected", "chat_template_kwargs"]
 MARGIN_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}  # sums of log-probs over some 900 tokens, times beta
@@ -33,9 +32,9 @@ def main(raw: RawRecipe) -> None:
     from trl import DPOConfig
 
     parsed = parse(raw, DPOConfig, {**DEFAULTS, "output_dir": str(output), "model_name_or_path": str(base)})
+    checkpoint = open_output(manifest)
     follow_in_wandb(parsed, "align")
     trainer = build_trainer(parsed, data)
-    checkpoint = last_whole_checkpoint(output)
     if checkpoint is None:
         check_start(trainer, parsed)
     trainer.train(resume_from_checkpoint=checkpoint)

@@ -19,6 +19,8 @@ from typing import Any
 
 from data_prep.recipe import did_you_mean, exit_on_mistake, parse_overrides, read_yaml
 
+DEFAULTS = {"use_peft": True, "lora_target_modules": ["all-linear"], "report_to": "none"}
+
 
 @dataclass
 class RunArguments:
@@ -84,7 +86,7 @@ def _is_number(text: str) -> bool:
 def parse(raw: RawRecipe, trainer_config: type, defaults: dict[str, Any]) -> Parsed:
     """The recipe as TRL's dataclasses. `defaults` fill what the recipe leaves out.
 
-    Raises ValueError on unknown names, wrong types, or a `max_length` that would cut rows.
+    Raises ValueError on unknown names, wrong types, a `max_length` that would cut rows, or `trust_remote_code`.
     """
     from transformers import HfArgumentParser
     from trl import ModelConfig
@@ -96,6 +98,10 @@ def parse(raw: RawRecipe, trainer_config: type, defaults: dict[str, Any]) -> Par
         raise ValueError(
             f"max_length is {values['max_length']} in {raw.where}: TRL would drop or cut longer rows without a word. "
             "Set max_length: null; the budget is examples.max_prompt_tokens of the data recipe"
+        )
+    if values.get("trust_remote_code"):
+        raise ValueError(
+            f"trust_remote_code is true in {raw.where}: it would run a stranger's code; SmolLM3 is part of transformers, leave it out"
         )
     run, trainer, model = HfArgumentParser(kinds).parse_dict(values)
     return Parsed(run, trainer, model)

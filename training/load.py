@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+from data_prep.manifest import Manifest, hashes
 from data_prep.recipe import did_you_mean
-from data_prep.schema import stable_id
-from training.config import Parsed
+from data_prep.schema import stable_id, write_json
+from training.config import Parsed, write_resolved
 
 CHECKPOINT_FILES = ("trainer_state.json", "optimizer.pt", "scheduler.pt", "adapter_config.json", "adapter_model.safetensors")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -66,6 +68,25 @@ def read_rows(path: Path, columns: list[str]) -> Any:
     return Dataset.from_list(rows)
 
 
+def open_output(manifest: Manifest) -> str | None:
+    """The checkpoint to go on from, or None. What another recipe or other data left in the folder is moved aside: going
+    on from its checkpoint would end at once, with its weights, and look like the new recipe's result."""
+    from accelerate import PartialState
+
+    output, started = manifest.path.parent, manifest.path.with_name("started.manifest.json")
+    task = {"recipe": manifest.recipe, "inputs": hashes(manifest.inputs)}
+    with PartialState().main_process_first():
+        if output.exists() and not (started.exists() and json.loads(started.read_text(encoding="utf-8")) == task):
+            aside = next(
+                place for n in itertools.count(1) if not (place := output.with_name(f"{output.name}.before-{n}")).exists()
+            )
+            os.replace(output, aside)
+            print(f"{manifest.stage}: {output} was made by another recipe or from other data; it is now {aside}")
+        if not output.exists():
+            write_json(started, task)
+        return last_whole_checkpoint(output)
+
+
 def last_whole_checkpoint(output: Path) -> str | None:
     """The newest checkpoint with all its files; broken ones, from a run killed while it saved, are removed."""
     checkpoints = sorted(output.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
@@ -105,3 +126,16 @@ def follow_in_wandb(parsed: Parsed, stage: str) -> None:
     os.environ["WANDB_RESUME"] = "allow"
     os.environ.setdefault("WANDB_DIR", str(run))
     parsed.trainer.run_name = f"{run.name}-{stage}"
+
+
+def finish(trainer: Any, parsed: Parsed, manifest: Manifest, metrics: dict[str, float]) -> None:
+    """Adapter, tokenizer, recipe; the manifest last. A later stage finds everything in this one folder."""
+    if not trainer.is_world_process_zero():
+        return
+    output = manifest.path.parent
+    trainer.save_model(str(output))
+    trainer.processing_class.save_pretrained(output)
+    write_resolved(parsed, output / f"{manifest.stage}_recipe.json")
+    history = [entry for entry in trainer.state.log_history if "loss" in entry or "eval_loss" in entry]
+    manifest.write(rows=len(trainer.train_dataset), steps=trainer.state.global_step, **metrics, history=history)
+    print(f"{manifest.stage}: {trainer.state.global_step} steps, adapter in {output}")

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.manifest import Manifest
-from training.config import Parsed, RawRecipe, command, parse, write_resolved
-from training.load import follow_in_wandb, last_whole_checkpoint, load_model, load_tokenizer, read_rows
+from training.config import DEFAULTS, Parsed, RawRecipe, command, parse
+from training.load import finish, follow_in_wandb, load_model, load_tokenizer, open_output, read_rows
 
 COLUMNS = ["prompt", "completion", "chat_template_kwargs"]
-DEFAULTS = {"use_peft": True, "lora_target_modules": ["all-linear"], "report_to": "none"}
 
 
 def main(raw: RawRecipe) -> None:
@@ -31,10 +30,11 @@ def main(raw: RawRecipe) -> None:
     from trl import SFTConfig
 
     parsed = parse(raw, SFTConfig, {**DEFAULTS, "output_dir": str(output)})
+    checkpoint = open_output(manifest)
     follow_in_wandb(parsed, "sft")
     trainer = build_trainer(parsed, data)
     check_rows(trainer)
-    trainer.train(resume_from_checkpoint=last_whole_checkpoint(output))
+    trainer.train(resume_from_checkpoint=checkpoint)
     metrics = trainer.evaluate() if trainer.eval_dataset is not None else {}
     finish(trainer, parsed, manifest, metrics)
 
@@ -77,19 +77,6 @@ def check_rows(trainer: Any) -> None:
             f"the trained part of the first row is {trained[:40]!r} ... {trained[-40:]!r}, expected the summary and {tokenizer.eos_token}; "
             "check the tokenizer's chat template against data_prep/prompts.py"
         )
-
-
-def finish(trainer: Any, parsed: Parsed, manifest: Manifest, metrics: dict[str, float]) -> None:
-    """Adapter, tokenizer, recipe; the manifest last. A later stage finds everything in this one folder."""
-    if not trainer.is_world_process_zero():
-        return
-    output = manifest.path.parent
-    trainer.save_model(str(output))
-    trainer.processing_class.save_pretrained(output)
-    write_resolved(parsed, output / f"{manifest.stage}_recipe.json")
-    history = [entry for entry in trainer.state.log_history if "loss" in entry or "eval_loss" in entry]
-    manifest.write(rows=len(trainer.train_dataset), steps=trainer.state.global_step, **metrics, history=history)
-    print(f"{manifest.stage}: {trainer.state.global_step} steps, adapter in {output}")
 
 
 if __name__ == "__main__":

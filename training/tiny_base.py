@@ -1,10 +1,10 @@
-"""Builds the demo's base model: a SmolLM3 of about two million parameters that can copy from its prompt.
+"""Builds the demo's base model: a SmolLM3 of a million parameters that can copy from its prompt.
 
     python -m training.tiny_base --output recipes/demo/base
 
 It is to the demo what SmolLM3-3B is to a real run: a model that reads cards and answers questions about them in
 SmolLM3's chat format, and has never seen a summary. Trained from scratch on the invented world, seeded; the weights in
-the repository were made by this command. Copying appears late and suddenly, first on short excerpts, so those come first.
+the repository were made by this command.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from __future__ import annotations
 import argparse
 import copy
 import itertools
+import json
 import math
 import random
-import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast, SmolLM3Config, SmolLM3ForCausalLM
+from transformers import AutoTokenizer, PreTrainedTokenizerFast, SmolLM3Config, SmolLM3ForCausalLM
 
-from data_prep.prompts import TEMPLATE_KWARGS, build_completion, build_prompt
+from data_prep.prompts import SYSTEM as PROMPT_SYSTEM
+from data_prep.prompts import TASK, TEMPLATE_KWARGS, build_completion, build_prompt
 from data_prep.recipe import exit_on_mistake
 from data_prep.schema import write_json
 from data_prep.synthetic import raw_cards
-from data_prep.synthetic_text import conversations
+from data_prep.synthetic_text import Exchange, exchanges
 
 # SmolLM3's special tokens by the same strings, so that prompts, checks of control tokens and templates behave alike.
 SPECIAL = (
@@ -69,27 +69,21 @@ CHAT_TEMPLATE = """\
 """
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A part of the training: share of the steps, rows per step, questions per row, whole cards or excerpts of them."""
-
-    share: float
-    rows: int
-    questions: int
-    whole_card: bool
-
-
-CURRICULUM = (Stage(0.25, 8, 8, False), Stage(0.75, 8, 12, True))
+EXCERPTS = 0.2  # share of the steps that read a few lines; the others read whole cards
+PLAIN = 0.05  # share of the rows that are learnt from the first token on, as text; of the others the answers alone
+ROWS = 8  # per step
 MUON_SCALE = 5.0  # Muon's step is a rotation of fixed size: its rate is not AdamW's
+# Pieces that no token crosses: the start of an address, words in a row, a capitalised word, a digit, marks and spaces.
+PIECES = r"https?://|\.[a-z]+/| ?(?!https?:)[a-z]+(?: (?!https?:)[a-z]+)* ?|[A-Z]+[a-z]*|\d|[^A-Za-z\d]+"
 
 
 def build_tokenizer(vocabulary: int, cards: int = 1500) -> PreTrainedTokenizerFast:
-    """Byte-level BPE on the invented world: words whole, digits singly (a number is copied digit by digit)."""
+    """Byte-level BPE on the invented world. Digits are single, since a number is copied digit by digit, and a token may
+    span several words (SuperBPE, arXiv 2503.13423): stock phrases take one token, which leaves the facts to be learnt."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.Split(Regex(r" ?[A-Za-z]+|\s*\n+| ?[^\sA-Za-z\d]+|\d|\s+"), behavior="isolated"),
+            pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -115,11 +109,13 @@ def build_tokenizer(vocabulary: int, cards: int = 1500) -> PreTrainedTokenizerFa
 
 
 def tokenizer_text(cards: int) -> Iterator[str]:
-    """Cards, notes, conversations and summaries: a vocabulary is not knowledge, and SmolLM3's covers Markdown too."""
+    """Prompts, exchanges and summaries: a vocabulary is not knowledge, and SmolLM3's covers Markdown too."""
     for raw in raw_cards(seed=1, cards=cards):
         yield from (str(raw.content), *(note.text for note in raw.notes), *raw.summaries)
-    for messages in itertools.islice(conversations(random.Random(1), 20, whole_card=True), cards):
-        yield from (message["content"] for message in messages)
+        yield from (PROMPT_SYSTEM, TASK.format(model_id=raw.model_id))
+    for exchange in itertools.islice(exchanges(random.Random(1), whole_card=True), cards):
+        for message in exchange.messages:
+            yield from (message["role"], message["content"])
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast, hidden: int = 128, layers: int = 4) -> SmolLM3ForCausalLM:
@@ -144,26 +140,36 @@ def build_model(tokenizer: PreTrainedTokenizerFast, hidden: int = 128, layers: i
     )
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, stage: Stage, rng: random.Random) -> Iterator[torch.Tensor]:
-    """Token ids (rows, length), right-padded with -1. Rows of like length share a batch, so that little is padding."""
-    source = conversations(rng, stage.questions, stage.whole_card)
+def batches(
+    tokenizer: PreTrainedTokenizerFast, whole_card: bool, rng: random.Random
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Token ids and targets, both (rows, length), right-padded with 0 and -1; a target of -1 is not learnt.
+
+    Rows of like length share a batch, so that little is padding.
+    """
+    source = exchanges(rng, whole_card)
     while True:
-        rendered = [
-            tokenizer.apply_chat_template(messages, tokenize=False, **TEMPLATE_KWARGS)
-            for messages in itertools.islice(source, 16 * stage.rows)
-        ]
-        rows = sorted(tokenizer(rendered, add_special_tokens=False)["input_ids"], key=len)
-        groups = [rows[start : start + stage.rows] for start in range(0, len(rows), stage.rows)]
+        rows = [encode(exchange, tokenizer, rng.random() < PLAIN) for exchange in itertools.islice(source, 16 * ROWS)]
+        rows.sort(key=len)
+        groups = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]
         rng.shuffle(groups)
         for group in groups:
-            width = max(map(len, group))
-            yield torch.tensor([row + [-1] * (width - len(row)) for row in group])
+            padded = torch.nn.utils.rnn.pad_sequence(group, batch_first=True, padding_value=-1)
+            yield padded[..., 0].clamp(min=0), padded[..., 1]
 
 
-def step_loss(model: SmolLM3ForCausalLM, ids: torch.Tensor) -> torch.Tensor:
+def encode(exchange: Exchange, tokenizer: PreTrainedTokenizerFast, plain: bool = False) -> torch.Tensor:
+    """Ids and targets of an exchange, shape (tokens, 2). Targets are the answers, as the template marks them, or all tokens."""
+    encoded = tokenizer.apply_chat_template(
+        exchange.messages, return_dict=True, return_assistant_tokens_mask=True, **TEMPLATE_KWARGS
+    )
+    ids = torch.tensor(encoded["input_ids"])
+    return torch.stack([ids, ids if plain else ids.where(torch.tensor(encoded["assistant_masks"]) == 1, -1)], dim=-1)
+
+
+def step_loss(model: SmolLM3ForCausalLM, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     # Right padding needs no attention mask: no real token looks at a later one.
-    hidden = model.model(input_ids=ids.clamp(min=0)).last_hidden_state[:, :-1]
-    targets = ids[:, 1:]
+    hidden, targets = model.model(input_ids=ids).last_hidden_state[:, :-1], targets[:, 1:]
     logits = model.lm_head(hidden[targets >= 0])
     return torch.nn.functional.cross_entropy(logits.float(), targets[targets >= 0])
 
@@ -176,26 +182,26 @@ def train(model: SmolLM3ForCausalLM, tokenizer: PreTrainedTokenizerFast, options
     matrices = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
     inside = {id(weight) for weight in matrices}
     others = [weight for weight in model.parameters() if id(weight) not in inside]
-    peaks = (options.learning_rate * MUON_SCALE, options.learning_rate)
-    optimisers = (
-        torch.optim.Muon(matrices, lr=peaks[0], momentum=0.95, weight_decay=0.01),
-        torch.optim.AdamW(others, lr=peaks[1], betas=(0.9, 0.95), weight_decay=0.0),
-    )
+    rate = options.learning_rate
+    optimisers = {
+        torch.optim.Muon(matrices, lr=rate, momentum=0.95, weight_decay=0.01): rate * MUON_SCALE,
+        torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.95), weight_decay=0.0): rate,
+    }
     tokens, losses, start = 0, [], time.monotonic()
-    for step, ids in enumerate(curriculum(tokenizer, options.steps, options.seed), 1):
-        for optimiser, peak in zip(optimisers, peaks, strict=True):
+    for step, (ids, targets) in enumerate(curriculum(tokenizer, options), 1):
+        for optimiser, peak in optimisers.items():
             optimiser.param_groups[0]["lr"] = peak * min(1.0, step / 50) * max(0.02, min(1.0, 2 * (1 - step / options.steps)))
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = step_loss(model, ids)
+            loss = step_loss(model, ids, targets)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        tokens += int((ids >= 0).sum())
+        tokens += int((ids > 0).sum())
         losses = [*losses[-49:], loss.item()]
+        minutes = (time.monotonic() - start) / 60
         if step % 50 == 0:
-            minutes = (time.monotonic() - start) / 60
             print(
                 f"step {step} of {options.steps}  {tokens:,} tokens  {minutes:.1f} min  loss {sum(losses) / len(losses):.4f}",
                 flush=True,
@@ -203,29 +209,29 @@ def train(model: SmolLM3ForCausalLM, tokenizer: PreTrainedTokenizerFast, options
         if step % 500 == 0:
             print(f"answers right on unseen cards: {recall(model, tokenizer):.0%}", flush=True)
             save(model, tokenizer, options.output, {"step": step})
-    return {"tokens": tokens, "minutes": round((time.monotonic() - start) / 60, 1), "loss": sum(losses) / len(losses)}
+    return {"steps": options.steps, "tokens": tokens, "minutes": round(minutes, 1), "loss": round(sum(losses) / len(losses), 4)}
 
 
-def curriculum(tokenizer: PreTrainedTokenizerFast, steps: int, seed: int) -> Iterator[torch.Tensor]:
-    for number, stage in enumerate(CURRICULUM):
-        rng = random.Random(f"pretraining:{seed}:{number}")
-        yield from itertools.islice(batches(tokenizer, stage, rng), round(stage.share * steps))
+def curriculum(tokenizer: PreTrainedTokenizerFast, options: argparse.Namespace) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Copying appears late and suddenly, first on short text, so excerpts come first."""
+    short = 0 if options.start else round(EXCERPTS * options.steps)
+    for whole_card, steps in ((False, short), (True, options.steps - short)):
+        rng = random.Random(f"pretraining:{options.seed}:{options.start}:{whole_card}")
+        yield from itertools.islice(batches(tokenizer, whole_card, rng), steps)
 
 
 @torch.no_grad()
 def recall(model: SmolLM3ForCausalLM, tokenizer: PreTrainedTokenizerFast, cards: int = 40) -> float:
     """Share of answers about unseen cards whose every token is the model's first choice, given what stands before it."""
     right = total = 0
-    for messages in itertools.islice(conversations(random.Random("recall"), 12, whole_card=True), cards):
-        prompt = tokenizer.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=True, **TEMPLATE_KWARGS)
-        encoded = tokenizer(prompt + messages[-1]["content"], return_tensors="pt", return_offsets_mapping=True)
-        hits = (model(encoded["input_ids"]).logits[0, :-1].argmax(-1) == encoded["input_ids"][0, 1:]).tolist()
-        # Answers end with a full stop before white space or the end.
-        ends = [len(prompt) + match.end() for match in re.finditer(r"\.(?=\s|$)", messages[-1]["content"])]
-        for start, end in itertools.pairwise([len(prompt), *ends]):
-            tokens = [hit for hit, (first, _) in zip(hits, encoded["offset_mapping"][0, 1:].tolist(), strict=True) if start <= first < end]
-            # The first tokens say which of several wordings comes, which nobody can foresee.
-            right, total = right + all(tokens[6:]), total + 1
+    for exchange in itertools.islice(exchanges(random.Random("recall"), whole_card=True), cards):
+        ids, targets = encode(exchange, tokenizer).unbind(-1)
+        hits = model(ids[None]).logits[0, :-1].argmax(-1) == targets[1:]
+        for answered, tokens in itertools.groupby(
+            zip(targets[1:].tolist(), hits.tolist(), strict=True), lambda pair: pair[0] >= 0
+        ):
+            right += answered and all(hit for _, hit in tokens)
+            total += answered
     return right / total
 
 
@@ -239,25 +245,32 @@ def save(model: SmolLM3ForCausalLM, tokenizer: PreTrainedTokenizerFast, output: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("recipes/demo/base"), help="folder for model and tokenizer")
-    parser.add_argument("--steps", type=int, default=3200, help="of 8 rows each; some 40 minutes on two cores")
-    parser.add_argument("--vocabulary", type=int, default=2048, help="entries of the tokenizer")
+    parser.add_argument("--start", type=Path, help="a folder that this command made, to go on from with whole cards")
+    parser.add_argument("--steps", type=int, default=3600, help=f"of {ROWS} rows each")
+    parser.add_argument("--vocabulary", type=int, default=3072, help="entries of the tokenizer")
     parser.add_argument("--hidden", type=int, default=128, help="width, a multiple of 64")
     parser.add_argument("--layers", type=int, default=4, help="depth, a multiple of 4")
-    parser.add_argument("--learning_rate", type=float, default=3e-3, help="peak, after 100 steps")
+    parser.add_argument("--learning_rate", type=float, default=3e-3, help="peak, after 50 steps")
     parser.add_argument("--seed", type=int, default=0, help="of weights and text")
     options = parser.parse_args()
     torch.manual_seed(options.seed)
-    tokenizer = build_tokenizer(options.vocabulary)
-    model = build_model(tokenizer, options.hidden, options.layers)
+    if options.start:
+        tokenizer = AutoTokenizer.from_pretrained(options.start)
+        model = SmolLM3ForCausalLM.from_pretrained(options.start, dtype=torch.float32)
+        before = json.loads((options.start / "training_record.json").read_text(encoding="utf-8"))
+    else:
+        tokenizer = build_tokenizer(options.vocabulary)
+        model = build_model(tokenizer, options.hidden, options.layers)
+        before = None
     print(
         f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens in the vocabulary; {prompt_lengths(tokenizer)}",
         flush=True,
     )
     result = train(model, tokenizer, options)
-    model.eval()
-    result["answers_right"] = recall(model, tokenizer)
+    result["answers_right"] = round(recall(model.eval(), tokenizer), 4)
     print(result)
-    save(model, tokenizer, options.output, {**vars(options), "output": str(options.output), **result})
+    settings = {name: value for name, value in vars(options).items() if name not in ("output", "start")}
+    save(model, tokenizer, options.output, {"before": before, "settings": settings, "result": result})
 
 
 def prompt_lengths(tokenizer: PreTrainedTokenizerFast, cards: int = 100) -> str:
