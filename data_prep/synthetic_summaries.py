@@ -41,14 +41,15 @@ def reference_summaries(facts: Facts, rng: random.Random, count: int) -> list[st
 
 
 def reference_summary(facts: Facts, rng: random.Random) -> str:
-    """One summary, drawn again where few facts and short wordings meet."""
-    while len((text := compose(facts, rng)).split()) < FEWEST_PIECES:
-        pass
+    """One summary, drawn again with more caution where few facts and short wordings meet."""
+    text = compose(facts, rng)
+    while len(text.split()) < FEWEST_PIECES:
+        text = compose(facts, rng, cautions=2)
     return text
 
 
-def compose(facts: Facts, rng: random.Random) -> str:
-    middle = [training_section(facts, rng), evaluation_section(facts, rng), pages_section(facts, rng)]
+def compose(facts: Facts, rng: random.Random, cautions: int = 1) -> str:
+    middle = [training_section(facts, rng), evaluation_section(facts, rng, cautions), pages_section(facts, rng)]
     if rng.random() < 0.3:
         middle[1], middle[2] = middle[2], middle[1]
     title = "## " + rng.choice(TITLES).format(name=facts.name)
@@ -59,7 +60,7 @@ def opening(facts: Facts, rng: random.Random) -> str:
     what = rng.choice(
         (
             f"{facts.name} is a language model with {facts.parameters} parameters, published by {facts.organisation}",
-            f"{facts.organisation} has published {facts.name}, a language model with {facts.parameters} parameters",
+            f"{facts.name}, published by {facts.organisation}, is a language model with {facts.parameters} parameters",
         )
     )
     kind = {
@@ -100,12 +101,12 @@ def training_section(facts: Facts, rng: random.Random) -> str:
     return section(rng.choice(HEADINGS["training"]), bullets)
 
 
-def evaluation_section(facts: Facts, rng: random.Random) -> str:
+def evaluation_section(facts: Facts, rng: random.Random, cautions: int = 1) -> str:
     bullets = [
         rng.choice((f"**{name}**: a score of {score} according to the card.", f"**{name}**: the card reports {score}."))
         for name, score in facts.scores
     ]
-    bullets.append(rng.choice(CAUTIONS))
+    bullets += CAUTIONS if cautions > 1 else [rng.choice(CAUTIONS)]
     return section(rng.choice(HEADINGS["evaluation"]), bullets)
 
 
@@ -137,9 +138,8 @@ def page_bullet(source: Source, rng: random.Random) -> str:
 
 
 def limits_section(facts: Facts, rng: random.Random) -> str:
-    bullets = [f"**Limit**: {text}." for text in facts.limitations] if facts.states("limitations") else []
-    if not bullets:
-        bullets = [UNSTATED["limitations"]]
+    """The first limit that the card names, and the licence."""
+    bullets = [f"**Limit**: {facts.limitations[0]}." if facts.states("limitations") else UNSTATED["limitations"]]
     bullets.append(
         rng.choice(
             (

@@ -59,12 +59,12 @@ def test_rows_come_out_whole_with_provenance_and_rejects_have_a_reason(run_dir, 
 
 
 def test_the_budget_is_kept_and_what_was_cut_is_recorded(run_dir):
-    done = build(run_dir, "--examples.max_prompt_tokens", "500")
+    done = build(run_dir, "--examples.max_prompt_tokens", "300")
     assert done.returncode == 0, done.stderr
     rows = pq.read_table(run_dir / "data" / "sft" / "train.parquet", columns=["provenance"]).to_pylist()
     for row in rows:
         provenance = json.loads(row["provenance"])
-        assert provenance["prompt_tokens"] <= 500
+        assert provenance["prompt_tokens"] <= 300
         assert provenance["omitted"]
 
 

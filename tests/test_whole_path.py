@@ -36,6 +36,9 @@ SMALL = {
 }
 
 
+ENVIRONMENT = {"PYTHON": sys.executable, "LAUNCH": "recipes/accelerate/cpu.yaml"}
+
+
 def small_recipes(folder):
     """The demo's recipes with small numbers: what is tested is what ships."""
     folder.mkdir()
@@ -53,7 +56,7 @@ def run_path(recipes, run_dir, **environment):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHON": sys.executable, **environment},
+        env={**os.environ, **ENVIRONMENT, **environment},
         timeout=900,
     )
 
@@ -161,7 +164,7 @@ def test_killed_in_a_stage_and_run_again_gives_the_same_metrics(finished, tmp_pa
     process = subprocess.Popen(
         ["bash", "recipes/run.sh", str(recipes), "--run_dir", str(run_dir)],
         cwd=ROOT,
-        env={**os.environ, "PYTHON": sys.executable},
+        env={**os.environ, **ENVIRONMENT},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -216,7 +216,7 @@ def curriculum(tokenizer: PreTrainedTokenizerFast, options: argparse.Namespace) 
     """Copying appears late and suddenly, first on short text, so excerpts come first."""
     short = 0 if options.start else round(EXCERPTS * options.steps)
     for whole_card, steps in ((False, short), (True, options.steps - short)):
-        rng = random.Random(f"pretraining:{options.seed}:{options.start}:{whole_card}")
+        rng = random.Random(f"pretraining:{options.seed}:{whole_card}")
         yield from itertools.islice(batches(tokenizer, whole_card, rng), steps)
 
 
@@ -245,7 +245,9 @@ def save(model: SmolLM3ForCausalLM, tokenizer: PreTrainedTokenizerFast, output: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("recipes/demo/base"), help="folder for model and tokenizer")
-    parser.add_argument("--start", type=Path, help="a folder that this command made, to go on from with whole cards")
+    parser.add_argument(
+        "--start", type=Path, help="a folder that this command made, to go on from with whole cards; give another --seed"
+    )
     parser.add_argument("--steps", type=int, default=3600, help=f"of {ROWS} rows each")
     parser.add_argument("--vocabulary", type=int, default=3072, help="entries of the tokenizer")
     parser.add_argument("--hidden", type=int, default=128, help="width, a multiple of 64")
