@@ -88,7 +88,7 @@ def pair_up(card: HeldOut, judged: list[Judged], block: PairsConfig) -> tuple[li
     """Pairs of one card, or none and why. The rejected samples with the fewest faults come first: a pair that differs
     in one thing says which thing (moderate margin, high bar: AIR, arXiv 2504.03612)."""
     if not judged:
-        return [], "no sample; run eval.generate --stage sample over data/sampling.jsonl"
+        return [], "no sample of this card; sample.cards leaves it out, or run eval.generate --stage sample"
     good = [item.sample.text for item in judged if item.accepted]
     bad = sorted(
         (item for item in judged if not item.accepted), key=lambda item: sum(not result.passed for result in item.results)

@@ -123,7 +123,7 @@ def test_cards_without_a_pair_say_why(card):
     bad = judged(held_out, "Sure! Great.")
     assert "every sample passes" in pair_up(held_out, [good], PairsConfig())[1]
     assert "own samples only" in pair_up(held_out, [bad], PairsConfig(chosen="own"))[1]
-    assert "no sample; run eval.generate" in pair_up(held_out, [], PairsConfig())[1]
+    assert "no sample of this card" in pair_up(held_out, [], PairsConfig())[1]
 
 
 def test_an_unfinished_sample_is_not_chosen(card):

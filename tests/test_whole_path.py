@@ -13,7 +13,11 @@ import yaml
 from commands import ROOT, run_command
 
 SMALL = {
-    "data.yaml": {"collect": {"source": "synthetic", "cards": 36}, "split": {"validation": 0.2, "heldout": 0.3}},
+    "data.yaml": {
+        "collect": {"source": "synthetic", "cards": 36},
+        "split": {"validation": 0.2, "heldout": 0.3},
+        "pairs": {"chosen": "own_or_reference"},  # 24 tokens pass no check
+    },
     "sft.yaml": {
         "max_steps": 4,
         "save_steps": 2,
@@ -30,7 +34,7 @@ SMALL = {
     },
     "merge.yaml": {},
     "eval.yaml": {
-        "sample": {"cards": 12, "max_new_tokens": 24, "batch_size": 4},
+        "sample": {"cards": 12, "samples": 1, "max_new_tokens": 24, "batch_size": 4},
         "generate": {"cards": None, "max_new_tokens": 24, "batch_size": 4},
     },
 }
