@@ -16,6 +16,7 @@ def test_a_recipe_becomes_trls_own_configs():
     assert parsed.trainer.learning_rate == 1e-4
     assert parsed.model.lora_r == 8
     assert parsed.run.run_dir == "runs/x"
+    assert parse(RawRecipe({**GOOD, "eval_strategy": False}, "sft.yaml"), SFTConfig, {}).trainer.eval_strategy == "no"
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,8 @@ def check_names_and_types(values: dict[str, Any], kinds: Sequence[type], where: 
         allowed = allowed_types(hints[name])
         if allowed and isinstance(value, str) and list in allowed and str not in allowed:
             value = [value]
+        if value is False and allowed and str in allowed and bool not in allowed:
+            value = "no"  # what YAML makes of an unquoted no, which TRL's strategies are called
         if allowed is not None and not _fits(value, allowed):
             names = " or ".join(sorted("null" if kind is type(None) else kind.__name__ for kind in allowed))
             raise ValueError(f'"{name}" is {value!r} in {where}, expected {names}')
