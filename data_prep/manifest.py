@@ -24,7 +24,12 @@ PACKAGES = (
     "datasets",
     "bitsandbytes",
     "tokenizers",
+    "huggingface_hub",
     "markdown-it-py",
+    "selectolax",
+    "py3langid",
+    "trafilatura",
+    "pypdf",
     "pyarrow",
 )
 

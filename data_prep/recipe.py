@@ -13,14 +13,29 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-BLOCKS = ("collect", "split", "research", "write", "examples", "pairs", "merge", "sample", "generate", "score", "report")
+BLOCKS = (
+    "collect",
+    "split",
+    "research",
+    "write",
+    "examples",
+    "revise",
+    "pairs",
+    "publish",
+    "merge",
+    "sample",
+    "repair",
+    "generate",
+    "score",
+    "report",
+)
 EXIT_MISTAKE = 2  # a person's mistake: bad recipe, missing input
 
 
@@ -105,7 +120,7 @@ def load(stage: str, schema: type[BlockT], arguments: Sequence[str], neighbours:
         if head == stage:
             if not key:
                 raise ValueError(f"--{stage} is a block; write --{stage}.KEY VALUE. Keys: {', '.join(schema.model_fields)}.")
-            block[key] = _typed(schema, key, text)
+            _put(block, schema, key, text)
     seed = yaml.load(overrides["seed"], _Loader) if "seed" in overrides else raw.get("seed", 0)
     run_dir = overrides.get("run_dir", raw.get("run_dir"))
     if type(seed) is not int:
@@ -113,6 +128,25 @@ def load(stage: str, schema: type[BlockT], arguments: Sequence[str], neighbours:
     if not isinstance(run_dir, str) or not run_dir:
         raise ValueError(f"{where} names no run_dir; add `run_dir: runs/NAME` or --run_dir runs/NAME")
     return Recipe(stage=stage, run_dir=Path(run_dir), seed=seed, block=_validated(schema, block, stage, where))
+
+
+def _put(block: dict[str, Any], schema: type[Block], key: str, text: str) -> None:
+    """Sets one override; `teacher.model` goes into the block within the block, which may not be there yet."""
+    head, dot, rest = key.partition(".")
+    inner = _inner_block(schema, head) if dot else None
+    if inner is None:
+        block[key] = _typed(schema, key, text)
+        return
+    block[head] = dict(block.get(head) or {})
+    _put(block[head], inner, rest, text)
+
+
+def _inner_block(schema: type[Block], key: str) -> type[Block] | None:
+    """The block that a field takes, alone or beside None; None where the field takes something else."""
+    field = schema.model_fields.get(key)
+    kind = field.annotation if field else None
+    parts = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    return next((part for part in parts if isinstance(part, type) and issubclass(part, Block)), None)
 
 
 def _typed(schema: type[Block], key: str, text: str) -> Any:
@@ -150,13 +184,21 @@ def usage(stage: str, schema: type[Block], description: str, module: str) -> str
     """Text of `--help`: what the stage does and each key with type, default and meaning."""
     lines = [description.strip(), "", f"usage: python -m {module} --config RECIPE.yaml [--run_dir DIR] [--seed N]"]
     lines += ["", f"keys of the block `{stage}` (override with --{stage}.KEY VALUE):"]
+    return "\n".join([*lines, *_keys(schema)])
+
+
+def _keys(schema: type[Block], prefix: str = "") -> Iterator[str]:
     for name, field in schema.model_fields.items():
+        inner = _inner_block(schema, name)
         kind = getattr(field.annotation, "__name__", None) if isinstance(field.annotation, type) else None
-        default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
-        lines.append(f"  {name}: {kind or str(field.annotation).replace('typing.', '')}, {default}")
+        kind = "block" if inner else kind or str(field.annotation).replace("typing.", "").replace("data_prep.", "")
+        value = field.get_default(call_default_factory=True)
+        default = "required" if field.is_required() else "" if isinstance(value, Block) else f"default {value!r}"
+        yield f"  {prefix}{name}: {kind}" + (f", {default}" if default else "")
         if field.description:
-            lines.append(f"      {' '.join(field.description.split())}")
-    return "\n".join(lines)
+            yield f"      {' '.join(field.description.split())}"
+        if inner:
+            yield from _keys(inner, f"{prefix}{name}.")
 
 
 def command(stage: str, schema: type[BlockT], main: Callable[[Recipe[BlockT]], None], description: str, module: str) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +65,7 @@ class RawCard:
     notes: list[Note] = field(default_factory=list)
     summaries: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    base_models: list[str] = field(default_factory=list)  # parents that the Hub names; the card may name others, or none
     truth: dict[str, Any] | None = None
 
 
@@ -78,14 +79,40 @@ class CardNotes:
 
 
 @dataclass(frozen=True)
+class SourceRecord:
+    """What became of one link of a card: one line of `sources.jsonl`. `reason` is "" where a note came of it."""
+
+    card_id: str
+    url: str
+    kind: str
+    standing: str  # "own", "likely" or "mention", with the reason in `why`
+    why: str
+    reason: str = ""
+    address: str = ""  # where its text was asked for
+    final_url: str = ""
+    status: int | None = None
+    content_sha256: str = ""
+    fetched_at: str = ""
+    extractor: str = ""
+    flags: list[str] = field(default_factory=list)  # what in the page speaks to a model
+    teacher: str = ""
+    answer_key: str = ""  # of the teacher's stored answer
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Candidate:
-    """One summary somebody wrote for a card, before any check."""
+    """One summary somebody wrote for a card, with what every check says of it. None is ever thrown away."""
 
     id: str
     card_id: str
     text: str
-    writer: str
+    writer: str  # "attached", "extractive" or the teacher's model
+    licence: str = ""  # of what the writer writes; "" where it came with the card
     decoding: dict[str, Any] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)  # names of the checks it does not pass
+    usage: dict[str, int] = field(default_factory=dict)  # tokens in and out
+    revises: str = ""  # key of the sample that it mends
 
 
 @dataclass(frozen=True)
@@ -135,6 +162,7 @@ class Generation:
     prompt_tokens: int
     completion_tokens: int
     sample: int = 0
+    repairs: str = ""  # key of the sample whose beginning it keeps
 
 
 @dataclass(frozen=True)
@@ -227,11 +255,11 @@ def _build(kind: type[Record], row: dict[str, Any]) -> Record:
     return kind(**row)
 
 
-def read_splits(path: Path) -> dict[str, str]:
-    """Split of each placed card by card id, of `split.json`."""
+def read_split(path: Path) -> dict[str, Any]:
+    """`split.json`: `splits` and `families` by card id, and `common_sources`, whose notes serve training cards only."""
     if not path.exists():
         raise ValueError(f"{path} is missing; run data_prep.split first")
-    return json.loads(path.read_text(encoding="utf-8"))["splits"]
+    return {"common_sources": [], **json.loads(path.read_text(encoding="utf-8"))}
 
 
 def set_aside(path: Path, stage: str, rows: Iterable[Rejected]) -> int:
@@ -262,3 +290,12 @@ def in_step(ids: Iterable[str], rows: Iterable[Record], key: Callable[[Record], 
         yield current, found
     if waiting is not None:
         raise ValueError(f"no card {key(waiting)} at its place in cards.jsonl; run the stages from collect on again")
+
+
+def samples_of(cards: Sequence[HeldOut], path: Path) -> Iterator[tuple[HeldOut, list[Generation]]]:
+    """Each card with its samples of `path`, in the order of the cards and of the samples' numbers. Batches of like length
+    left them in another order, so all are held. Raises ValueError where a sample is of no such card."""
+    place = {card.id: index for index, card in enumerate(cards)}
+    samples = sorted(read_jsonl(path, Generation), key=lambda sample: (place.get(sample.id, len(place)), sample.sample))
+    matched = in_step((card.id for card in cards), samples, lambda sample: sample.id)
+    return ((card, own) for card, (_, own) in zip(cards, matched, strict=True))

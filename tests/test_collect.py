@@ -7,7 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 from commands import run_command
 
-from data_prep.collect import CollectConfig, main, model_id_of
+from data_prep.card_links import extract_links
+from data_prep.card_sources import model_id_of
+from data_prep.collect import CollectConfig, main
 from data_prep.recipe import load
 from data_prep.schema import Attached, Card, Rejected, read_jsonl, set_aside
 
@@ -163,7 +165,7 @@ def test_a_stopped_run_leaves_the_finished_files_as_they_were(collect, folder, t
     before = collect(source="folder", path=folder)
     (folder / "Vexa--late.md").write_text(PROSE)
     with monkeypatch.context() as patch:
-        patch.setattr("data_prep.collect.keep", lambda *_: 1 / 0)
+        patch.setattr("data_prep.card_rows.draft", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             collect(source="folder", path=folder)
     data = tmp_path / "run" / "data"
@@ -186,7 +188,7 @@ def test_mistakes_name_value_rule_and_next_move(collect, folder, tmp_path):
             {"source": "parquet", "path": odd, "model_column": "card", "text_column": "text"},
             'has no column "text"; set collect.text_column to one of: model_id, card',
         ),
-        ({"source": "hub"}, "needs collect.ids or collect.authors"),
+        ({"source": "hub"}, "needs collect.ids, collect.authors or another key"),
         ({"source": "synthetic", "cards": 0}, "the source gave no card; check"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -230,3 +232,57 @@ def test_cards_are_written_in_utf8_json_lines(collect, tmp_path):
     assert len(lines) == 2
     assert json.loads(lines[0])["text"].endswith("é")
     assert card.body.endswith("\u2028\x85é")
+
+
+def test_filters_set_cards_aside_with_counts_in_the_manifest(collect, folder, tmp_path):
+    (folder / "Vexa--deutsch.md").write_text(
+        "Corvane hört nachts auf Brücken und meldet, welche Schrauben sich gelöst haben. " * 4
+    )
+    cards, _, rejected = collect(source="folder", path=folder, languages="[en]", licences="permissive")
+    assert {card.model_id for card in cards} == {"Vexa/corvane", "Vexa/corvane-2"}
+    manifest = json.loads((tmp_path / "run" / "data" / "collect.manifest.json").read_text())
+    assert manifest["result"]["rejected"] == {"empty card": 1, "licence not accepted": 2, "too little prose": 1}
+    assert len(rejected) == 4
+    assert "executor" not in manifest["recipe"]["collect"]
+
+
+def test_links_are_looked_for_in_kept_cards_alone(collect, folder, monkeypatch):
+    looked = []
+    monkeypatch.setattr("data_prep.cards.extract_links", lambda body: looked.append(body) or [])
+    assert len(collect(source="folder", path=folder)[0]) == len(looked) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "links"),
+    [
+        ("See [the paper][1] and no more.\n\n[1]: https://vexa.example/paper", ["https://vexa.example/paper"]),
+        ("- one\n- [two](HTTPS://vexa.example/two)\n\nplain", ["HTTPS://vexa.example/two"]),
+        ("<p>\n<A HREF='https://vexa.example/three'>three</A>\n</p>", ["https://vexa.example/three"]),
+        (
+            "| a | b |\n|---|---|\n| www.vexa.org | arXiv:2401.00001 |",
+            ["http://www.vexa.org", "https://arxiv.org/abs/2401.00001"],
+        ),
+        ("[four](&#104;ttps://vexa.example/four)", ["https://vexa.example/four"]),
+        ("Nothing to follow, 10.5 and README.md", []),
+    ],
+)
+def test_paragraphs_that_cannot_hold_a_link_are_skipped_without_losing_one(body, links):
+    assert extract_links(body) == links
+
+
+@pytest.mark.slow
+def test_the_benchmark_measures_each_stage_once_and_on_twice_the_cards(tmp_path):
+    path = table(
+        tmp_path / "in.parquet",
+        model_id=[f"Vexa/m{n}" for n in range(50)],
+        card=[f"{PROSE}\n\n# Corvane {n}" for n in range(50)],
+    )
+    done = run_command("-m", "data_prep.benchmark", "cards", "--path", str(path), "--collect.min_body_words", "10")
+    assert done.returncode == 0, done.stderr
+    rows = {line[:28].strip(): line[28:].split() for line in done.stdout.splitlines() if line[28:].strip()}
+    assert (rows["collect"][0], rows["collect, every card twice"][0], rows["split, every card twice"][0]) == (
+        "50",
+        "100",
+        "100",
+    )
+    assert all(float(rows[name][4]) > 30 for name in ("collect", "split"))  # megabytes

@@ -12,6 +12,13 @@ UNKNOWN = frozenset(
     {"other", "unknown", "custom", "n/a", "none", "proprietary"}
 )  # a field that names no licence to compare with
 
+# Hub identifiers that ask for no more than attribution.
+PERMISSIVE = frozenset(
+    "apache-2.0 mit bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear isc zlib unlicense cc0-1.0 cc-by-2.0 cc-by-2.5 cc-by-3.0 "
+    "cc-by-4.0 pddl odc-by afl-3.0 artistic-2.0 bsl-1.0 ecl-2.0 ms-pl ncsa postgresql wtfpl cdla-permissive-1.0 "
+    "cdla-permissive-2.0 openmdw-1.0 openmdw-1.1".split()
+)
+
 _VERSION = r"(?:[ -]?(?:public|software)?[ -]?licen[cs]e,?)?[ -]?(?:version[ ]|v)?[ ]?"
 _CC_TERMS = {"attribution": "by", "noncommercial": "nc", "non-commercial": "nc", "sharealike": "sa", "share-alike": "sa", "noderivatives": "nd",
              "noderivs": "nd", "zero": "0"}  # fmt: skip
