@@ -1,28 +1,22 @@
-"""What ties cards together: parents, names of copies, shared papers and repositories, the same or nearly the same text.
+"""What ties cards together: parents, names of copies, shared papers, repositories and pages, the same or nearly the same text.
 
-Quantised copies, fine-tunes and forks quote their parent's card. Cards tied to each other may only be in one split.
+Quantised copies, fine-tunes and forks quote their parent's card. Cards tied to each other may only be in one split;
+families.py says which keys are too common to tie.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 import numpy as np
-from rensa import RMinHash, RMinHashLSH
 
 from data_prep.cards import prose, words
+from data_prep.near_text import signature
 from data_prep.schema import Card, stable_id
-
-SHINGLE = 5  # words
-MIN_WORDS = 30  # below this, prose is too short for its overlap with another's to mean anything
-# 40 bands of 3: a pair at Jaccard 0.5 is looked at with probability 0.995, a pair at 0.1 with 0.04.
-PERMUTATIONS, BANDS = 120, 40
-SEED = 20_240_517
-# A card this close to one already known finds whatever its twin would find, so the twin stands for both.
-TWIN = 0.95
 
 QUANTISATION = re.compile(r"(?<![a-z0-9])i?q[1-8](?:[_-](?:k|0|1|s|m|l|xs|xxs|nl)){1,3}(?![a-z0-9])")
 BITS = re.compile(r"(\d)[-_ .]?bits?(?![a-z])")
@@ -50,28 +44,60 @@ TOOLS = {
     "repo:vllm-project/vllm", "repo:sgl-project/sglang", "repo:ollama/ollama", "repo:eleutherai/lm-evaluation-harness",
     "repo:ukplab/sentence-transformers", "repo:google/sentencepiece", "repo:nvidia/nemo", "repo:nvidia/megatron-lm",
     "repo:unslothai/unsloth", "repo:axolotl-ai-cloud/axolotl", "repo:dao-ailab/flash-attention", "repo:microsoft/deepspeed",
+    "page:mlco2.github.io/impact", "page:huggingface.co/spaces/huggingfaceh4/open_llm_leaderboard", "page:sites.research.google/trc",
+    "page:sites.research.google/trc/about", "repo:pytorch/fairseq", "repo:facebookresearch/xformers",
     "paper:arxiv:1910.09700", "paper:arxiv:1810.03993", "paper:arxiv:1706.03762", "paper:arxiv:2106.09685", "paper:arxiv:2305.14314",
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+# A page ties where it is about one thing: an article, a data set, a project. Profiles, shops, licences, encyclopaedias,
+# package indexes and manuals are cited by strangers, and a site's front page says who made a model, not what it is.
+GENERAL_SITES = set(
+    "twitter.com x.com linkedin.com facebook.com instagram.com tiktok.com reddit.com t.me patreon.com ko-fi.com buymeacoffee.com "
+    "paypal.com fiverr.com scholar.google.com semanticscholar.org orcid.org behance.net github.com wikipedia.org wikidata.org "
+    "britannica.com creativecommons.org choosealicense.com opensource.org licenses.ai apache.org gnu.org pypi.org anaconda.org "
+    "readthedocs.io hf.space python.org pytorch.org tensorflow.org keras.io nvidia.com openai.com/policies google.com/search".split()
+)
+GENERAL_PATH = re.compile(
+    r"(?:docs?|documentation|manual|api|licen[cs]es?|legal|terms|privacy|policies|about|contact|pricing|careers|install(?:ation)?|"
+    r"login|sign-?up|join|home|index|[a-z]{2})(?:\.html?|\.php)?",
+    re.IGNORECASE,
+)
+TRACKING = re.compile(r"utm_\w+|ref|source|fbclid|gclid|usp|si", re.IGNORECASE)
+HUB = ("huggingface.co", "hf.co")
+HUB_FOLDERS = {"datasets": 3, "spaces": 3, "blog": 2}  # parts of an address that names one thing
+
+
+@dataclass(frozen=True, slots=True)
 class Ties:
     """All that the split keeps of one card in memory. `signature` is None for too short a text."""
 
     id: str
-    keys: tuple[str, ...]
-    signature: RMinHash | None
+    own: tuple[str, ...]  # "model:" its id, then "name:" and "text:" where it has one
+    parents: tuple[str, ...]  # "model:" and "name:" of each parent
+    sources: tuple[str, ...]  # "paper:", "repo:" and "page:" of what it links to
+    signature: np.ndarray | None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Keys of the parents themselves, not of their names."""
+        return tuple(key for key in self.parents if key.startswith("model:") and key != self.own[0])
 
 
 def ties(card: Card) -> Ties:
     text = words(prose(card.body))
-    models = [card.model_id, *card.base_models, *STATED_PARENT.findall(card.body)]
-    keys = [f"model:{model.lower()}" for model in models]
-    keys += [f"name:{name}" for model in models if (name := stem(model))]
-    keys += [key for link in card.links if (key := source_key(link)) and key not in TOOLS]
+    own = model_keys([card.model_id])
     if text:
-        keys.append(f"text:{stable_id(' '.join(text))}")
-    return Ties(card.id, tuple(dict.fromkeys(keys)), signature(text))
+        own.append(f"text:{stable_id(' '.join(text))}")
+    sources = dict.fromkeys(key for link in card.links if (key := source_key(link)))
+    parents = model_keys([*card.base_models, *STATED_PARENT.findall(card.body)])
+    # Interned: thousands of cards name the same base, and each would hold a copy of the name.
+    own, parents, sources = (tuple(map(sys.intern, dict.fromkeys(keys))) for keys in (own, parents, sources))
+    return Ties(card.id, own, parents, sources, signature(text))
+
+
+def model_keys(models: Iterable[str]) -> list[str]:
+    return [key for model in models for key in (f"model:{model.lower()}", f"name:{stem(model)}") if key != "name:None"]
 
 
 def stem(model_id: str) -> str | None:
@@ -90,93 +116,44 @@ def stem(model_id: str) -> str | None:
 
 
 def source_key(address: str) -> str | None:
-    """One name for a paper or a repository under its many addresses; None for other pages."""
+    """One name for a paper, a repository or a page under its many addresses; None for what says nothing of one model."""
     try:
         parts = urlsplit(address)
         host = (parts.hostname or "").removeprefix("www.")
     except ValueError:
         return None
     path = [unquote(part) for part in parts.path.split("/") if part]
-    if host == "doi.org" or host == "dx.doi.org":
+    if host in ("doi.org", "dx.doi.org"):
         paper = _arxiv("/".join(path[1:])) if path[:1] == ["10.48550"] else None
         return paper or (f"paper:doi:{'/'.join(path).lower()}" if len(path) > 1 else None)
-    if (
-        host.endswith("arxiv.org")
-        or host in ("alphaxiv.org", "ar5iv.org")
-        or (host in ("huggingface.co", "hf.co") and path[:1] == ["papers"])
-    ):
+    if host.endswith("arxiv.org") or host in ("alphaxiv.org", "ar5iv.org") or (host in HUB and path[:1] == ["papers"]):
         return _arxiv("/".join(path[1:]))
-    if host == "aclanthology.org" and path:
-        return f"paper:acl:{path[0].removesuffix('.pdf').lower()}"
+    if (host == "aclanthology.org" and path) or (host == "aclweb.org" and path[:1] == ["anthology"] and len(path) > 1):
+        return f"paper:acl:{path[-1].removesuffix('.pdf').lower()}"
     if host == "openreview.net":
-        return f"paper:openreview:{found[0]}" if (found := parse_qs(parts.query).get("id")) else None
-    if host == "github.com" and len(path) > 1:
+        return f"paper:openreview:{found['id']}" if (found := dict(parse_qsl(parts.query))).get("id") else None
+    if host in ("github.com", "raw.githubusercontent.com") and len(path) > 1:
         return f"repo:{path[0]}/{path[1].removesuffix('.git')}".lower()
-    return None
+    return _page(parts, host, path)
 
 
-def is_source(key: str) -> bool:
-    return key.startswith(("paper:", "repo:"))
+def _page(parts: SplitResult, host: str, path: list[str]) -> str | None:
+    if host in HUB:
+        size = HUB_FOLDERS.get(path[0] if path else "")
+        return f"page:{HUB[0]}/{'/'.join(path[:size]).lower()}" if size and len(path) >= size else None
+    sites = {host, ".".join(host.split(".")[-2:]), f"{host}/{path[0]}" if path else ""}
+    if sites & GENERAL_SITES or host.startswith("docs.") or all(GENERAL_PATH.fullmatch(part) for part in path):
+        return None
+    query = urlencode(sorted(pair for pair in parse_qsl(parts.query) if not TRACKING.fullmatch(pair[0])))
+    return f"page:{host}/{'/'.join(path)}" + (f"?{query}" if query else "")
+
+
+def training_only(address: str, common_sources: Collection[str]) -> bool:
+    """True where notes on a page may serve training cards only: it is in the `common_sources` of split.json, or no card's own."""
+    key = source_key(address)
+    return key is None or key in common_sources
 
 
 def _arxiv(text: str) -> str | None:
     found = ARXIV_ID.fullmatch(text)
     return f"paper:arxiv:{found[1].lower()}" if found else None
-
-
-def signature(text: Sequence[str]) -> RMinHash | None:
-    """MinHash of the text's 5-word shingles (Broder 1997), None below MIN_WORDS words."""
-    if len(text) < MIN_WORDS:
-        return None
-    sketch = RMinHash(num_perm=PERMUTATIONS, seed=SEED)
-    sketch.update([" ".join(text[start : start + SHINGLE]) for start in range(len(text) - SHINGLE + 1)])
-    return sketch
-
-
-class NearDuplicates:
-    """An index of texts that finds those whose estimated Jaccard similarity is at least `threshold`."""
-
-    def __init__(self, threshold: float):
-        self.threshold = threshold
-        self.index = RMinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, num_bands=BANDS)
-        self.ids: list[str] = []
-        self.digests = np.empty((1024, PERMUTATIONS), np.uint32)
-
-    def find(self, sketch: RMinHash | None) -> list[tuple[str, float]]:
-        """Ids and similarities of the near-duplicates known so far, in the order they were added."""
-        candidates = np.array(sorted(self.index.query(sketch)) if sketch else [], np.int64)
-        if not candidates.size:
-            return []
-        similar = (self.digests[candidates] == np.array(sketch.digest(), np.uint32)).mean(axis=1)
-        chosen = np.flatnonzero(similar >= self.threshold)
-        return [(self.ids[candidates[place]], float(similar[place])) for place in chosen]
-
-    def add(self, card_id: str, sketch: RMinHash | None, found: Iterable[tuple[str, float]]) -> None:
-        """Remembers a text. `found` is what `find` gave for it."""
-        if sketch is None or any(similarity >= TWIN for _, similarity in found):
-            return
-        if len(self.ids) == len(self.digests):
-            self.digests = np.concatenate([self.digests, np.empty_like(self.digests)])
-        self.digests[len(self.ids)] = sketch.digest()
-        self.index.insert(len(self.ids), sketch)
-        self.ids.append(card_id)
-
-
-def crossings(
-    cards: Iterable[Ties], groups: dict[str, str], families: dict[str, str], common: set[str], threshold: float
-) -> Iterator[str]:
-    """What two cards of different splits share, one sentence each; nothing where the splits are clean."""
-    holders: dict[str, str] = {}
-    near = NearDuplicates(threshold)
-    for card in cards:
-        if card.id not in groups:
-            continue
-        for key in [*card.keys, f"family:{families[card.id]}"]:
-            other = holders.setdefault(key, card.id)
-            if key not in common and groups[other] != groups[card.id]:
-                yield f"{card.id} ({groups[card.id]}) and {other} ({groups[other]}) share {key}"
-        found = near.find(card.signature)
-        for other, similarity in found:
-            if groups[other] != groups[card.id]:
-                yield f"{card.id} ({groups[card.id]}) and {other} ({groups[other]}) are {similarity:.0%} the same text"
-        near.add(card.id, card.signature, found)

@@ -6,7 +6,8 @@ import random
 import pytest
 
 from data_prep.cards import parse_card
-from data_prep.lineage import NearDuplicates, signature, source_key, stem, ties
+from data_prep.lineage import source_key, stem, ties, training_only
+from data_prep.near_text import NearDuplicates, signature
 from data_prep.recipe import load
 from data_prep.schema import Card, RawCard, Rejected, read_jsonl, write_jsonl
 from data_prep.split import SplitConfig, check, main
@@ -63,6 +64,14 @@ RELATED = {
         card("A/x", links=["https://github.com/Ana/Kit"]),
         card("B/y", links=["https://github.com/ana/kit/tree/main/src"]),
     ),
+    "page": (
+        card("A/x", links=["https://shell.example/blog/a?utm_source=card"]),
+        card("B/y", links=["http://www.shell.example/blog/a/#top"]),
+    ),
+    "one source of three": (
+        card("A/x", links=["https://github.com/ana/kit", "https://arxiv.org/abs/2401.00001"]),
+        card("B/y", links=["https://github.com/ana/kit", "https://arxiv.org/abs/2401.00002"]),
+    ),
     "same text": (
         card("A/x", text="Only eight words but the very same ones"),
         card("B/y", text="only eight words, but the very same ones!"),
@@ -80,7 +89,13 @@ UNRELATED = {
         card("A/x", links=["https://github.com/huggingface/transformers"]),
         card("B/y", links=["https://github.com/huggingface/transformers"]),
     ),
-    "page": (card("A/x", links=["https://shell.example/a"]), card("B/y", links=["https://shell.example/a"])),
+    "front page": (card("A/x", links=["https://shell.example/en/"]), card("B/y", links=["https://shell.example/en/"])),
+    "one source of many": (
+        card(
+            "A/x", links=["https://github.com/ana/kit", "https://arxiv.org/abs/2401.00001", "https://arxiv.org/abs/2401.00002"]
+        ),
+        card("B/y", links=["https://github.com/ana/kit", "https://arxiv.org/abs/2401.00003"]),
+    ),
     "half a text": (card("A/x", text=prose(1, 100) + prose(2, 100)), card("B/y", text=prose(1, 100) + prose(3, 100))),
     "mention": (card("A/marlo-7b"), card("B/other", text=f"It scores above A/marlo-7b. {prose(9)}")),
     "local parent": (card("A/x", base="./out"), card("B/y", base="./out")),
@@ -132,12 +147,23 @@ def test_names_of_copies(model_id, name):
         ("https://doi.org/10.1000/Shell.7", "paper:doi:10.1000/shell.7"),
         ("https://aclanthology.org/2023.acl-long.1.pdf", "paper:acl:2023.acl-long.1"),
         ("https://openreview.net/forum?id=Ab1", "paper:openreview:Ab1"),
+        ("https://www.aclweb.org/anthology/2020.sdp-1.1/", "paper:acl:2020.sdp-1.1"),
         ("https://github.com/Ana/Kit.git", "repo:ana/kit"),
+        ("https://raw.githubusercontent.com/Ana/Kit/main/README.md", "repo:ana/kit"),
+        ("https://shell.example/blog/A?b=2&a=1&utm_source=x#top", "page:shell.example/blog/A?a=1&b=2"),
+        ("https://huggingface.co/datasets/Ana/Letters/tree/main", "page:huggingface.co/datasets/ana/letters"),
+        ("https://hf.co/spaces/Ana/Demo", "page:huggingface.co/spaces/ana/demo"),
+        ("https://huggingface.co/Ana/marlo", None),
+        ("https://huggingface.co/docs/transformers/main", None),
+        ("https://docs.shell.example/guide/start", None),
+        ("https://en.wikipedia.org/wiki/Shell", None),
+        ("https://shell.example/", None),
+        ("https://shell.example/en/about", None),
+        ("https://twitter.com/ana", None),
         ("https://github.com/Ana", None),
         ("https://arxiv.org/list/cs.CL", None),
         ("https://doi.org/", None),
         ("http://[::1", None),
-        ("https://shell.example/x", None),
     ],
 )
 def test_one_key_for_a_source_under_its_addresses(address, key):
@@ -145,16 +171,22 @@ def test_one_key_for_a_source_under_its_addresses(address, key):
 
 
 def test_near_duplicates_are_found_by_their_estimated_similarity():
-    near, text = NearDuplicates(0.5), prose(1, 300).split()
+    text = prose(1, 300).split()
+    long, short, tiny = (signature(text[:size]) for size in (250, 80, 20))
+    others = {str(number): signature(prose(f"n{number}", 40).split()) for number in range(1500)}
+    near = NearDuplicates(0.5, [signature(text), long, short, tiny, *others.values(), *others.values()])
     near.add("one", signature(text), [])
-    [(other, similarity)] = near.find(signature(text[:250]))
+    [(other, similarity)] = near.find(long)
     assert other == "one"
     assert similarity == pytest.approx(246 / 296, abs=0.1)
-    assert not near.find(signature(text[:80]))
-    assert not near.find(signature(text[:20]))  # too short to mean anything
-    for number in range(1500):  # beyond the index's first allocation
-        near.add(str(number), signature(prose(f"n{number}", 40).split()), [])
-    assert near.find(signature(prose("n1400", 40).split()))[0][0] == "1400"
+    assert not near.find(short)
+    assert tiny is None  # too short to mean anything
+    assert not near.find(tiny)
+    for name, sketch in others.items():
+        near.add(name, sketch, [])
+    assert near.find(others["1400"]) == [("1400", 1.0)]
+    near.add("twin", others["1400"], near.find(others["1400"]))
+    assert near.find(others["1400"]) == [("1400", 1.0)]  # its twin stands for it
 
 
 def test_a_source_that_many_cards_cite_ties_none(run):
@@ -165,6 +197,99 @@ def test_a_source_that_many_cards_cite_ties_none(run):
 def test_a_source_that_too_many_cards_cite_ties_none(run):
     cards = [card(f"O{number}/m{number}", links=["https://github.com/ana/kit"]) for number in range(6)]
     assert len(set(run(cards, max_shared_citations=5)[0].values())) == 6
+
+
+def links_to(number, common):
+    return [f"https://own{number}.example/paper/{number}", f"https://own{number}.example/data/{number}", common]
+
+
+def test_a_page_that_two_splits_link_to_serves_training_cards_only(run, tmp_path):
+    address = "https://github.com/ana/kit"
+    cards = [card(f"O{number}/m{number}", links=links_to(number, address)) for number in range(20)]
+    run(cards, heldout=0.3)
+    common = json.loads((tmp_path / "data" / "split.json").read_text())["common_sources"]
+    assert common == ["repo:ana/kit"]
+    assert training_only(address, common)
+    assert training_only("https://shell.example/", common)  # no key says whose page it is
+    assert not training_only("https://own3.example/paper/3", common)
+
+
+def test_a_page_of_one_split_serves_its_cards(run, tmp_path):
+    run([*RELATED["paper"], *strangers(20)], heldout=0.3)
+    assert json.loads((tmp_path / "data" / "split.json").read_text())["common_sources"] == []
+
+
+def test_a_source_that_becomes_common_makes_no_tie_between_placed_cards(run):
+    def pair(number):
+        for side in "ab":
+            rare = [f"https://github.com/{side}{number}/{part}" for part in ("code", "data")]
+            yield card(f"{side}{number}/thing{number}", links=[f"https://github.com/shared/{number}", *rare])
+
+    pairs = [list(pair(number)) for number in range(12)]
+    cards = [one for both in pairs for one in both]
+    _, splits, _ = run(cards, heldout=0.5, max_shared_citations=2)
+    assert any(splits[one.id] != splits[other.id] for one, other in pairs)
+    more = [card(f"C{number}/c{number}", links=[link for one in cards for link in one.links[1:]]) for number in range(3)]
+    run([*cards, *more], heldout=0.5, max_shared_citations=2)
+    run(None, check, heldout=0.5, max_shared_citations=2)
+
+
+# --- what is too common to tie ----------------------------------------------------------------------------------------
+
+
+def children(count, base="Ana/base-7b", owner="O"):
+    return [card(f"{owner}{number}/tuned{number}", base=base) for number in range(count)]
+
+
+def test_a_base_with_few_children_is_one_family_with_them(run):
+    families, _, rejected = run([card("Ana/base-7b"), *children(4)], max_children=4)
+    assert len(set(families.values())) == 1
+    assert not rejected
+
+
+def test_a_base_with_too_many_children_ties_none_and_is_set_aside(run):
+    base = card("Ana/base-7b")
+    families, splits, [rejected] = run([*children(5), base, card("Q/base-7b-GGUF", base="Ana/base-7b")], max_children=4)
+    assert (rejected.id, rejected.reason) == (base.id, "a base whose children are in every split")
+    assert "6 cards name ana/base-7b, split.max_children is 4" in rejected.detail
+    assert len(set(families.values())) == len(splits) == 6
+    run(None, check, max_children=4)
+
+
+def test_children_of_a_popular_base_stay_tied_by_text_and_nearer_parents(run):
+    tuned, grandchild = card("O/tuned", base="Ana/base-7b"), card("P/again", base="O/tuned")
+    same = [card(f"S{number}/same{number}", base="Ana/base-7b", text=prose("same")) for number in range(2)]
+    families, _, _ = run([*children(5), tuned, grandchild, *same], max_children=4)
+    assert families[tuned.id] == families[grandchild.id]
+    assert families[same[0].id] == families[same[1].id]
+    assert len(set(families.values())) == 7
+
+
+def test_a_base_that_stands_in_a_split_keeps_all_later_children(run):
+    base = card("Ana/base-7b")
+    _, splits, _ = run([base, *strangers(20)], heldout=0.3, max_children=4)
+    _, later, rejected = run([base, *strangers(20), *children(9)], heldout=0.3, max_children=4)
+    assert {later[child.id] for child in children(9)} == {splits[base.id]}
+    assert not rejected
+    run(None, check, heldout=0.3, max_children=4)
+
+
+def test_a_name_that_a_few_bear_ties_them(run):
+    cards = [card(f"O{number}/ppo-lander-v2") for number in range(5)]
+    assert len(set(run(cards, max_children=5)[0].values())) == 1
+
+
+def test_a_name_that_too_many_bear_ties_none(run):
+    cards = [card(f"O{number}/ppo-lander-v2") for number in range(5)]
+    assert len(set(run(cards, max_children=4)[0].values())) == 5
+
+
+def test_a_merge_of_many_models_is_set_aside(run):
+    parents = [card(f"P{number}/part{number}") for number in range(4)]
+    names = ", ".join(parent.model_id for parent in parents)
+    families, _, [rejected] = run([*parents, card("M/merge", base=f"[{names}]")])
+    assert (rejected.reason, rejected.detail) == ("a merge of too many models", "4 parents, split.max_parents is 3")
+    assert len(set(families.values())) == 4
 
 
 # --- shares and families ----------------------------------------------------------------------------------------------
@@ -295,8 +420,9 @@ def test_check_passes_what_split_made(run, capsys):
     [
         ("parent", "share model:a/marlo-7b"),
         ("paper", "share paper:arxiv:2401.00001"),
+        ("page", "share page:shell.example/blog/a"),
         ("same text", "share text:"),
-        ("near text", "the same text"),
+        ("near text", "of the text"),
     ],
 )
 def test_check_names_what_crosses(run, tmp_path, name, said):
@@ -312,6 +438,17 @@ def test_check_names_what_crosses(run, tmp_path, name, said):
     assert "share family:" in str(error.value)
     assert one.id in str(error.value)
     assert other.id in str(error.value)
+
+
+def test_check_names_a_shared_page_that_is_not_declared(run, tmp_path):
+    run(
+        [card(f"O{number}/m{number}", links=links_to(number, "https://github.com/ana/kit")) for number in range(20)],
+        heldout=0.3,
+    )
+    path = tmp_path / "data" / "split.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"common_sources": []}))
+    with pytest.raises(ValueError, match="repo:ana/kit is linked from more than one split"):
+        run(None, check, heldout=0.3)
 
 
 def test_check_names_cards_that_no_split_knows(run, tmp_path):
@@ -339,5 +476,39 @@ def test_check_is_a_flag_of_the_command(run, tmp_path):
 
 def test_ties_hold_no_text():
     kept = ties(card("A/x-7b", text=prose(1, 5000)))
-    assert sum(map(len, kept.keys)) < 200
+    assert sum(map(len, kept.own)) < 200
+    assert kept.signature.nbytes == 480
     assert isinstance(card("A/x"), Card)
+
+
+# --- measuring --------------------------------------------------------------------------------------------------------
+
+
+def test_recall_and_strangers_are_measured_against_a_record(tmp_path, capsys):
+    from data_prep.measure_lineage import main as measure
+
+    texts = {"one": prose(1), "copy": prose(1) + " end", "far": prose(2), "alien": prose(3), "other": prose(3)}
+    near = {"copy": "one.md", "far": "one.md"}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.md").write_text(text)
+    rows = [
+        {"file": f"{name}.md", "card_owner": f"O{name}", "card_name": name, "near_duplicate_of": near.get(name)}
+        for name in texts
+    ]
+    write_jsonl(tmp_path / "index.jsonl", rows)
+    measure(tmp_path, tmp_path / "index.jsonl")
+    said = capsys.readouterr().out
+    assert "5 cards, 2 recorded pairs" in said
+    assert "0.5        50.0%     50.0%   2 (40.0%)" in said
+    assert "far.md and one.md" in said
+    assert "other.md and alien.md: 100% of the text" in said
+
+
+def test_measuring_says_what_is_missing(tmp_path):
+    from data_prep.measure_lineage import main as measure
+
+    with pytest.raises(ValueError, match="holds no card; pass --index"):
+        measure(tmp_path, tmp_path / "index.jsonl")
+    write_jsonl(tmp_path / "index.jsonl", [{"file": "a.md", "card_owner": "A", "card_name": "x"}])
+    with pytest.raises(ValueError, match=r"names a\.md, which is not in"):
+        measure(tmp_path, tmp_path / "index.jsonl")
