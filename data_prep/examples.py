@@ -19,9 +19,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data_prep.checks import check_summary, failures, passed_all
+from data_prep.checks import CheckResult, check_summary, failures, passed_all
 from data_prep.manifest import Manifest
-from data_prep.prompts import PROMPT_VERSION, TEMPLATE_KWARGS, Prompt, build_completion, build_prompt, source_text
+from data_prep.prompts import PROMPT_VERSION, TEMPLATE_KWARGS, Prompt, build_completion, build_prompt, count_tokens, source_text
 from data_prep.recipe import Block, Recipe, command
 from data_prep.schema import (
     Candidate,
@@ -40,6 +40,8 @@ from data_prep.schema import (
 )
 from data_prep.tables import EXAMPLE_SCHEMA, TableWriter
 
+SURPLUS = "passes, but the card has better ones enough"
+
 
 class ExamplesConfig(Block):
     tokenizer: str
@@ -47,7 +49,7 @@ class ExamplesConfig(Block):
     max_prompt_tokens: int = 14_000
     """Length of a prompt as rendered. What does not fit is cut at line ends, longest part first, and recorded."""
     references: int = 2
-    """Accepted summaries used per training card, in the order of the candidates."""
+    """Accepted summaries used per training card, the best ones by the checks' measures; each is a row of its own."""
     check: bool = True
     """False keeps candidates that fail a check. Only for looking at data: training on them teaches the fault."""
 
@@ -63,45 +65,88 @@ class Material:
     family: str
 
 
+@dataclass(frozen=True)
+class Built:
+    """What becomes of one card: its prompt, the candidates that are used, best first, and those that are set aside."""
+
+    material: Material
+    prompt: Prompt | None
+    used: list[Candidate]
+    rejected: list[Rejected]
+
+
 def main(recipe: Recipe[ExamplesConfig]) -> None:
     data = recipe.run_dir / "data"
     inputs = [data / name for name in ("cards.jsonl", "split.json", "notes.jsonl", "candidates.jsonl")]
-    outputs = [
-        data / "sft" / "train.parquet",
-        data / "sft" / "validation.parquet",
-        data / "heldout.jsonl",
-        data / "sampling.jsonl",
-    ]
+    tables = {split: data / "sft" / f"{split}.parquet" for split in ("train", "validation")}
+    outputs = [*tables.values(), data / "heldout.jsonl", data / "sampling.jsonl"]
     manifest = Manifest(data / "examples.manifest.json", "examples", recipe.resolved(), inputs, outputs)
     if manifest.is_done():
         return
     tokenizer = load_tokenizer(recipe.block.tokenizer)
-    rejected: list[Rejected] = []
-    counts: Counter[str] = Counter()
+    tally = Tally()
     with ExitStack() as stack:
-        tables = {name: TableWriter(data / "sft" / f"{name}.parquet", EXAMPLE_SCHEMA) for name in ("train", "validation")}
-        files = {name: stack.enter_context(replacing(data / f"{name}.jsonl")) for name in ("heldout", "sampling")}
+        rows = {split: TableWriter(path, EXAMPLE_SCHEMA) for split, path in tables.items()}
+        cards = {name: stack.enter_context(replacing(data / f"{name}.jsonl")) for name in ("heldout", "sampling")}
         for material in tqdm(materials(data), desc="examples", unit=" cards", mininterval=1):
-            prompt, problem = fit(material, tokenizer, recipe.block)
-            if prompt is None:
-                rejected.append(Rejected("examples", material.card.id, "the prompt does not fit", problem))
+            built = build(material, tokenizer, recipe.block)
+            tally.add(built, tokenizer)
+            if built.prompt is None or not built.used:
                 continue
-            accepted, refused = sift(material, recipe.block.check)
-            rejected += refused
-            counts[f"{material.split} cards"] += 1
-            counts["prompts cut to the budget"] += bool(prompt.omitted)
-            if accepted:
-                name = "heldout" if material.split == "heldout" else "sampling"
-                files[name].write(to_json(held_out(material, prompt, accepted[0].text)) + "\n")
-            if material.split in tables:
-                for candidate in accepted[: recipe.block.references]:
-                    tables[material.split].add(example(material, candidate, prompt, tokenizer))
-        for table in tables.values():
+            store = cards["heldout" if material.split == "heldout" else "sampling"]
+            store.write(to_json(held_out(material, built.prompt, built.used[0].text)) + "\n")
+            if material.split in rows:
+                for candidate in built.used:
+                    rows[material.split].add(example(material, candidate, built.prompt, tokenizer))
+        for table in rows.values():
             table.close()
-    set_aside(data / "rejected.jsonl", "examples", rejected)
-    rows = {f"{name} rows": table.count for name, table in tables.items()}
-    manifest.write(**rows, **counts, rejected=len(rejected))
-    report(rows | counts, rejected)
+    set_aside(data / "rejected.jsonl", "examples", tally.rejected)
+    counts, tokens = tally.result()
+    manifest.write(**counts, rejected=len(tally.rejected), tokens=tokens)
+    report(counts, tokens, tally.rejected)
+
+
+class Tally:
+    """Counts and lengths of all that was built."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter({"train rows": 0, "validation rows": 0, "candidates": 0})
+        self.lengths: dict[str, list[int]] = {"prompt": [], "completion": [], "cut by the budget": []}
+        self.rejected: list[Rejected] = []
+
+    def add(self, built: Built, tokenizer: Any) -> None:
+        split = built.material.split
+        self.rejected += built.rejected
+        self.counts["candidates"] += len(built.material.candidates)
+        self.counts["references of held-out cards" if split == "heldout" else f"{split} rows"] += len(built.used)
+        self.lengths["completion"] += [count_tokens(candidate.text, tokenizer) for candidate in built.used]
+        if built.prompt:
+            self.counts[f"{split} cards"] += 1
+            self.counts["prompts cut to the budget"] += bool(built.prompt.omitted)
+            self.lengths["prompt"].append(built.prompt.tokens)
+            self.lengths["cut by the budget"] += [omission.tokens for omission in built.prompt.omitted]
+
+    def result(self) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
+        """Counts, and the spread of the lengths in tokens."""
+        out = sum(self.counts[name] for name in ("train rows", "validation rows", "references of held-out cards"))
+        assert self.counts["candidates"] == out + len(self.rejected), "a candidate is lost"
+        return dict(self.counts), {name: spread(values) for name, values in self.lengths.items() if values}
+
+
+def build(material: Material, tokenizer: Any, block: ExamplesConfig) -> Built:
+    """Fits the prompt and chooses among the candidates; each one is used or set aside with the reason."""
+    prompt, problem = fit(material, tokenizer, block)
+    if prompt is None:
+        return Built(
+            material,
+            None,
+            [],
+            [Rejected("examples", row.id, "the prompt does not fit", problem) for row in material.candidates],
+        )
+    accepted, refused = sift(material, block.check)
+    most = 1 if material.split == "heldout" else block.references
+    surplus = [Rejected("examples", row.id, SURPLUS) for row in accepted[most:]]
+    return Built(material, prompt, accepted[:most], [*refused, *surplus])
 
 
 def load_tokenizer(name: str) -> Any:
@@ -137,19 +182,33 @@ def fit(material: Material, tokenizer: Any, block: ExamplesConfig) -> tuple[Prom
 
 
 def sift(material: Material, check: bool) -> tuple[list[Candidate], list[Rejected]]:
-    """Candidates that pass every check, and the others with the reason."""
+    """Candidates that pass every check, best first, and the others with the reason."""
     source = source_text(material.card.model_id, material.card.text, material.notes)
     accepted, refused = [], []
     for candidate in material.candidates:
         results = check_summary(candidate.text, source)
-        if passed_all(results) or not check:
-            accepted.append(candidate)
+        if not check or (passed_all(results) and not is_cut(candidate)):
+            accepted.append((candidate, merit(results)))
         else:
-            refused.append(Rejected("examples", candidate.id, f"fails {failed_names(results)}", failures(results)))
-    return accepted, refused
+            why = failed_names(results) or "to finish"
+            refused.append(
+                Rejected("examples", candidate.id, f"fails {why}", failures(results) or "cut at the writer's max_tokens")
+            )
+    accepted.sort(key=lambda pair: -pair[1])  # stable: equals stay in the order of the candidates
+    return [candidate for candidate, _ in accepted], refused
 
 
-def failed_names(results: Sequence[Any]) -> str:
+def is_cut(candidate: Candidate) -> bool:
+    return candidate.decoding.get("finish_reason") == "length"
+
+
+def merit(results: Sequence[CheckResult]) -> float:
+    """What tells passing summaries apart: the share of the source's facts recalled, less the share of words repeated."""
+    value = {result.name: result.value or 0.0 for result in results}
+    return round(value["facts"] - value["repetition"], 3)
+
+
+def failed_names(results: Sequence[CheckResult]) -> str:
     return ", ".join(result.name for result in results if not result.passed)
 
 
@@ -182,8 +241,17 @@ def held_out(material: Material, prompt: Prompt, reference: str) -> HeldOut:
     return HeldOut(material.card.id, prompt.messages, source, reference, material.family)
 
 
-def report(counts: dict[str, int], rejected: list[Rejected]) -> None:
+def spread(values: Sequence[int]) -> dict[str, int]:
+    """How many, and the smallest, middle, 95th of 100 and largest."""
+    ordered = sorted(values)
+    at = {"min": 0, "median": len(ordered) // 2, "p95": int(len(ordered) * 0.95), "max": len(ordered) - 1}
+    return {"n": len(ordered)} | {name: ordered[min(place, len(ordered) - 1)] for name, place in at.items()}
+
+
+def report(counts: dict[str, int], tokens: dict[str, dict[str, int]], rejected: list[Rejected]) -> None:
     print("examples: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    for name, numbers in tokens.items():
+        print(f"  tokens {name}: " + ", ".join(f"{key} {number:,}" for key, number in numbers.items()))
     for reason, count in Counter(row.reason for row in rejected).most_common():
         print(f"  set aside {count}: {reason}")
 

@@ -1,57 +1,258 @@
-"""Notes on the pages that each card links to.
+"""Notes on the pages that each card links to: which links matter, their text, and what it adds for a researcher.
 
     python -m data_prep.research --config recipes/demo/data.yaml
+    python -m data_prep.research --config recipes/smollm3-3b/data.yaml --research.fetch.mode allowlist
 
-Writes data/notes.jsonl: one line per card of the split, in the order of data/cards.jsonl. Notes that came with a card are
-used as they are (origin "attached"). A card without any gets an empty list (origin "none"): this version fetches no page.
+Writes data/notes.jsonl, one line per card of the split in the order of data/cards.jsonl, and data/sources.jsonl, one line per
+link with what became of it and why. Notes that came with a card are used as they are (origin "attached"). Otherwise the
+card's own sources are fetched (`fetch`), and a teacher writes the notes (`teacher`); without one they are the page's first
+sentences. Pages and answers are kept in data/pages.sqlite and data/answers.sqlite: what is there is never asked for again.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 from tqdm import tqdm
 
+from data_prep.client import Answer, Endpoint, Question, Usage, ask_all
+from data_prep.extract import extract
+from data_prep.fetch import FetchConfig, fetch_all
+from data_prep.lineage import source_key, training_only
 from data_prep.manifest import Manifest
+from data_prep.offline import lead_notes
 from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import Attached, Card, CardNotes, in_step, read_jsonl, read_splits, write_jsonl
+from data_prep.schema import Attached, Card, CardNotes, Note, SourceRecord, in_step, read_jsonl, read_split, replacing, to_json
+from data_prep.snapshots import Snapshots
+from data_prep.sources import Link, addresses, links_of_interest, names_model
+from data_prep.teacher import NOTHING_NEW, TEACHER_VERSION, notes_question
+from data_prep.untrusted import injection_flags
+
+MAX_ADDRESSES = 3  # of one page: full text, abstract, PDF
+COMMON = "cards of other splits may link to it: its notes serve training cards only"
 
 
 class ResearchConfig(Block):
     max_sources: int = Field(8, ge=0)
-    """At most this many notes a card, the first ones in the order of the source."""
+    """At most this many notes a card: its own sources first, otherwise in the order of the card."""
+    mentions: bool = False
+    """True reads pages too that a card merely mentions, such as tools and data sets of others."""
+    fetch: FetchConfig | None = None
+    """How pages are fetched; null fetches none, and only notes that came with a card are used."""
+    teacher: Endpoint | None = None
+    """Who writes the notes; null takes the first sentences of a page."""
+    note_words: int = Field(350, ge=20)
+    """Length asked of a note, or taken from a page without a teacher."""
+    max_page_characters: int = Field(60_000, ge=1_000)
+    """Of a longer page the teacher reads the beginning; 60,000 characters are about 15,000 tokens."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A page that was read, with the question to the teacher; no question where there is nothing to ask."""
+
+    record: SourceRecord
+    question: Question | None = None
 
 
 def main(recipe: Recipe[ResearchConfig]) -> None:
-    data = recipe.run_dir / "data"
+    data, block = recipe.run_dir / "data", recipe.block
     inputs = [data / name for name in ("cards.jsonl", "attached.jsonl", "split.json")]
-    manifest = Manifest(data / "research.manifest.json", "research", recipe.resolved(), inputs, [data / "notes.jsonl"])
+    outputs = [data / "notes.jsonl", data / "sources.jsonl"]
+    manifest = Manifest(
+        data / "research.manifest.json", "research", recipe.resolved() | {"version": TEACHER_VERSION}, inputs, outputs
+    )
     if manifest.is_done():
         return
-    started, counts = time.monotonic(), Counter(attached=0, none=0, notes=0)
-    write_jsonl(data / "notes.jsonl", notes(data, recipe.block.max_sources, counts))
-    manifest.write(**counts)
-    print(
-        f"research: {counts['attached']} cards with {counts['notes']} notes that came with them, {counts['none']} without any, "
-        f"{time.monotonic() - started:.1f} s"
-    )
+    started, counts, reasons, usage = time.monotonic(), Counter(), Counter(), Usage()
+    split = read_split(data / "split.json")
+    if block.fetch:
+        fetch(data, split, block, block.fetch)
+    with replacing(data / "notes.jsonl") as notes, replacing(data / "sources.jsonl") as sources:
+        for card_notes, records in research(data, split, block, usage):
+            notes.write(to_json(card_notes) + "\n")
+            counts.update([f"cards with {card_notes.origin} notes"])
+            counts["notes"] += len(card_notes.notes)
+            for record in records:
+                sources.write(to_json(record) + "\n")
+                reasons[record.reason or "used"] += 1
+    report(counts, reasons, usage, time.monotonic() - started)
+    if usage.failures:
+        print(f"research: {usage.failures} questions failed; run it again to ask for these alone")
+        return
+    manifest.write(**counts, links=dict(reasons))
 
 
-def notes(data: Path, max_sources: int, counts: Counter[str]) -> Iterator[CardNotes]:
-    placed = read_splits(data / "split.json")
+def research(
+    data: Path, split: dict[str, Any], block: ResearchConfig, usage: Usage
+) -> Iterator[tuple[CardNotes, list[SourceRecord]]]:
+    """Each card's notes, and the record of each of its links."""
+    ids = (card.id for card, _ in placed_cards(data, split))
+    read = answered(readings(data, split, block), block, data, usage)
+    for (card, attached), (_, records) in zip(
+        placed_cards(data, split), in_step(ids, read, lambda record: record.card_id), strict=True
+    ):
+        if attached:
+            kept = [note for note in attached if not leaks(note, card.id, split)][: block.max_sources]
+            yield CardNotes(card.id, kept, "attached" if kept else "none"), records
+        else:
+            kept = [Note(record.url, record.note) for record in records if record.note]
+            yield CardNotes(card.id, kept, writer_of(block) if kept else "none"), records
+
+
+def writer_of(block: ResearchConfig) -> str:
+    return block.teacher.model if block.teacher else "first sentences"
+
+
+def placed_cards(data: Path, split: dict[str, Any]) -> Iterator[tuple[Card, list[Note]]]:
+    """The cards of the split, each with the notes that came with it."""
     ids = (card.id for card in read_jsonl(data / "cards.jsonl", Card))
     attached = in_step(ids, read_jsonl(data / "attached.jsonl", Attached), lambda row: row.card_id)
-    for card_id, rows in tqdm(attached, desc="research", unit=" cards", mininterval=1):
-        if card_id in placed:
-            found = [note for row in rows for note in row.notes][:max_sources]
-            origin = "attached" if found else "none"
-            counts[origin] += 1
-            counts["notes"] += len(found)
-            yield CardNotes(card_id, found, origin)
+    for card, (_, rows) in zip(read_jsonl(data / "cards.jsonl", Card), attached, strict=True):
+        if card.id in split["splits"]:
+            yield card, [note for row in rows for note in row.notes]
+
+
+def leaks(note: Note, card_id: str, split: dict[str, Any]) -> bool:
+    """True where a note that came with a card is on a page that cards of several splits link to, and the card is not for
+    training."""
+    return split["splits"][card_id] != "train" and source_key(note.url) in split["common_sources"]
+
+
+def wanted(card: Card, split: dict[str, Any], block: ResearchConfig) -> Iterator[tuple[Link, str]]:
+    """The card's links, each with the reason not to read it, "" for those to read."""
+    left = block.max_sources
+    for link in links_of_interest(card):
+        if link.standing == "mention" and not block.mentions:
+            yield link, "a mention"
+        elif split["splits"][card.id] != "train" and training_only(link.url, split["common_sources"]):
+            yield link, COMMON
+        elif not left:
+            yield link, "beyond research.max_sources"
+        else:
+            left -= 1
+            yield link, ""
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+def fetch(data: Path, split: dict[str, Any], block: ResearchConfig, config: FetchConfig) -> None:
+    """Fills the snapshots: every page's best address, then the next one of those that had none."""
+    for attempt in range(MAX_ADDRESSES):
+        with Snapshots(data / "pages.sqlite") as pages:
+            missing = list(dict.fromkeys(missing_addresses(data, split, block, pages, attempt)))
+        if not missing:
+            continue
+        got = Counter()
+        for page in tqdm(
+            fetch_all(config, data / "pages.sqlite", missing), "fetch", len(missing), unit=" pages", mininterval=1
+        ):
+            got["had" if not page.refused else "not had"] += 1
+        print(f"research: {got['had']} of {len(missing)} addresses fetched" + (", as second choice" if attempt else ""))
+
+
+def missing_addresses(
+    data: Path, split: dict[str, Any], block: ResearchConfig, pages: Snapshots, attempt: int
+) -> Iterator[str]:
+    for card, attached in placed_cards(data, split):
+        for link, reason in () if attached else wanted(card, split, block):
+            places = addresses(link.url)
+            if not reason and attempt < len(places) and not any(had(pages, place) for place in places[:attempt]):
+                yield places[attempt]
+
+
+def had(pages: Snapshots, address: str) -> bool:
+    page = pages.get(address)
+    return page is not None and not page.refused
+
+
+def readings(data: Path, split: dict[str, Any], block: ResearchConfig) -> Iterator[Reading]:
+    with Snapshots(data / "pages.sqlite") if block.fetch else nullcontext() as pages:
+        for card, attached in tqdm(placed_cards(data, split), desc="research", unit=" cards", mininterval=1):
+            for link, reason in () if attached else wanted(card, split, block):
+                if reason or pages is None:
+                    yield Reading(record_of(card, link, reason or "research.fetch names no way to fetch it"))
+                else:
+                    yield read(card, link, pages, block)
+
+
+def record_of(card: Card, link: Link, reason: str = "") -> SourceRecord:
+    return SourceRecord(card.id, link.url, link.kind, link.standing, link.why, reason)
+
+
+def read(card: Card, link: Link, pages: Snapshots, block: ResearchConfig) -> Reading:
+    """The text of one link's page and what to ask about it, or why there is nothing to ask."""
+    record = record_of(card, link)
+    tried = [(place, pages.get(place)) for place in addresses(link.url)]
+    place, page = next(((place, page) for place, page in tried if page and not page.refused), tried[0])
+    if page is None or page.refused:
+        return Reading(replace(record, address=place, reason=page.refused if page else "no answer, or cut off"))
+    text = extract(page.content, page.content_type, page.final_url)
+    record = replace(
+        record, address=place, final_url=page.final_url, status=page.status, content_sha256=page.sha256,
+        fetched_at=page.fetched_at, extractor=text.extractor, flags=injection_flags(text.text), reason=text.problem,
+    )  # fmt: skip
+    if not record.reason and link.standing != "own" and not block.mentions and not names_model(card, text.text):
+        record = replace(record, reason="the page does not name the model")
+    if record.reason:
+        return Reading(record)
+    excerpt = text.text[: block.max_page_characters]
+    if block.teacher is None:
+        return Reading(replace(record, note=lead_notes(excerpt, block.note_words)))
+    return Reading(record, Question(notes_question(card.model_id, card.text, link.url, excerpt, block.note_words)))
+
+
+# --- notes ------------------------------------------------------------------------------------------------------------
+
+
+def answered(readings: Iterable[Reading], block: ResearchConfig, data: Path, usage: Usage) -> Iterator[SourceRecord]:
+    """All records in their order, those with a question with the teacher's note. Records without one travel with the next
+    question, so that order is kept and nothing waits in memory but what is in flight."""
+    silent: list[SourceRecord] = []
+
+    def questions() -> Iterator[tuple[tuple[list[SourceRecord], SourceRecord], Question]]:
+        for reading in readings:
+            if reading.question is None:
+                silent.append(reading.record)
+            else:
+                before = silent.copy()
+                silent.clear()
+                yield (before, reading.record), reading.question
+
+    if block.teacher:
+        for (before, record), answer in ask_all(block.teacher, data / "answers.sqlite", questions(), usage):
+            yield from before
+            yield with_note(record, answer, block.teacher.model)
+        yield from silent
+    else:
+        yield from (reading.record for reading in readings)
+
+
+def with_note(record: SourceRecord, answer: Any, teacher: str) -> SourceRecord:
+    record = replace(record, teacher=teacher, answer_key=answer.key)
+    if not isinstance(answer, Answer):
+        return replace(record, reason=f"the teacher gave no answer: {answer.reason}")
+    if answer.text.strip().strip(".*").upper() == NOTHING_NEW:
+        return replace(record, reason="nothing new beyond the card")
+    if answer.finish_reason == "length":
+        return replace(record, reason="the note was cut at the teacher's max_tokens")
+    return replace(record, note=answer.text.strip())
+
+
+def report(counts: Counter[str], reasons: Counter[str], usage: Usage, seconds: float) -> None:
+    print("research: " + ", ".join(f"{number} {name}" for name, number in counts.items()) + f", {seconds:.1f} s")
+    for reason, number in reasons.most_common():
+        print(f"  {number} links: {reason}")
+    if usage.requests or usage.cached:
+        print(f"  teacher: {usage.line()}")
 
 
 if __name__ == "__main__":

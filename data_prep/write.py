@@ -1,9 +1,11 @@
-"""Candidate summaries of each card, before any check.
+"""Candidate summaries of each card: those that came with it, a teacher's, or sentences of the card.
 
     python -m data_prep.write --config recipes/demo/data.yaml
 
-Writes data/candidates.jsonl from the summaries that came with the cards (writer "attached"), in the order of
-data/cards.jsonl. A card of the split without a summary is set aside in data/rejected.jsonl: this version asks no teacher.
+Writes data/candidates.jsonl in the order of data/cards.jsonl, each candidate with the names of the checks it fails, and its
+rows of data/rejected.jsonl. Summaries that came with a card are used first (writer "attached"). For the other cards every
+teacher writes `candidates` summaries, all of which are kept; without a teacher the summary is made of the card's own
+sentences (writer "extractive"). A teacher's answers are kept in data/answers.sqlite and never asked for again.
 """
 
 from __future__ import annotations
@@ -11,71 +13,191 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import Literal
 
 from pydantic import Field
 from tqdm import tqdm
 
+from data_prep.checks import check_summary
+from data_prep.checks.licences import PERMISSIVE, normal
+from data_prep.client import Answer, Endpoint, Failure, Question, Usage, ask_all
 from data_prep.manifest import Manifest
+from data_prep.offline import extractive_summary
+from data_prep.prompts import source_text
 from data_prep.recipe import Block, Recipe, command
 from data_prep.schema import (
     Attached,
     Candidate,
     Card,
+    CardNotes,
+    Note,
     Rejected,
     in_step,
     read_jsonl,
-    read_splits,
+    read_split,
     replacing,
     set_aside,
     stable_id,
     to_json,
 )
+from data_prep.teacher import TEACHER_VERSION, summary_question
 
-ATTACHED = "attached"
+ATTACHED, EXTRACTIVE = "attached", "extractive"
 
 
 class WriteConfig(Block):
     per_card: int = Field(8, ge=1)
-    """At most this many different summaries a card, the first ones in the order of the source."""
+    """At most this many different summaries of those that came with a card, the first ones in the order of the source."""
+    teachers: list[Endpoint] = []
+    """Who writes summaries of the cards that came without."""
+    candidates: int = Field(4, ge=1)
+    """Summaries that each teacher writes of a card."""
+    temperatures: list[float] = []
+    """Temperatures of a teacher's candidates in turn; empty takes the teacher's own for all."""
+    allow_licences: list[str] = []
+    """Licences of teachers beyond the permissive ones. Some terms forbid training on what a model writes: read them first."""
+    offline: Literal["extractive", "none"] = "extractive"
+    """What a card gets that has no summary while no teacher is named: sentences of its own, or nothing."""
 
 
 def main(recipe: Recipe[WriteConfig]) -> None:
-    data = recipe.run_dir / "data"
-    inputs = [data / name for name in ("cards.jsonl", "attached.jsonl", "split.json")]
+    data, block = recipe.run_dir / "data", recipe.block
+    refuse_licences(block)
+    inputs = [data / name for name in ("cards.jsonl", "attached.jsonl", "split.json", "notes.jsonl")]
     candidates, rejected = data / "candidates.jsonl", data / "rejected.jsonl"
-    manifest = Manifest(data / "write.manifest.json", "write", recipe.resolved(), inputs, [candidates])
+    manifest = Manifest(
+        data / "write.manifest.json", "write", recipe.resolved() | {"version": TEACHER_VERSION}, inputs, [candidates]
+    )
     if rejected.exists() and manifest.is_done():
         return
-    started, counts = time.monotonic(), Counter(cards=0, candidates=0)
+    started, counts, usage = time.monotonic(), Counter(cards=0, candidates=0), Usage()
+    aside: list[Rejected] = []
     with replacing(candidates) as handle:
-        aside = set_aside(rejected, "write", write(data, recipe.block.per_card, handle, counts))
-    manifest.write(**counts, rejected=aside)
-    print(
-        f"write: {counts['candidates']} summaries of {counts['cards']} cards, {aside} cards set aside without one, "
-        f"{time.monotonic() - started:.1f} s"
-    )
+        for written in write(data, block, usage):
+            if isinstance(written, Rejected):
+                aside.append(written)
+                continue
+            counts["cards"] += 1
+            for candidate in written:
+                counts["candidates"] += 1
+                counts[f"by {candidate.writer}"] += 1
+                counts["pass every check"] += not candidate.failed
+                handle.write(to_json(candidate) + "\n")
+    set_aside(rejected, "write", aside)
+    report(counts, aside, usage, time.monotonic() - started)
+    if usage.failures:
+        print(f"write: {usage.failures} questions failed; run it again to ask for these alone")
+        return
+    manifest.write(**counts, rejected=len(aside))
 
 
-def write(data: Path, per_card: int, handle: TextIO, counts: Counter[str]) -> Iterator[Rejected]:
-    """Writes the candidates of each card as it goes by; yields the cards that have none."""
-    placed = read_splits(data / "split.json")
-    ids = (card.id for card in read_jsonl(data / "cards.jsonl", Card))
-    attached = in_step(ids, read_jsonl(data / "attached.jsonl", Attached), lambda row: row.card_id)
-    for card_id, rows in tqdm(attached, desc="write", unit=" cards", mininterval=1):
-        if card_id not in placed:
-            continue
-        texts = list(dict.fromkeys(text for row in rows for text in row.summaries if text.strip()))[:per_card]
-        if not texts:
-            yield Rejected(
-                "write", card_id, "no summary came with the card", "collect it from a source with summaries (transcripts)"
+def refuse_licences(block: WriteConfig) -> None:
+    """Raises ValueError where a teacher's licence is not one that lets its words be trained on."""
+    for teacher in block.teachers:
+        if normal(teacher.licence) not in PERMISSIVE | {normal(name) for name in block.allow_licences}:
+            raise ValueError(
+                f'the teacher {teacher.model} writes under "{teacher.licence}", which is not known to let others train on it; '
+                "name another teacher, or read its terms and add the licence to write.allow_licences"
             )
-            continue
-        counts["cards"] += 1
-        counts["candidates"] += len(texts)
-        for text in texts:
-            handle.write(to_json(Candidate(stable_id(card_id, ATTACHED, text), card_id, text, ATTACHED)) + "\n")
+
+
+def write(data: Path, block: WriteConfig, usage: Usage) -> Iterator[list[Candidate] | Rejected]:
+    """The candidates of each card of the split, or why it has none."""
+    with ExitStack() as stack:
+        streams = []
+        for teacher in block.teachers:
+            # Closed with the stage, so that a budget spent by one teacher stops what the others have in flight.
+            answers = stack.enter_context(
+                closing(ask_all(teacher, data / "answers.sqlite", questions(data, block, teacher), usage))
+            )
+            streams.append((teacher, in_step((card.id for card, _, _ in placed_cards(data)), answers, lambda pair: pair[0][0])))
+        for card, notes, summaries in tqdm(placed_cards(data), desc="write", unit=" cards", mininterval=1):
+            written = [(teacher, answers) for teacher, stream in streams for _, answers in [next(stream)]]
+            candidates = [
+                *attached(card, summaries, block.per_card),
+                *(by_teacher(card, teacher, name[1], answer) for teacher, pairs in written for name, answer in pairs),
+            ]
+            candidates = [candidate for candidate in candidates if candidate is not None]
+            if not candidates and not block.teachers and block.offline == "extractive":
+                candidates = extractive(card, notes)
+            source = source_text(card.model_id, card.text, notes)
+            if candidates:
+                yield [checked(candidate, source) for candidate in candidates]
+            else:
+                yield no_summary(card.id, block)
+
+
+def placed_cards(data: Path) -> Iterator[tuple[Card, list[Note], list[str]]]:
+    """The cards of the split, each with its notes and the summaries that came with it."""
+    placed = read_split(data / "split.json")["splits"]
+    everyone = (card.id for card in read_jsonl(data / "cards.jsonl", Card))
+    attached = in_step(everyone, read_jsonl(data / "attached.jsonl", Attached), lambda row: row.card_id)
+    ids = (card.id for card in read_jsonl(data / "cards.jsonl", Card) if card.id in placed)
+    noted = in_step(ids, read_jsonl(data / "notes.jsonl", CardNotes), lambda row: row.card_id)
+    for card, (_, came) in zip(read_jsonl(data / "cards.jsonl", Card), attached, strict=True):
+        if card.id in placed:
+            _, rows = next(noted)
+            yield card, [note for row in rows for note in row.notes], [text for row in came for text in row.summaries]
+
+
+def questions(data: Path, block: WriteConfig, teacher: Endpoint) -> Iterator[tuple[tuple[str, Question], Question]]:
+    """What a teacher is asked: `candidates` questions for each card that came without a summary, named by card and question."""
+    for card, notes, summaries in placed_cards(data):
+        if not any(text.strip() for text in summaries):
+            messages = summary_question(card.model_id, card.text, notes)
+            for number in range(block.candidates):
+                temperature = (
+                    block.temperatures[number % len(block.temperatures)] if block.temperatures else teacher.temperature
+                )
+                question = Question(messages, sample=number, temperature=temperature)
+                yield (card.id, question), question
+
+
+def attached(card: Card, summaries: list[str], most: int) -> Iterator[Candidate]:
+    for text in list(dict.fromkeys(text for text in summaries if text.strip()))[:most]:
+        yield Candidate(stable_id(card.id, ATTACHED, text), card.id, text, ATTACHED)
+
+
+def by_teacher(card: Card, teacher: Endpoint, question: Question, answer: Answer | Failure) -> Candidate | None:
+    if isinstance(answer, Failure):
+        return None  # counted by `usage`, asked again by the next run
+    decoding = {
+        "temperature": question.temperature, "top_p": teacher.top_p, "sample": question.sample, "model": answer.model,
+        "finish_reason": answer.finish_reason, "answer_key": answer.key, "version": TEACHER_VERSION,
+    }  # fmt: skip
+    usage = {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens}
+    name = stable_id(card.id, teacher.model, answer.key)
+    return Candidate(name, card.id, answer.text, teacher.model, teacher.licence, decoding, usage=usage)
+
+
+def extractive(card: Card, notes: list[Note]) -> list[Candidate]:
+    text = extractive_summary(card.model_id, card.text, notes)
+    return [Candidate(stable_id(card.id, EXTRACTIVE, text), card.id, text, EXTRACTIVE)] if text else []
+
+
+def checked(candidate: Candidate, source: str) -> Candidate:
+    """The candidate with the names of the checks it fails; a text that was cut off fails "finished"."""
+    failed = [result.name for result in check_summary(candidate.text, source) if not result.passed]
+    cut = ["finished"] if candidate.decoding.get("finish_reason") == "length" else []
+    return replace(candidate, failed=[*cut, *failed])
+
+
+def no_summary(card_id: str, block: WriteConfig) -> Rejected:
+    if block.teachers:
+        return Rejected("write", card_id, "no teacher gave an answer", "run write again to ask once more")
+    advice = "collect it from a source with summaries (transcripts), name write.teachers, or set write.offline extractive"
+    return Rejected("write", card_id, "no summary came with the card", advice)
+
+
+def report(counts: Counter[str], aside: list[Rejected], usage: Usage, seconds: float) -> None:
+    print("write: " + ", ".join(f"{number} {name}" for name, number in counts.items()) + f", {seconds:.1f} s")
+    for reason, number in Counter(row.reason for row in aside).most_common():
+        print(f"  {number} cards set aside: {reason}")
+    if usage.requests or usage.cached:
+        print(f"  teachers: {usage.line()}")
 
 
 if __name__ == "__main__":

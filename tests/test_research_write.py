@@ -1,4 +1,4 @@
-"""Research and write: what came with a card is used, what is missing is said."""
+"""Research and write on what came with the cards: it is used, what is missing is said."""
 
 import json
 
@@ -8,7 +8,19 @@ from data_prep.cards import parse_card
 from data_prep.recipe import load
 from data_prep.research import ResearchConfig
 from data_prep.research import main as research
-from data_prep.schema import Attached, Candidate, CardNotes, Note, RawCard, Rejected, read_jsonl, write_json, write_jsonl
+from data_prep.schema import (
+    Attached,
+    Candidate,
+    CardNotes,
+    Note,
+    RawCard,
+    Rejected,
+    SourceRecord,
+    read_jsonl,
+    read_split,
+    write_json,
+    write_jsonl,
+)
 from data_prep.write import WriteConfig
 from data_prep.write import main as write
 
@@ -34,6 +46,9 @@ def data(tmp_path):
 
 
 def run(data, stage, *arguments):
+    if stage == "write" and not (data / "notes.jsonl").exists():
+        placed = read_split(data / "split.json")["splits"] if (data / "split.json").exists() else {}
+        write_jsonl(data / "notes.jsonl", [CardNotes(card.id, [], "none") for card in CARDS if card.id in placed])
     main, schema = RUNS[stage]
     main(load(stage, schema, ["--run_dir", str(data.parent), *arguments]))
 
@@ -45,7 +60,9 @@ def test_every_card_of_the_split_has_a_line_of_notes_in_the_order_of_the_cards(d
         CardNotes(CARDS[1].id, [], "none"),
         CardNotes(CARDS[2].id, NOTES[:1], "attached"),
     ]
-    assert "2 cards with 4 notes that came with them, 1 without any" in capsys.readouterr().out
+    assert "2 cards with attached notes, 4 notes, 1 cards with none notes" in capsys.readouterr().out
+    assert list(read_jsonl(data / "sources.jsonl", SourceRecord)) == []
+    assert not (data / "pages.sqlite").exists()
 
 
 def test_notes_are_limited_to_max_sources(data):
@@ -54,7 +71,7 @@ def test_notes_are_limited_to_max_sources(data):
 
 
 def test_candidates_are_the_summaries_that_came_and_the_others_are_set_aside(data, capsys):
-    run(data, "write")
+    run(data, "write", "--write.offline", "none")
     candidates = list(read_jsonl(data / "candidates.jsonl", Candidate))
     assert [(row.card_id, row.text, row.writer) for row in candidates] == [
         (CARDS[0].id, "## One", "attached"),
@@ -65,11 +82,14 @@ def test_candidates_are_the_summaries_that_came_and_the_others_are_set_aside(dat
     assert [(row.stage, row.id) for row in rejected] == [("write", CARDS[1].id), ("write", CARDS[2].id)]
     assert rejected[0].reason == "no summary came with the card"
     assert "collect it from a source with summaries" in rejected[0].detail
-    assert "2 summaries of 1 cards, 2 cards set aside" in capsys.readouterr().out
+    assert all("length" in row.failed for row in candidates)
+    out = capsys.readouterr().out
+    assert "1 cards, 2 candidates, 2 by attached" in out
+    assert "2 cards set aside: no summary came with the card" in out
 
 
 def test_candidates_are_limited_per_card(data):
-    run(data, "write", "--write.per_card", "1")
+    run(data, "write", "--write.per_card", "1", "--write.offline", "none")
     assert [row.text for row in read_jsonl(data / "candidates.jsonl", Candidate)] == ["## One"]
 
 
@@ -82,6 +102,7 @@ def test_a_finished_run_is_left_alone_until_its_input_changes(data, stage, capsy
     splits = json.loads((data / "split.json").read_text())
     splits["splits"][CARDS[3].id] = "train"
     write_json(data / "split.json", splits)
+    (data / "notes.jsonl").unlink()
     run(data, stage)
     assert "done already" not in capsys.readouterr().out
 
@@ -91,8 +112,7 @@ def test_files_of_different_runs_are_refused(data, stage):
     write_jsonl(data / "attached.jsonl", [Attached("stranger", NOTES, ["## One"])])
     with pytest.raises(ValueError, match="no card stranger at its place"):
         run(data, stage)
-    assert not (data / "notes.jsonl").exists()
-    assert not (data / "candidates.jsonl").exists()
+    assert not (data / ("notes.jsonl" if stage == "research" else "candidates.jsonl")).exists()
 
 
 @pytest.mark.parametrize("stage", RUNS)

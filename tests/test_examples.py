@@ -1,0 +1,82 @@
+"""SFT rows from a small invented world, through the real stages."""
+
+import json
+import re
+
+import pyarrow.parquet as pq
+import pytest
+from commands import run_command
+
+from data_prep.schema import Candidate, HeldOut, read_jsonl, write_jsonl
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("examples") / "run"
+    for stage in ("collect", "split", "research", "write"):
+        arguments = ("--run_dir", str(run_dir), "--collect.cards", "24", "--split.heldout", "0.3", "--split.validation", "0.2")
+        done = run_command("-m", f"data_prep.{stage}", "--config", "recipes/demo/data.yaml", *arguments)
+        assert done.returncode == 0, done.stderr
+    return run_dir
+
+
+def build(run_dir, *overrides):
+    return run_command("-m", "data_prep.examples", "--config", "recipes/demo/data.yaml", "--run_dir", str(run_dir), *overrides)
+
+
+def test_rows_come_out_whole_with_provenance_and_rejects_have_a_reason(run_dir, tokenizer):
+    candidates = list(read_jsonl(run_dir / "data" / "candidates.jsonl", Candidate))
+    bad = candidates[0]
+    write_jsonl(
+        run_dir / "data" / "candidates.jsonl",
+        [Candidate(bad.id, bad.card_id, "Sure! It is great.", "attached"), *candidates[1:]],
+    )
+    done = build(run_dir)
+    assert done.returncode == 0, done.stderr
+    data = run_dir / "data"
+    splits = json.loads((data / "split.json").read_text())["splits"]
+    rows = pq.read_table(data / "sft" / "train.parquet").to_pylist()
+    assert rows
+    for row in rows:
+        provenance = json.loads(row["provenance"])
+        assert splits[provenance["card_id"]] == "train"
+        assert row["chat_template_kwargs"] == {"enable_thinking": False}
+        assert [message["role"] for message in row["prompt"]] == ["system", "user"]
+        assert row["completion"][0]["content"].startswith("## ")
+        assert provenance["omitted"] == {}
+        assert provenance["prompt_tokens"] < 1200
+    held_out = list(read_jsonl(data / "heldout.jsonl", HeldOut))
+    assert {splits[card.id] for card in held_out} == {"heldout"}
+    assert {splits[card.id] for card in read_jsonl(data / "sampling.jsonl", HeldOut)} == {"train", "validation"}
+    rejected = [json.loads(line) for line in (data / "rejected.jsonl").open() if '"examples"' in line]
+    failing = [row for row in rejected if row["reason"].startswith("fails")]
+    assert [row["id"] for row in failing] == [bad.id]
+    assert "length" in failing[0]["reason"]
+    # Every candidate is a row, a held-out card's reference, or set aside.
+    validation = pq.read_table(data / "sft" / "validation.parquet").num_rows
+    assert len(rows) + validation + len(held_out) + len(rejected) == len(candidates)
+    assert {row["reason"] for row in rejected if row not in failing} == {"passes, but the card has better ones enough"}
+    assert re.search(r"tokens prompt: n \d+, min \d+, median", done.stdout)
+    assert "truth" not in (data / "sft" / "train.parquet").read_bytes().decode("latin-1")
+
+
+def test_the_budget_is_kept_and_what_was_cut_is_recorded(run_dir):
+    done = build(run_dir, "--examples.max_prompt_tokens", "300")
+    assert done.returncode == 0, done.stderr
+    rows = pq.read_table(run_dir / "data" / "sft" / "train.parquet", columns=["provenance"]).to_pylist()
+    for row in rows:
+        provenance = json.loads(row["provenance"])
+        assert provenance["prompt_tokens"] <= 300
+        assert provenance["omitted"]
+
+
+def test_a_budget_below_the_frame_sets_every_card_aside(run_dir):
+    done = build(run_dir, "--examples.max_prompt_tokens", "60")
+    assert done.returncode == 0, done.stderr
+    assert "the prompt does not fit" in done.stdout
+
+
+def test_a_tokenizer_that_is_not_there_is_a_persons_mistake(run_dir):
+    done = build(run_dir, "--examples.tokenizer", "no/such-model")
+    assert done.returncode == 2
+    assert 'examples.tokenizer is "no/such-model"' in done.stderr
