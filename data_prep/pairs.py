@@ -1,122 +1,271 @@
-"""Builds preference pairs from samples of the SFT model: what it got right or a reference, against what it got wrong.
+"""Builds preference pairs: what passes every check against what fails one, from five pools.
 
     python -m data_prep.pairs --config recipes/demo/data.yaml
 
-Reads data/samples.jsonl (the SFT model's own summaries of training cards), data/sampling.jsonl and split.json.
-Writes data/pairs/{train,validation}.parquet. The rejected side is always the model's own: it is these texts whose
-probability must fall. Each pair's `reason` is the checks' own word on what is wrong with it.
+| pool     | chosen                              | rejected                                                   |
+|----------|-------------------------------------|------------------------------------------------------------|
+| own      | the model's own passing sample, or the reference | the SFT model's own failing sample (on-policy) |
+| repair   | the failing sample up to its first fault, gone on with by the model itself, passing | that sample     |
+| revision | a teacher's mending of that sample  | the sample (CLAIR, arXiv 2408.06266)                       |
+| small    | as in `own`                         | a smaller model's failing sample (arXiv 2507.06187)        |
+| broken   | the reference                       | the reference with one rule broken                         |
+
+Reads data/sampling.jsonl, samples.jsonl, split.json and, where they are there, repairs.jsonl, revisions.jsonl and
+samples.NAME.jsonl.
+Writes data/pairs/{train,validation}.parquet. Chosen texts pass every check, rejected ones fail few (moderate margin, high
+bar: AIR, arXiv 2504.03612), both are of like length, and each pair's `reason` is the checks' own word on the rejected.
 """
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from dataclasses import dataclass
-from typing import Any, Literal
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
 
+from pydantic import Field
 from tqdm import tqdm
 
-from data_prep.checks import CheckResult, check_summary, failures, passed_all
+from data_prep.broken import broken_versions
+from data_prep.judged import Judged, length_gap
 from data_prep.manifest import Manifest
 from data_prep.prompts import TEMPLATE_KWARGS
 from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import Generation, HeldOut, Pair, Rejected, in_step, read_jsonl, set_aside, stable_id
+from data_prep.schema import Candidate, HeldOut, Pair, Rejected, read_jsonl, read_split, samples_of, set_aside, stable_id
 from data_prep.tables import PAIR_SCHEMA, TableWriter
+
+Pool = Literal["own", "repair", "revision", "small", "broken"]
+SPLITS = ("train", "validation")
+BEYOND_SHARE = "more pairs of its pool than its share"
 
 
 class PairsConfig(Block):
     chosen: Literal["own", "reference", "own_or_reference"] = "own_or_reference"
     """Where the better summary comes from: the model's own passing samples, the accepted reference, or own if any."""
-    per_card: int = 2
-    """Pairs per card at most; each uses another rejected sample."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A sample and what the checks say of it."""
-
-    sample: Generation
-    results: list[CheckResult]
-
-    @property
-    def accepted(self) -> bool:
-        return self.sample.finish_reason == "stop" and passed_all(self.results)
-
-    @property
-    def reason(self) -> str:
-        return failures(self.results) or "not finished within the token limit"
+    per_card: int = Field(2, ge=1)
+    """Pairs per card and pool at most; each uses another rejected text."""
+    max_length_gap: float = Field(0.2, gt=0)
+    """The two sides differ in rendered words by at most this share of the longer: else length is what is learnt."""
+    min_facts: float = Field(0.8, ge=0, le=1)
+    """A chosen text recalls at least this share of the facts that the source states; one that passes every check by leaving
+    things out is rejected like a failing one."""
+    max_faults: int = Field(4, ge=1)
+    """A rejected text fails at most so many checks: one that fails everything teaches little."""
+    shares: dict[Pool, float] = {"own": 0.4, "repair": 0.2, "revision": 0.2, "small": 0.1, "broken": 0.1}
+    """Pools and their shares. The largest pool is used whole, the others up to their share beside it."""
+    small: str | None = None
+    """Name of the smaller model under sample.systems, whose samples are in data/samples.NAME.jsonl."""
 
 
 def main(recipe: Recipe[PairsConfig]) -> None:
-    data = recipe.run_dir / "data"
-    inputs = [data / name for name in ("samples.jsonl", "sampling.jsonl", "split.json")]
-    outputs = [data / "pairs" / "train.parquet", data / "pairs" / "validation.parquet"]
-    manifest = Manifest(data / "pairs.manifest.json", "pairs", recipe.resolved(), inputs, outputs)
+    data, block = recipe.run_dir / "data", recipe.block
+    if "small" in block.shares and block.small and not (data / f"samples.{block.small}.jsonl").exists():
+        raise ValueError(f"{data}/samples.{block.small}.jsonl is missing; add {block.small} to sample.systems and sample again")
+    inputs = [data / name for name in ("samples.jsonl", "sampling.jsonl", "split.json", "repairs.jsonl", "revisions.jsonl")]
+    outputs = [data / "pairs" / f"{split}.parquet" for split in SPLITS]
+    manifest = Manifest(
+        data / "pairs.manifest.json", "pairs", recipe.resolved(), [*inputs, *small_samples(data, block)], outputs
+    )
     if manifest.is_done():
         return
-    splits = json.loads((data / "split.json").read_text(encoding="utf-8"))["splits"]
+    splits = read_split(data / "split.json")["splits"]
     cards = list(read_jsonl(data / "sampling.jsonl", HeldOut))
-    samples = sorted(read_jsonl(data / "samples.jsonl", Generation), key=order_of(cards))
-    tables = {name: TableWriter(data / "pairs" / f"{name}.parquet", PAIR_SCHEMA) for name in ("train", "validation")}
+    level = Level()
+    found: dict[str, list[Pair]] = {split: [] for split in SPLITS}
     rejected: list[Rejected] = []
-    faults: Counter[str] = Counter()
-    matched = in_step((card.id for card in cards), samples, lambda sample: sample.id)
-    for card, (_, own) in tqdm(zip(cards, matched, strict=True), desc="pairs", total=len(cards), unit=" cards", mininterval=1):
-        pairs, reason = pair_up(card, [Judged(sample, check_summary(sample.text, card.source)) for sample in own], recipe.block)
-        if reason:
-            rejected.append(Rejected("pairs", card.id, reason))
-        for pair in pairs:
-            tables[splits[card.id]].add(pair)
-            faults.update(pair.provenance["failed"])
-    for table in tables.values():
+    for card, pools in tqdm(judged_cards(data, cards, block), "pairs", len(cards), unit=" cards", mininterval=1):
+        pairs, reason = pair_up(card, pools, block)
+        found[splits[card.id]] += pairs
+        rejected += [Rejected("pairs", card.id, reason)] if reason else []
+        if splits[card.id] == "validation":
+            level.add(pools["own"], Judged.reference(card))
+    counts: Counter[str] = Counter()
+    for split, pairs in found.items():
+        kept, beyond = in_shares(pairs, block.shares)
+        rejected += [Rejected("pairs", pair.id, BEYOND_SHARE, f"pool {pair.provenance['pool']}") for pair in beyond]
+        table = TableWriter(data / "pairs" / f"{split}.parquet", PAIR_SCHEMA)
+        for pair in kept:
+            table.add(pair)
+            counts[f"{split} {pair.provenance['pool']}"] += 1
         table.close()
     set_aside(data / "rejected.jsonl", "pairs", rejected)
-    counts = {f"{name} pairs": table.count for name, table in tables.items()}
-    manifest.write(**counts, rejected=len(rejected), faults=dict(faults))
-    print("pairs: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
-    print("  faults on the rejected side: " + ", ".join(f"{name} {count}" for name, count in faults.most_common()))
-    for reason, count in Counter(row.reason for row in rejected).most_common():
-        print(f"  set aside {count}: {reason}")
+    faults = Counter(fault for pairs in found.values() for pair in pairs for fault in pair.provenance["failed"])
+    manifest.write(**counts, rejected=len(rejected), faults=dict(faults), matches_reference=level.result())
+    report(counts, faults, rejected, level)
 
 
-def order_of(cards: list[HeldOut]) -> Any:
-    place = {card.id: index for index, card in enumerate(cards)}
-    return lambda sample: (place.get(sample.id, len(place)), sample.sample)
+def small_samples(data: Path, block: PairsConfig) -> list[Path]:
+    return [data / f"samples.{block.small}.jsonl"] if block.small else []
 
 
-def pair_up(card: HeldOut, judged: list[Judged], block: PairsConfig) -> tuple[list[Pair], str]:
-    """Pairs of one card, or none and why. The rejected samples with the fewest faults come first: a pair that differs
-    in one thing says which thing (moderate margin, high bar: AIR, arXiv 2504.03612)."""
-    if not judged:
+# --- pools ------------------------------------------------------------------------------------------------------------
+
+
+def judged_cards(data: Path, cards: Sequence[HeldOut], block: PairsConfig) -> Iterator[tuple[HeldOut, dict[str, list[Judged]]]]:
+    """Each card with the judged texts of its pools; a pool without a share is not judged."""
+    has_repairs = "repair" in block.shares and (data / "repairs.jsonl").exists()
+    repaired = [own for _, own in samples_of(cards, data / "repairs.jsonl")] if has_repairs else [[]] * len(cards)
+    revisions: dict[str, list[Candidate]] = defaultdict(list)
+    if "revision" in block.shares and (data / "revisions.jsonl").exists():
+        for revision in read_jsonl(data / "revisions.jsonl", Candidate):
+            revisions[revision.card_id].append(revision)
+    small = small_samples(data, block) if "small" in block.shares else []
+    smaller = [own for _, own in samples_of(cards, small[0])] if small else [[]] * len(cards)
+    for (card, own), again, others in zip(samples_of(cards, data / "samples.jsonl"), repaired, smaller, strict=True):
+        yield (
+            card,
+            {
+                "own": [Judged.sample(sample, card.source) for sample in own],
+                "repair": [Judged.sample(sample, card.source, "repair") for sample in again],
+                "revision": [Judged.revision(item, card.source) for item in revisions[card.id]],
+                "small": [Judged.sample(sample, card.source, "small model") for sample in others],
+                "broken": list(broken(card, block.per_card)) if "broken" in block.shares else [],
+            },
+        )
+
+
+def broken(card: HeldOut, most: int) -> Iterator[Judged]:
+    """The reference with one rule broken, `most` different ones that the checks see."""
+    seen = 0
+    for fault, text in broken_versions(card.reference, card.id):
+        judged = Judged.broken(text, fault, card.source)
+        if not judged.accepted and seen < most:
+            seen += 1
+            yield judged
+
+
+def pair_up(card: HeldOut, pools: dict[str, list[Judged]], block: PairsConfig) -> tuple[list[Pair], str]:
+    """All pairs of one card, pool by pool, or none and why."""
+    own, reference = pools["own"], Judged.reference(card)
+    if not any(pools.values()):
         return [], "no sample of this card; sample.cards leaves it out, or run eval.generate --stage sample"
-    good = [item.sample.text for item in judged if item.accepted]
-    bad = sorted(
-        (item for item in judged if not item.accepted), key=lambda item: sum(not result.passed for result in item.results)
-    )
-    chosen = {"own": good, "reference": [card.reference], "own_or_reference": good or [card.reference]}[block.chosen]
-    if not bad:
+    good = [item for item in own if is_good(item, block)]
+    chosen = {"own": good, "reference": [reference], "own_or_reference": good or [reference]}[block.chosen]
+    matched = {
+        "own": match(chosen, own, block),
+        "repair": mended(pools["repair"], own, block),
+        "revision": mended(pools["revision"], own, block),
+        "small": match(chosen, pools["small"], block),
+        "broken": match([reference], pools["broken"], block),
+    }
+    pairs = [
+        build_pair(card, pool, better, worse)
+        for pool, found in matched.items()
+        if pool in block.shares
+        for better, worse in found[: block.per_card]
+    ]
+    if pairs:
+        return pairs, ""
+    if all(is_good(item, block) for item in own):
         return [], "every sample passes every check, so there is nothing to reject"
     if not chosen:
         return [], "no sample passes every check, and pairs.chosen allows own samples only"
-    return [build_pair(card, chosen[i % len(chosen)], item) for i, item in enumerate(bad[: block.per_card])], ""
+    return [], "no passing and failing summary of like length and with few faults"
 
 
-def build_pair(card: HeldOut, chosen: str, rejected: Judged) -> Pair:
+def is_good(item: Judged, block: PairsConfig) -> bool:
+    """Passes every check and leaves out little. A source that states no facts asks for none."""
+    facts = next(result.value for result in item.results if result.name == "facts")
+    return item.accepted and (facts is None or facts >= block.min_facts)
+
+
+def match(better: Sequence[Judged], worse: Iterable[Judged], block: PairsConfig) -> list[tuple[Judged, Judged]]:
+    """Failing texts, fewest faults first, each with the better text nearest in length. A pair that differs in one thing
+    says which thing."""
+    failing = sorted(
+        (item for item in worse if not is_good(item, block) and len(item.failed) <= block.max_faults),
+        key=lambda item: len(item.failed),
+    )
+    nearest = [(min(better, key=lambda good: length_gap(good, item)), item) for item in failing] if better else []
+    return [(good, item) for good, item in nearest if length_gap(good, item) <= block.max_length_gap]
+
+
+def mended(better: Sequence[Judged], own: Sequence[Judged], block: PairsConfig) -> list[tuple[Judged, Judged]]:
+    """Each failing sample with the first good text that was made from it."""
+    made_from = {item.mends: item for item in reversed(better) if is_good(item, block)}
+    return [pair for item in own if item.key in made_from for pair in match([made_from[item.key]], [item], block)]
+
+
+def build_pair(card: HeldOut, pool: str, chosen: Judged, rejected: Judged) -> Pair:
     return Pair(
-        id=stable_id(card.id, chosen, rejected.sample.text),
+        id=stable_id(card.id, chosen.text, rejected.text),
         prompt=card.prompt,
-        chosen=[{"role": "assistant", "content": chosen.strip()}],
-        rejected=[{"role": "assistant", "content": rejected.sample.text.strip()}],
+        chosen=[{"role": "assistant", "content": chosen.text}],
+        rejected=[{"role": "assistant", "content": rejected.text}],
         chat_template_kwargs=TEMPLATE_KWARGS,
         reason=rejected.reason,
         provenance={
             "card_id": card.id,
             "family": card.family,
-            "chosen": "reference" if chosen == card.reference else "own sample",
-            "rejected": rejected.sample.key,
-            "failed": [result.name for result in rejected.results if not result.passed],
+            "pool": pool,
+            "chosen": chosen.origin,
+            "rejected": rejected.key or rejected.origin,
+            "failed": rejected.failed,
         },
     )
+
+
+def in_shares(pairs: Sequence[Pair], shares: dict[Pool, float]) -> tuple[list[Pair], list[Pair]]:
+    """The pairs to keep and those beyond their pool's share, in their order. The pool with the largest share that has any
+    pair is kept whole and measures the others; which of a pool stay is a matter of their ids."""
+    by_pool: dict[str, list[str]] = defaultdict(list)
+    for pair in pairs:
+        by_pool[pair.provenance["pool"]].append(pair.id)
+    if not by_pool:
+        return [], []
+    anchor = max(by_pool, key=lambda pool: (shares[pool], pool))
+    kept: set[str] = set()
+    for pool, ids in by_pool.items():
+        most = len(ids) if pool == anchor else round(len(by_pool[anchor]) * shares[pool] / shares[anchor])
+        kept.update(sorted(ids)[:most])
+    return [pair for pair in pairs if pair.id in kept], [pair for pair in pairs if pair.id not in kept]
+
+
+# --- advice -----------------------------------------------------------------------------------------------------------
+
+
+class Level:
+    """How often the SFT model's sample of a validation card is as good as the card's reference, by the checks."""
+
+    def __init__(self) -> None:
+        self.n = self.matches = 0
+
+    def add(self, samples: Iterable[Judged], reference: Judged) -> None:
+        for sample in samples:
+            self.n += 1
+            self.matches += sample.accepted and sample.value("facts") >= reference.value("facts")
+
+    def result(self) -> dict[str, float | int]:
+        low, high = wilson(self.matches, self.n)
+        return {"share": self.matches / self.n if self.n else 0.0, "low": low, "high": high, "n": self.n}
+
+    def advice(self) -> str:
+        """TRL: apo_zero raises chosen texts and is for a model that is worse than them, apo_down lowers both."""
+        low, high = wilson(self.matches, self.n)
+        share = f"{self.matches} of {self.n} own samples on validation cards match the reference ({low:.0%} to {high:.0%})"
+        if low > 0.5:
+            return f"{share}: the model is as good as what is chosen, loss_type apo_down is advised"
+        if high < 0.5:
+            return f"{share}: the model is below what is chosen, loss_type apo_zero is advised"
+        return f"{share}: too close to half, or too few, to advise between apo_zero and apo_down"
+
+
+def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """95% interval of a share (Wilson 1927); (0, 1) without a trial."""
+    if not n:
+        return 0.0, 1.0
+    share, size = hits / n, 1 + z * z / n
+    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (middle - half) / size, (middle + half) / size
+
+
+def report(counts: Counter[str], faults: Counter[str], rejected: Sequence[Rejected], level: Level) -> None:
+    print("pairs: " + (", ".join(f"{number} {name}" for name, number in counts.items()) or "none"))
+    print("  faults on the rejected side: " + ", ".join(f"{name} {number}" for name, number in faults.most_common()))
+    for reason, number in Counter(row.reason for row in rejected).most_common():
+        print(f"  set aside {number}: {reason}")
+    print(f"  {level.advice()}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Two systems that need no model: what a measure must not be fooled by."""
+"""Systems that need no model: what a measure must not be fooled by."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable
 
 from data_prep.cards import split_front_matter
-from data_prep.schema import HeldOut
+from data_prep.offline import extractive_summary
+from data_prep.schema import HeldOut, Note
 
 LEAD_WORDS = 400
 
@@ -31,8 +32,15 @@ def front_matter(card: HeldOut) -> str:
     return "\n".join([f"## {name}", "", *facts, "", "### Linked pages", "", *pages]).strip()
 
 
+def extractive(card: HeldOut) -> str:
+    """Sentences of the card and of its notes, chosen by length alone: every word is grounded, nothing is weighed."""
+    text, _, rest = card.source.partition("\n\nModel: ")
+    notes = [Note(url, note) for url, note in re.findall(r'<source url="([^"]+)">\n(.*?)\n</source>', rest, re.DOTALL)]
+    return extractive_summary(rest.partition("\n")[0], text, notes)
+
+
 def _spoken(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-BASELINES: dict[str, Callable[[HeldOut], str]] = {"lead": lead, "front_matter": front_matter}
+BASELINES: dict[str, Callable[[HeldOut], str]] = {"lead": lead, "front_matter": front_matter, "extractive": extractive}

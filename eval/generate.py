@@ -1,9 +1,12 @@
-"""Writes every system's summaries of the held-out cards; with `--stage sample`, the SFT model's of training cards.
+"""Writes every system's summaries of the held-out cards; for pairs, the SFT model's of training cards, and its second tries.
 
     python -m eval.generate --config recipes/demo/eval.yaml
     python -m eval.generate --config recipes/demo/eval.yaml --stage sample
+    python -m eval.generate --config recipes/demo/eval.yaml --stage repair
 
-Reads data/heldout.jsonl (or data/sampling.jsonl). Writes eval/generations/<system>.jsonl (or data/samples.jsonl).
+Reads data/heldout.jsonl (or data/sampling.jsonl). Writes eval/generations/<system>.jsonl (or data/samples.jsonl for the
+first system, which is the model to be aligned, and data/samples.<system>.jsonl for the others). `repair` reads data/samples.jsonl
+too, keeps each failing sample up to its first fault, lets the model go on from there, and writes data/repairs.jsonl.
 The same prompt and budget for all. Batches have a frozen order and a seed each: a run that was killed keeps its whole
 batches, does the broken one again, and ends with the same text.
 """
@@ -24,12 +27,13 @@ from tqdm import tqdm
 from data_prep.manifest import Manifest, content_hash
 from data_prep.prompts import render
 from data_prep.recipe import Block, Recipe, command, exit_on_mistake
-from data_prep.schema import Generation, HeldOut, read_jsonl, sha256_text, to_json, write_jsonl
+from data_prep.schema import Generation, HeldOut, read_jsonl, samples_of, sha256_text, to_json, write_jsonl
 from eval.baselines import BASELINES
+from eval.repair import beginnings
 
 
 class GenerateConfig(Block):
-    systems: dict[str, str]
+    systems: dict[str, str] = {}
     """Name -> model: a folder, a Hub id, or `baseline:lead`, `baseline:front_matter`. `{run_dir}` stands for the run."""
     cards: int | None = None
     """The first so many cards only."""
@@ -50,12 +54,26 @@ class GenerateConfig(Block):
 
 
 @dataclass(frozen=True)
+class Opening:
+    """What the model is to go on from: a card's prompt, and the beginning of a summary that is kept, if any."""
+
+    card_id: str
+    prompt: str
+    begun: str = ""
+    repairs: str = ""  # key of the sample that `begun` is from
+
+    @property
+    def text(self) -> str:
+        return self.prompt + self.begun
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Cards of one batch, each with the number of its sample, and the batch's own seed."""
+    """Openings of one batch, the number of their sample, and the batch's own seed."""
 
     number: int
     seed: int
-    cards: list[HeldOut]
+    openings: list[Opening]
     sample: int
 
 
@@ -65,9 +83,12 @@ def main(recipe: Recipe[GenerateConfig]) -> None:
         raise ValueError(
             f"{recipe.stage}.samples is {block.samples} at temperature 0: all would be the same; set a temperature"
         )
-    source = recipe.run_dir / "data" / ("sampling.jsonl" if recipe.stage == "sample" else "heldout.jsonl")
-    if recipe.stage == "sample" and len(block.systems) != 1:
-        raise ValueError(f"sample.systems names {len(block.systems)} systems; pairs are built from one, the SFT model")
+    source = recipe.run_dir / "data" / ("heldout.jsonl" if recipe.stage == "generate" else "sampling.jsonl")
+    samples = [recipe.run_dir / "data" / "samples.jsonl"] if recipe.stage == "repair" else []
+    if recipe.stage == "repair" and len(block.systems) != 1:
+        raise ValueError(
+            f"repair.systems names {len(block.systems)} systems; only the one that made data/samples.jsonl can go on"
+        )
     cards: list[HeldOut] = []
     for system, model in block.systems.items():
         place = model.replace("{run_dir}", str(recipe.run_dir))
@@ -76,7 +97,7 @@ def main(recipe: Recipe[GenerateConfig]) -> None:
             output.with_suffix(".manifest.json"),
             f"{recipe.stage} {system}",
             {"seed": recipe.seed, "model": model, **block.model_dump(exclude={"systems", "threads"})},
-            [source, *([Path(place)] if Path(place).is_dir() else [])],
+            [source, *samples, *([Path(place)] if Path(place).is_dir() else [])],
             [output],
         )
         if manifest.is_done():
@@ -86,13 +107,17 @@ def main(recipe: Recipe[GenerateConfig]) -> None:
             write_jsonl(output, baseline(system, model, cards))
         else:
             generate(system, place, cards, output, recipe)
-        manifest.write(summaries=len(cards) * block.samples)
-        print(f"{recipe.stage}: {len(cards) * block.samples} summaries by {system} in {output}")
+        count = sum(1 for _ in read_jsonl(output, Generation))
+        manifest.write(summaries=count)
+        print(f"{recipe.stage}: {count} summaries by {system} in {output}")
 
 
 def store_of(recipe: Recipe[GenerateConfig], system: str) -> Path:
-    if recipe.stage == "sample":
-        return recipe.run_dir / "data" / "samples.jsonl"
+    if recipe.stage == "repair":
+        return recipe.run_dir / "data" / "repairs.jsonl"
+    if recipe.stage == "sample":  # the first system is the SFT model, the others are smaller ones to set it against
+        first = system == next(iter(recipe.block.systems))
+        return recipe.run_dir / "data" / ("samples.jsonl" if first else f"samples.{system}.jsonl")
     return recipe.run_dir / "eval" / "generations" / f"{system}.jsonl"
 
 
@@ -113,15 +138,15 @@ def generate(system: str, place: str, cards: list[HeldOut], output: Path, recipe
     if block.threads:
         torch.set_num_threads(block.threads)
     tokenizer, model = load_model(place, block)
-    prompts = {card.id: render(card.prompt, tokenizer) for card in cards}
+    openings = list(openings_of(cards, tokenizer, recipe))
     identity = {
         "weights": content_hash(Path(place)) or place,
         "seed": recipe.seed,
         **block.model_dump(exclude={"systems", "threads"}),
     }
-    batches = list(plan(cards, prompts, block, recipe.seed))
+    batches = list(plan(openings, block, recipe.seed))
     store = output.with_name(output.name + ".part")
-    finished = whole_batches(store, batches, identity, prompts)
+    finished = whole_batches(store, batches, identity)
     if finished:
         print(f"{recipe.stage}: {finished} of {len(batches)} batches of {system} are there already")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +156,7 @@ def generate(system: str, place: str, cards: list[HeldOut], output: Path, recipe
     ):
         for batch in batches[finished:]:
             torch.manual_seed(batch.seed)
-            rows = run_batch(model, tokenizer, batch, prompts, block, system, identity)
+            rows = run_batch(model, tokenizer, batch, block, system, identity)
             handle.write("".join(to_json(row) + "\n" for row in rows))
             handle.flush()
             os.fsync(handle.fileno())
@@ -139,9 +164,23 @@ def generate(system: str, place: str, cards: list[HeldOut], output: Path, recipe
     os.replace(store, output)
 
 
-def plan(cards: list[HeldOut], prompts: dict[str, str], block: GenerateConfig, seed: int) -> Iterator[Batch]:
+def openings_of(cards: list[HeldOut], tokenizer: Any, recipe: Recipe[GenerateConfig]) -> Iterator[Opening]:
+    """The cards' prompts; for repairs, those of each failing sample with what it said before its first fault."""
+    prompts = {card.id: render(card.prompt, tokenizer) for card in cards}
+    if recipe.stage != "repair":
+        yield from (Opening(card.id, prompts[card.id]) for card in cards)
+        return
+    wanted = {card.id for card in cards}
+    store = recipe.run_dir / "data" / "samples.jsonl"
+    everybody = list(read_jsonl(recipe.run_dir / "data" / "sampling.jsonl", HeldOut))
+    samples = [(card, own) for card, own in samples_of(everybody, store) if card.id in wanted]
+    for card, sample, begun in beginnings(samples, prompts, tokenizer):
+        yield Opening(card.id, prompts[card.id], begun, sample.key)
+
+
+def plan(openings: list[Opening], block: GenerateConfig, seed: int) -> Iterator[Batch]:
     """Prompts of like length share a batch, which is frozen by content: the same cards give the same batches."""
-    ordered = sorted(cards, key=lambda card: (len(prompts[card.id]), card.id))
+    ordered = sorted(openings, key=lambda opening: (len(opening.text), opening.card_id, opening.repairs))
     number = 0
     for sample in range(block.samples):
         for start in range(0, len(ordered), block.batch_size):
@@ -149,14 +188,14 @@ def plan(cards: list[HeldOut], prompts: dict[str, str], block: GenerateConfig, s
             number += 1
 
 
-def whole_batches(store: Path, batches: list[Batch], identity: dict[str, Any], prompts: dict[str, str]) -> int:
+def whole_batches(store: Path, batches: list[Batch], identity: dict[str, Any]) -> int:
     """How many batches lie in `store` whole. What follows them (a broken batch, another model's rows) is removed."""
     if not store.exists():
         return 0
     lines = store.read_bytes().splitlines(keepends=True)
     finished, kept = 0, 0
     for batch in batches:
-        wanted = [key_of(card, batch, identity, prompts) for card in batch.cards]
+        wanted = [key_of(opening, batch, identity) for opening in batch.openings]
         if [_key(line) for line in lines[kept : kept + len(wanted)]] != wanted:
             break
         finished, kept = finished + 1, kept + len(wanted)
@@ -172,8 +211,9 @@ def _key(line: bytes) -> str | None:
         return None
 
 
-def key_of(card: HeldOut, batch: Batch, identity: dict[str, Any], prompts: dict[str, str]) -> str:
-    parts = [card.id, sha256_text(prompts[card.id]), json.dumps(identity, sort_keys=True), str(batch.number), str(batch.sample)]
+def key_of(opening: Opening, batch: Batch, identity: dict[str, Any]) -> str:
+    what = [opening.card_id, sha256_text(opening.text), *([opening.repairs] if opening.repairs else [])]
+    parts = [*what, json.dumps(identity, sort_keys=True), str(batch.number), str(batch.sample)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -199,14 +239,13 @@ def run_batch(
     model: Any,
     tokenizer: Any,
     batch: Batch,
-    prompts: dict[str, str],
     block: GenerateConfig,
     system: str,
     identity: dict[str, Any],
 ) -> list[Generation]:
     import torch
 
-    texts = [prompts[card.id] for card in batch.cards]
+    texts = [opening.text for opening in batch.openings]
     encoded = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
     sampling = (
         {"do_sample": True, "temperature": block.temperature, "top_p": block.top_p, "top_k": 0}
@@ -223,33 +262,34 @@ def run_batch(
         )
     width = encoded["input_ids"].shape[1]
     rows = []
-    for card, ids, mask in zip(batch.cards, output[:, width:].tolist(), encoded["attention_mask"], strict=True):
+    for opening, ids, mask in zip(batch.openings, output[:, width:].tolist(), encoded["attention_mask"], strict=True):
         length = ids.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in ids else None
         rows.append(
             Generation(
-                key=key_of(card, batch, identity, prompts),
-                id=card.id,
+                key=key_of(opening, batch, identity),
+                id=opening.card_id,
                 system=system,
                 # Special tokens stay visible: a summary that spells one is faulty and must look it.
-                text=tokenizer.decode(ids[:length], skip_special_tokens=False).strip(),
+                text=(opening.begun + tokenizer.decode(ids[:length], skip_special_tokens=False)).strip(),
                 finish_reason="length" if length is None else "stop",
                 prompt_tokens=int(mask.sum()),
                 completion_tokens=len(ids) if length is None else length + 1,
                 sample=batch.sample,
+                repairs=opening.repairs,
             )
         )
     return rows
 
 
 def stage_of(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """`--stage sample|generate` out of the arguments."""
+    """`--stage sample|repair|generate` out of the arguments."""
     rest = list(arguments)
     if "--stage" not in rest:
         return "generate", rest
     position = rest.index("--stage")
     stage = rest[position + 1] if position + 1 < len(rest) else ""
-    if stage not in ("sample", "generate"):
-        raise ValueError(f'--stage is "{stage}", expected sample or generate')
+    if stage not in ("sample", "repair", "generate"):
+        raise ValueError(f'--stage is "{stage}", expected sample, repair or generate')
     return stage, rest[:position] + rest[position + 2 :]
 
 

@@ -39,7 +39,7 @@ done
 number=0
 show() {
   number=$((number + 1))
-  printf '\n\033[1m[%d/14] %s\033[0m\n' "$number" "$*"
+  printf '\n\033[1m[%d/16] %s\033[0m\n' "$number" "$*"
   local start=$SECONDS
   "$@"
   printf '        %d s\n' $((SECONDS - start))
@@ -57,6 +57,8 @@ data examples
 train sft sft
 merge sft
 evaluate generate --stage sample
+evaluate generate --stage repair
+data revise
 data pairs
 train align "$align"
 merge aligned

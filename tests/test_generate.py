@@ -1,15 +1,17 @@
 """Generation: frozen batches, a seed each, and a store that a kill cannot spoil."""
 
 import json
+import re
 
 import pytest
 from commands import run_command
 
+from data_prep.checks import check_summary
 from data_prep.prompts import build_prompt, source_text
 from data_prep.schema import Generation, HeldOut, read_jsonl, write_jsonl
 from data_prep.synthetic import raw_cards
-from eval.baselines import front_matter, lead
-from eval.generate import GenerateConfig, plan, whole_batches
+from eval.baselines import extractive, front_matter, lead
+from eval.generate import GenerateConfig, Opening, plan, whole_batches
 
 
 @pytest.fixture(scope="module")
@@ -61,21 +63,24 @@ def test_samples_are_seeded_kept_through_a_kill_and_counted(tmp_path, cards, tin
     assert [row.text for row in read_jsonl(tmp_path / "c" / "data" / "samples.jsonl", Generation)] != [row.text for row in rows]
 
 
-def test_batches_are_frozen_by_content_not_by_file_order(cards, tokenizer):
-    prompts = {card.id: card.prompt[1]["content"] for card in cards}
-    block = GenerateConfig(systems={}, batch_size=2, samples=2)
-    first, again = (list(plan(order, prompts, block, 0)) for order in (cards, cards[::-1]))
+def openings(cards):
+    return [Opening(card.id, card.prompt[1]["content"]) for card in cards]
+
+
+def test_batches_are_frozen_by_content_not_by_file_order(cards):
+    block = GenerateConfig(batch_size=2, samples=2)
+    first, again = (list(plan(openings(order), block, 0)) for order in (cards, cards[::-1]))
     assert first == again
-    assert [len(batch.cards) for batch in first] == [2, 2, 1, 2, 2, 1]
+    assert [len(batch.openings) for batch in first] == [2, 2, 1, 2, 2, 1]
     assert len({batch.seed for batch in first}) == 6
 
 
 def test_rows_of_another_model_are_not_taken_for_finished(tmp_path, cards):
-    prompts = {card.id: card.prompt[1]["content"] for card in cards}
-    batches = list(plan(cards, prompts, GenerateConfig(systems={}, batch_size=2), 0))
+    batches = list(plan(openings(cards), GenerateConfig(batch_size=2), 0))
     store = tmp_path / "x.part"
-    write_jsonl(store, [Generation("other", card.id, "x", "t", "stop", 1, 1) for card in batches[0].cards])
-    assert whole_batches(store, batches, {"weights": "a"}, prompts) == 0
+    rows = [Generation("other", opening.card_id, "x", "t", "stop", 1, 1) for opening in batches[0].openings]
+    write_jsonl(store, rows)
+    assert whole_batches(store, batches, {"weights": "a"}) == 0
     assert store.read_bytes() == b""
 
 
@@ -83,7 +88,6 @@ def test_rows_of_another_model_are_not_taken_for_finished(tmp_path, cards):
     ("overrides", "words"),
     [
         (["--sample.temperature", "0"], "sample.samples is 2 at temperature 0"),
-        (["--sample.systems", '{"a": "x", "b": "y"}'], "sample.systems names 2 systems"),
         (["--sample.systems", '{"a": "no/such-model"}'], 'cannot load the model "no/such-model"'),
         (["--sample.systems", '{"a": "baseline:best"}'], '"baseline:best" is no baseline; known: baseline:lead'),
         (["--stage", "simple"], '--stage is "simple"'),
@@ -106,3 +110,13 @@ def test_baselines_say_only_what_the_card_says(cards):
     listed = front_matter(cards[0])
     assert "- **license**: " in listed
     assert "](https://" in listed
+    sentences = extractive(cards[0])
+    assert sentences.startswith(f"## {name_of(cards[0])}\n")
+    assert all(
+        result.passed for result in check_summary(sentences, cards[0].source) if result.name in ("links", "numbers", "names")
+    )
+    assert re.findall(r'<source url="([^"]+)">', cards[0].source)[0] in sentences
+
+
+def name_of(card):
+    return re.search(r"^Model: .*/(.*)$", card.source, re.MULTILINE)[1]

@@ -16,7 +16,7 @@ SMALL = {
     "data.yaml": {
         "collect": {"source": "synthetic", "cards": 36},
         "split": {"validation": 0.2, "heldout": 0.3},
-        "pairs": {"chosen": "own_or_reference"},  # 24 tokens pass no check
+        "pairs": {"chosen": "own_or_reference", "max_length_gap": 1.0, "max_faults": 10},  # 24 tokens pass no check
     },
     "sft.yaml": {
         "max_steps": 4,
@@ -35,6 +35,13 @@ SMALL = {
     "merge.yaml": {},
     "eval.yaml": {
         "sample": {"cards": 12, "samples": 1, "max_new_tokens": 24, "batch_size": 4},
+        "repair": {
+            "systems": {"sft": "{run_dir}/sft-merged"},
+            "max_new_tokens": 8,
+            "batch_size": 4,
+            "dtype": "float32",
+            "device": "cpu",
+        },
         "generate": {"cards": None, "max_new_tokens": 24, "batch_size": 4},
     },
 }
@@ -76,7 +83,7 @@ def finished(tmp_path_factory):
 
 def test_every_stage_shows_its_command_and_the_path_ends_with_table_and_report(finished):
     _, run_dir, output = finished
-    for module in "collect split research write examples pairs".split():
+    for module in "collect split research write examples revise pairs".split():
         assert f"-m data_prep.{module} --config" in output
     assert "accelerate.commands.launch --config_file recipes/accelerate/cpu.yaml -m training.sft" in output
     assert str(run_dir / "eval" / "report.html") in output.replace("\n", "")
@@ -136,7 +143,7 @@ def test_run_again_does_nothing_and_says_so(finished):
     before = {path: path.stat().st_mtime_ns for path in run_dir.rglob("*") if path.is_file()}
     done = run_path(recipes, run_dir)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("done already") >= 14
+    assert done.stdout.count("done already") >= 16
     assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*") if path.is_file()} == before
 
 

@@ -1,0 +1,68 @@
+"""A summary together with what the checks say of it: what pairs and revisions are chosen by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from data_prep.checks import CheckResult, check_summary, failures, passed_all
+from data_prep.schema import Candidate, Generation, HeldOut
+
+
+@dataclass(frozen=True)
+class Judged:
+    """`origin` says who wrote the text: "own sample", "reference", "repair", "revision", "small model" or "broken: FAULT"."""
+
+    text: str
+    origin: str
+    finished: bool
+    results: list[CheckResult]
+    key: str = ""
+    mends: str = ""  # key of the sample that it was made from
+
+    @classmethod
+    def sample(cls, sample: Generation, source: str, origin: str = "own sample") -> Judged:
+        results = check_summary(sample.text, source)
+        return cls(sample.text.strip(), origin, sample.finish_reason == "stop", results, sample.key, sample.repairs)
+
+    @classmethod
+    def reference(cls, card: HeldOut) -> Judged:
+        return cls(card.reference.strip(), "reference", True, check_summary(card.reference, card.source))
+
+    @classmethod
+    def revision(cls, revision: Candidate, source: str) -> Judged:
+        finished = revision.decoding.get("finish_reason") != "length"
+        results = check_summary(revision.text, source)
+        return cls(revision.text.strip(), "revision", finished, results, revision.id, revision.revises)
+
+    @classmethod
+    def broken(cls, text: str, fault: str, source: str) -> Judged:
+        return cls(text.strip(), f"broken: {fault}", True, check_summary(text, source))
+
+    @property
+    def accepted(self) -> bool:
+        return self.finished and passed_all(self.results)
+
+    @property
+    def failed(self) -> list[str]:
+        """Names of the checks it fails; "finished" where the token limit cut it."""
+        return ["finished"] * (not self.finished) + [result.name for result in self.results if not result.passed]
+
+    @property
+    def reason(self) -> str:
+        if not self.finished:
+            return "not finished within the token limit"
+        return failures(self.results) or next(result.reason for result in self.results if result.name == "facts")
+
+    @property
+    def words(self) -> float:
+        """Rendered words, as the length check counts them."""
+        return self.value("length")
+
+    def value(self, check: str) -> float:
+        """A check's measure, 0 where the source offers nothing to measure."""
+        return next(result.value or 0.0 for result in self.results if result.name == check)
+
+
+def length_gap(one: Judged, other: Judged) -> float:
+    """Difference in rendered words, as a share of the longer."""
+    return abs(one.words - other.words) / max(one.words, other.words, 1.0)

@@ -1,0 +1,98 @@
+"""Has a teacher mend the SFT model's own failing samples: chosen texts that differ from the rejected where the fault is.
+
+    python -m data_prep.revise --config recipes/smollm3-3b/data.yaml
+
+Reads data/sampling.jsonl and data/samples.jsonl, writes data/revisions.jsonl, each revision with the key of the sample it
+mends and the checks it still fails. The teacher is told what the checks found (CLAIR, arXiv 2408.06266: the smallest change
+that helps makes the clearest pair). Without `revise.teacher` nothing is asked and the file is empty.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field
+from tqdm import tqdm
+
+from data_prep.client import Answer, Endpoint, Failure, Question, Usage, ask_all
+from data_prep.judged import Judged
+from data_prep.manifest import Manifest
+from data_prep.recipe import Block, Recipe, command
+from data_prep.schema import Candidate, HeldOut, read_jsonl, replacing, samples_of, stable_id, to_json
+from data_prep.teacher import TEACHER_VERSION, revision_question
+
+
+class ReviseConfig(Block):
+    teacher: Endpoint | None = None
+    """Who mends the samples; its licence must let its words be trained on."""
+    per_card: int = Field(1, ge=1)
+    """Failing samples of a card that are mended, those with the fewest faults first."""
+
+
+def main(recipe: Recipe[ReviseConfig]) -> None:
+    data, block = recipe.run_dir / "data", recipe.block
+    inputs, output = [data / "sampling.jsonl", data / "samples.jsonl"], data / "revisions.jsonl"
+    manifest = Manifest(
+        data / "revise.manifest.json", "revise", recipe.resolved() | {"version": TEACHER_VERSION}, inputs, [output]
+    )
+    if manifest.is_done():
+        return
+    counts, usage = Counter(revisions=0), Usage()
+    with replacing(output) as handle:
+        for revision in revisions(data, block, usage) if block.teacher else ():
+            counts["revisions"] += 1
+            counts["pass every check"] += not revision.failed
+            handle.write(to_json(revision) + "\n")
+    if block.teacher:
+        print("revise: " + ", ".join(f"{number} {name}" for name, number in counts.items()) + f"; {usage.line()}")
+    else:
+        print("revise: no teacher named, so nothing is mended")
+    if usage.failures:
+        print(f"revise: {usage.failures} questions failed; run it again to ask for these alone")
+        return
+    manifest.write(**counts)
+
+
+def revisions(data: Path, block: ReviseConfig, usage: Usage) -> Iterator[Candidate]:
+    assert block.teacher is not None
+    for (card, sample), answer in ask_all(block.teacher, data / "answers.sqlite", questions(data, block), usage):
+        if isinstance(answer, Answer):
+            yield revision(card, sample, answer, block.teacher)
+        else:
+            assert isinstance(answer, Failure)  # counted by `usage`, asked again by the next run
+
+
+def questions(data: Path, block: ReviseConfig) -> Iterator[tuple[tuple[HeldOut, Judged], Question]]:
+    cards = list(read_jsonl(data / "sampling.jsonl", HeldOut))
+    for card, samples in tqdm(samples_of(cards, data / "samples.jsonl"), "revise", len(cards), unit=" cards", mininterval=1):
+        judged = (Judged.sample(sample, card.source) for sample in samples)
+        failing = sorted((item for item in judged if not item.accepted), key=lambda item: len(item.failed))
+        model_id = card.source.partition("\nModel: ")[2].partition("\n")[0]
+        for item in failing[: block.per_card]:
+            yield (card, item), Question(revision_question(model_id, card.source, item.text, item.reason))
+
+
+def revision(card: HeldOut, sample: Judged, answer: Answer, teacher: Endpoint) -> Candidate:
+    decoding = {
+        "model": answer.model,
+        "finish_reason": answer.finish_reason,
+        "answer_key": answer.key,
+        "version": TEACHER_VERSION,
+    }
+    made = Candidate(
+        id=stable_id(card.id, sample.key, answer.key),
+        card_id=card.id,
+        text=answer.text,
+        writer=teacher.model,
+        licence=teacher.licence,
+        decoding=decoding,
+        usage={"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens},
+        revises=sample.key,
+    )
+    return Candidate(**{**vars(made), "failed": Judged.revision(made, card.source).failed})
+
+
+if __name__ == "__main__":
+    command("revise", ReviseConfig, main, __doc__, "data_prep.revise")
