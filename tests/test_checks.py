@@ -332,6 +332,7 @@ def test_facts_are_read_from_front_matter_and_text():
         "parameters",
         "tokens",
         "context",
+        "benchmarks",
     ]
     assert facts["languages"].values == ("English", "French", "German")
     assert (facts["parameters"].display, facts["tokens"].display, facts["context"].display) == ("3.08B", "11.2T", "65,536")
@@ -341,7 +342,7 @@ def test_facts_recall_is_a_share_of_what_the_source_states():
     assert result("facts", summary()).value == 1
     poor = result("facts", "The licence is Apache 2.0.")
     assert not poor.passed
-    assert poor.value == pytest.approx(1 / 9)
+    assert poor.value == pytest.approx(1 / 10)
     assert "missing: base model (zelkis/Orvan-3B-Base)" in poor.reason
     nothing = result("facts", "anything", "A card that states nothing.")
     assert nothing.passed

@@ -66,6 +66,7 @@ def test_every_recipe_parses_strictly():
     from data_prep.pairs import PairsConfig
     from data_prep.recipe import load, read_yaml
     from data_prep.research import ResearchConfig
+    from data_prep.revise import ReviseConfig
     from data_prep.split import SplitConfig
     from data_prep.write import WriteConfig
     from eval.generate import GenerateConfig
@@ -75,7 +76,8 @@ def test_every_recipe_parses_strictly():
     from training.merge import MergeConfig
 
     data = {
-        "collect": CollectConfig, "split": SplitConfig, "research": ResearchConfig, "write": WriteConfig, "examples": ExamplesConfig, "pairs": PairsConfig
+        "collect": CollectConfig, "split": SplitConfig, "research": ResearchConfig, "write": WriteConfig, "examples": ExamplesConfig,
+        "revise": ReviseConfig, "pairs": PairsConfig,
     }  # fmt: skip
     evaluation = {"sample": GenerateConfig, "generate": GenerateConfig, "score": ScoreConfig, "report": ReportConfig}
     blocks = {"data.yaml": data, "eval.yaml": evaluation, "merge.yaml": {"merge": MergeConfig}}
@@ -83,8 +85,8 @@ def test_every_recipe_parses_strictly():
     for path in sorted((ROOT / "recipes").glob("*/*.yaml")):
         if path.parent.name == "accelerate":
             assert yaml.safe_load(path.read_text())["num_machines"] >= 1
-        elif path.name in blocks:
-            for stage, schema in blocks[path.name].items():
+        elif path.name in blocks or path.name.startswith("data_"):
+            for stage, schema in blocks.get(path.name, data).items():
                 load(stage, schema, ["--config", str(path)])
         else:
             trainer = SFTConfig if path.name.startswith("sft") else DPOConfig

@@ -44,6 +44,20 @@ TASK_WORDS = {
     "question-answering": ("question answering", "question-answering"), "reinforcement-learning": ("reinforcement", "agent"),
 }  # fmt: skip
 
+# Results that a card may report, in lower case without signs; what a summary must name some of.
+BENCHMARKS = (
+    "mmlu", "mmlupro", "mmluredux", "cmmlu", "ceval", "gsm8k", "mathqa", "math500", "minervamath", "aime", "humaneval", "mbpp", "livecodebench",
+    "bigcodebench", "arcc", "arce", "arcchallenge", "arceasy", "hellaswag", "winogrande", "piqa", "siqa", "boolq", "openbookqa",
+    "obqa", "commonsenseqa", "csqa", "truthfulqa", "drop", "squad", "triviaqa", "naturalquestions", "race", "bbh", "bigbenchhard", "agieval",
+    "gpqa", "ifeval", "mtbench", "alpacaeval", "arenahard", "mixeval", "ruler", "longbench", "infinitebench", "needleinahaystack", "bfcl", "taubench",
+    "swebench", "musr", "lambada", "glue", "superglue", "mnli", "xnli", "sst2", "stsb", "conll2003", "mteb", "beir", "msmarco", "miracl", "flores",
+    "wmt14", "wmt19", "belebele", "globalmmlu", "mgsm", "xwinograd", "librispeech", "commonvoice", "fleurs", "imagenet", "imagenet1k", "coco",
+    "vqav2", "textvqa", "docvqa", "chartqa", "mmmu", "mathvista", "mmbench", "mmvet", "seedbench", "ocrbench", "pope", "simpleqa",
+)  # fmt: skip
+_ENGLISH = {"race", "drop", "pope", "ruler", "coco", "glue", "beir", "aime"}  # benchmarks only where a capital says so
+_BENCHMARK = re.compile(r"(?<![\w/.-])[A-Za-z][A-Za-z0-9]*(?:[-_ ][A-Za-z0-9]+){0,2}(?![\w/])")
+_SCORE = re.compile(r"(?<![\w.])\d{1,3}\.\d{1,2}(?![\w.]*\d)")
+
 _AMOUNT = r"(?P<amount>(?<![0-9])[0-9][0-9,.]{0,23}(?:[ -]?(?:[kmbt](?![a-z])|thousand|million|billion|trillion))?)"
 # `~` is a gap: a space, a hyphen, or the stars of **3.2B** parameters.
 _STATED: dict[str, tuple[str, ...]] = {
@@ -86,12 +100,32 @@ class Fact:
 
 def facts_of(source: str) -> dict[str, Fact]:
     """The facts that a source states, by name: licence, base_model, languages, datasets, library, task from front matter;
-    parameters, tokens, context from body and notes. A name is missing where the source does not state the fact."""
+    parameters, tokens, context from body and notes, and the benchmarks it gives scores on. A name is missing where the source does not state the fact."""
     metadata = split_front_matter(source).metadata
     found = [*_from_metadata(metadata), *_from_text(source)]
     if not any(fact.name == "licence" for fact in found) and (named := _licences_near_the_word(source)):
         found.append(Fact("licence", named, named[0]))
+    if results := {compact(name): name for name in _benchmarks(source)}:
+        found.append(Fact("benchmarks", tuple(results.values()), ", ".join(results.values())))
     return {fact.name: fact for fact in found}
+
+
+def _benchmarks(source: str) -> Iterator[str]:
+    """Names of known benchmarks in lines that also hold a score, as the source writes them; a line of a table's head counts
+    with the line of figures below it."""
+    lines = source.splitlines()
+    for number, line in enumerate(lines):
+        if not (
+            _SCORE.search(line) or (line.lstrip().startswith("|") and _SCORE.search(" ".join(lines[number + 1 : number + 3])))
+        ):
+            continue
+        for match in _BENCHMARK.finditer(line):
+            words = re.split(r"(?=[-_ ])", match[0])
+            for count in range(len(words), 0, -1):  # "MMLU Pro" before "MMLU"
+                name = "".join(words[:count])
+                if compact(name) in BENCHMARKS and not (name.islower() and compact(name) in _ENGLISH):
+                    yield name
+                    break
 
 
 def list_lengths(source: str) -> tuple[int, ...]:
@@ -234,6 +268,7 @@ _RECALL: dict[str, Callable[[Fact, Said], bool]] = {
     "base_model": _names_recalled,
     "languages": _languages_recalled,
     "datasets": _names_recalled,
+    "benchmarks": _names_recalled,
     "library": _library_recalled,
     "task": _task_recalled,
     "parameters": _amount_recalled,
