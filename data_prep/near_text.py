@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from rensa import RMinHash
@@ -15,7 +15,7 @@ PERMUTATIONS, BANDS = 120, 40
 SEED = 20_240_517
 # A card this close to one already known finds whatever its twin would find, so the twin stands for both.
 TWIN = 0.95
-CHUNK = 4096
+CHUNK = 512  # texts whose bands are worked out at once
 # Odd multipliers, one a place in the band: three 32-bit numbers become one of 64 bits.
 MIX = np.random.default_rng(SEED).integers(1, 2**63, (BANDS, PERMUTATIONS // BANDS), np.uint64) * np.uint64(2) + np.uint64(1)
 
@@ -32,15 +32,15 @@ def signature(text: Sequence[str]) -> np.ndarray | None:
 class NearDuplicates:
     """Finds, among the texts added so far, those whose estimated Jaccard similarity is at least `threshold`.
 
-    All signatures that will come are given at the start, so that memory goes only to bands that two of them share: a table of
-    every band of every text takes 4 KB a card.
+    All signatures that will come are given at the start, so that memory goes only to bands that two of them share, and each
+    band's texts are chained in flat arrays: a dictionary of lists takes 5 KB a card where every card has a copy.
     """
 
     def __init__(self, threshold: float, signatures: Iterable[np.ndarray | None]):
         self.threshold = threshold
-        coming = [one for one in signatures if one is not None]
-        self.shared = shared_bands(coming)
-        self.buckets: dict[int, list[int]] = defaultdict(list)  # band -> places in `ids`
+        self.shared = shared_bands([one for one in signatures if one is not None])
+        self.newest = array("i", [-1]) * self.shared.size  # slot of a band -> its newest entry
+        self.text, self.before = array("i"), array("i")  # entry -> place of the text, and the entry before it in its band
         self.ids: list[str] = []
         self.sketches: list[np.ndarray] = []
 
@@ -48,26 +48,37 @@ class NearDuplicates:
         """Ids and similarities of the near-duplicates known so far, in the order they were added."""
         if sketch is None:
             return []
-        candidates = sorted({place for band in self._bands(sketch) for place in self.buckets.get(band, ())})
-        found = ((self.ids[place], float((self.sketches[place] == sketch).mean())) for place in candidates)
-        return [(card_id, similarity) for card_id, similarity in found if similarity >= self.threshold]
+        candidates = sorted({place for slot in self._slots(sketch) for place in self._texts(slot)})
+        if not candidates:
+            return []
+        similar = (np.stack([self.sketches[place] for place in candidates]) == sketch).mean(axis=1).tolist()
+        pairs = zip(candidates, similar, strict=True)
+        return [(self.ids[place], similarity) for place, similarity in pairs if similarity >= self.threshold]
 
     def add(self, card_id: str, sketch: np.ndarray | None, found: Iterable[tuple[str, float]]) -> None:
         """Remembers a text. `found` is what `find` gave for it."""
         if sketch is None or any(similarity >= TWIN for _, similarity in found):
             return
-        for band in self._bands(sketch):
-            self.buckets[band].append(len(self.ids))
+        for slot in self._slots(sketch):
+            self.before.append(self.newest[slot])
+            self.newest[slot] = len(self.text)
+            self.text.append(len(self.ids))
         self.sketches.append(sketch)
         self.ids.append(card_id)
 
-    def _bands(self, sketch: np.ndarray) -> list[int]:
-        """The text's bands that another text has too."""
+    def _slots(self, sketch: np.ndarray) -> list[int]:
+        """Places in `shared` of those bands of the text that another text has too."""
         if not self.shared.size:
             return []
         own = bands(sketch[None])[0]
         places = np.minimum(np.searchsorted(self.shared, own), self.shared.size - 1)
-        return own[self.shared[places] == own].tolist()
+        return places[self.shared[places] == own].tolist()
+
+    def _texts(self, slot: int) -> Iterator[int]:
+        entry = self.newest[slot]
+        while entry >= 0:
+            yield self.text[entry]
+            entry = self.before[entry]
 
 
 def bands(signatures: np.ndarray) -> np.ndarray:

@@ -85,10 +85,16 @@ def main(recipe: Recipe[GenerateConfig]) -> None:
         )
     source = recipe.run_dir / "data" / ("heldout.jsonl" if recipe.stage == "generate" else "sampling.jsonl")
     samples = [recipe.run_dir / "data" / "samples.jsonl"] if recipe.stage == "repair" else []
-    if recipe.stage == "repair" and len(block.systems) != 1:
+    if recipe.stage == "repair" and len(block.systems) > 1:
         raise ValueError(
-            f"repair.systems names {len(block.systems)} systems; only the one that made data/samples.jsonl can go on"
+            f"repair.systems names {', '.join(block.systems)}; only the one that made data/samples.jsonl can go on"
         )
+    if not block.systems:
+        if recipe.stage != "repair":
+            raise ValueError(f'{recipe.stage}.systems names no model; add for example {{sft: "{{run_dir}}/sft-merged"}}')
+        write_jsonl(store_of(recipe, ""), [])
+        print("repair: no system named, so nothing is sampled again")
+        return
     cards: list[HeldOut] = []
     for system, model in block.systems.items():
         place = model.replace("{run_dir}", str(recipe.run_dir))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,34 @@ from commands import BASE
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def only_loopback():
+    """No test may reach another machine; one that tries fails here, whatever library it uses."""
+    patch, connect, look_up = pytest.MonkeyPatch(), socket.socket.connect, socket.getaddrinfo
+
+    def is_near(host):
+        try:
+            return ip_address(host or "127.0.0.1").is_loopback
+        except ValueError:
+            return host == "localhost"
+
+    def connect_near(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not is_near(address[0]):
+            raise AssertionError(f"a test reaches for {address}")
+        return connect(self, address)
+
+    def look_up_near(host, *arguments, **options):
+        digits = isinstance(host, str) and not any(char.isalpha() for char in host.replace("0x", ""))
+        if not (is_near(host) or digits or ":" in str(host)):
+            raise socket.gaierror(f"a test looks up {host}")
+        return look_up(host, *arguments, **options)
+
+    patch.setattr(socket.socket, "connect", connect_near)
+    patch.setattr(socket, "getaddrinfo", look_up_near)
+    yield
+    patch.undo()
 
 
 @pytest.fixture(scope="session")
