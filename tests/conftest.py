@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from ipaddress import ip_address
 from pathlib import Path
@@ -31,9 +32,9 @@ def only_loopback():
         return connect(self, address)
 
     def look_up_near(host, *arguments, **options):
-        digits = isinstance(host, str) and not any(char.isalpha() for char in host.replace("0x", ""))
-        if not (is_near(host) or digits or ":" in str(host)):
-            raise socket.gaierror(f"a test looks up {host}")
+        name = host.decode() if isinstance(host, bytes) else host
+        if not (is_near(name) or re.fullmatch(r"[0-9a-fx.:%]+", name)):  # an address in any spelling asks nobody
+            raise socket.gaierror(f"a test looks up {name}")
         return look_up(host, *arguments, **options)
 
     patch.setattr(socket.socket, "connect", connect_near)
