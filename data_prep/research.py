@@ -32,7 +32,7 @@ from data_prep.recipe import Block, Recipe, command
 from data_prep.schema import Attached, Card, CardNotes, Note, SourceRecord, in_step, read_jsonl, read_split, replacing, to_json
 from data_prep.snapshots import Snapshots
 from data_prep.sources import Link, addresses, links_of_interest, names_model
-from data_prep.teacher import NOTHING_NEW, TEACHER_VERSION, notes_question
+from data_prep.teacher import NOTHING_NEW, TEACHER_VERSION, excerpt, notes_question
 from data_prep.untrusted import injection_flags
 
 MAX_ADDRESSES = 3  # of one page: full text, abstract, PDF
@@ -204,10 +204,10 @@ def read(card: Card, link: Link, pages: Snapshots, block: ResearchConfig) -> Rea
         record = replace(record, reason="the page does not name the model")
     if record.reason:
         return Reading(record)
-    excerpt = text.text[: block.max_page_characters]
     if block.teacher is None:
-        return Reading(replace(record, note=lead_notes(excerpt, block.note_words)))
-    return Reading(record, Question(notes_question(card.model_id, card.text, link.url, excerpt, block.note_words)))
+        return Reading(replace(record, note=lead_notes(text.text, block.note_words)))
+    page_text = excerpt(text.text, block.max_page_characters)
+    return Reading(record, Question(notes_question(card.model_id, card.text, link.url, page_text, block.note_words)))
 
 
 # --- notes ------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from data_prep.untrusted import enclosed, marker, visible
 
 TEACHER_VERSION = "1"
 NOTHING_NEW = "NOTHING NEW"
+MAX_CARD_CHARACTERS = 80_000  # some 20,000 tokens; longer cards are logs and tables at their end
+CUT = "[The text goes on; the rest was left out.]"
 Messages = list[dict[str, str]]
 
 SYSTEM = (
@@ -45,11 +47,14 @@ REVISION_TASK = (
 
 def notes_question(model_id: str, card: str, url: str, page: str, words: int = 350) -> Messages:
     """Asks for notes on one page. The card comes first, so that all pages of a card share the longest prefix."""
-    return _question([("card", card), (f"page {url}", page)], NOTES_TASK.format(model_id=visible(model_id), words=words))
+    return _question(
+        [("card", excerpt(card, MAX_CARD_CHARACTERS)), (f"page {url}", page)],
+        NOTES_TASK.format(model_id=visible(model_id), words=words),
+    )
 
 
 def summary_question(model_id: str, card: str, notes: Sequence[Note]) -> Messages:
-    parts = [("card", card), *((f"notes on {note.url}", note.text) for note in notes)]
+    parts = [("card", excerpt(card, MAX_CARD_CHARACTERS)), *((f"notes on {note.url}", note.text) for note in notes)]
     return _question(parts, SUMMARY_TASK.format(model_id=visible(model_id), low=LENGTH_MIN + 30, high=LENGTH_MAX - 40))
 
 
@@ -59,6 +64,14 @@ def revision_question(model_id: str, source: str, draft: str, faults: str) -> Me
     listed = "\n".join(f"- {fault}" for fault in faults.split("; "))
     task = REVISION_TASK.format(model_id=visible(model_id), faults=visible(listed), low=LENGTH_MIN, high=LENGTH_MAX)
     return _question([("card and notes", source), ("draft", draft)], task)
+
+
+def excerpt(text: str, most: int) -> str:
+    """The text, or as many whole lines from its start as fit `most` characters, and a line that says so."""
+    if len(text) <= most:
+        return text
+    end = text.rfind("\n", 0, most)
+    return text[: end if end > 0 else most] + f"\n\n{CUT}"
 
 
 def _question(parts: Sequence[tuple[str, str]], task: str) -> Messages:

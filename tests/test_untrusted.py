@@ -3,7 +3,7 @@
 import pytest
 
 from data_prep.schema import Note
-from data_prep.teacher import notes_question, revision_question, summary_question
+from data_prep.teacher import CUT, MAX_CARD_CHARACTERS, excerpt, notes_question, revision_question, summary_question
 from data_prep.untrusted import enclosed, injection_flags, marker, visible
 
 CANARIES = [
@@ -95,3 +95,12 @@ def test_untrusted_text_stands_between_marked_lines_and_the_task_comes_last(text
         end = user.rindex(f"[[{mark} ")
         assert "A card." not in user[end:].partition("faults")[0]
         assert user[end:].partition("]]")[2].startswith("\n\nThe material ends here.")
+
+
+def test_a_long_card_is_cut_at_a_line_and_says_so():
+    assert excerpt("short", 10) == "short"
+    assert excerpt("one\ntwo three", 9) == f"one\n\n{CUT}"
+    card = "A line of the card.\n" * (MAX_CARD_CHARACTERS // 10)
+    user = summary_question("o/m", card, [])[1]["content"]
+    assert len(user) < MAX_CARD_CHARACTERS + 2_000
+    assert CUT in user
