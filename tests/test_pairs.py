@@ -8,10 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 from commands import run_command
 
+from data_prep.advice import Level, wilson
 from data_prep.broken import BREAKERS, broken_versions
 from data_prep.checks import check_summary, failures
 from data_prep.judged import Judged, length_gap
-from data_prep.pairs import Level, PairsConfig, broken, in_shares, pair_up, wilson
+from data_prep.pairs import PairsConfig, broken, in_shares, pair_up
 from data_prep.prompts import source_text
 from data_prep.schema import Candidate, Generation, HeldOut, Pair, write_json, write_jsonl
 from data_prep.synthetic import raw_cards
