@@ -42,9 +42,8 @@ def main(recipe: Recipe[CollectConfig]) -> None:
     cards, attached, rejected = data / "cards.jsonl", data / "attached.jsonl", data / "rejected.jsonl"
     source, filters = settled(part(SourceConfig, block)), part(FilterConfig, block)
     settings = {"seed": seed, "collect": source.model_dump() | filters.model_dump()}
-    manifest = Manifest(data / "collect.manifest.json", "collect", settings, local_inputs(source), [cards, attached])
-    # Later stages write to rejected.jsonl too, so its content cannot tell whether this stage is done.
-    if rejected.exists() and manifest.is_done():
+    manifest = Manifest(data / "collect.manifest.json", "collect", settings, local_inputs(source), [cards, attached], rejected)
+    if manifest.is_done():
         return
     started, counts, reasons = time.monotonic(), Counter(cards=0, attached=0), Counter()
     folder = data / "collect.work" / sha256_text(to_json([settings, hashes(manifest.inputs)]))[:16]

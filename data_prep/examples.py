@@ -40,6 +40,7 @@ from data_prep.schema import (
 )
 from data_prep.tables import EXAMPLE_SCHEMA, TableWriter
 
+NO_SUMMARY = "no summary of the card is accepted: it is in no table"
 SURPLUS = "passes, but the card has better ones enough"
 
 
@@ -80,13 +81,15 @@ def main(recipe: Recipe[ExamplesConfig]) -> None:
     inputs = [data / name for name in ("cards.jsonl", "split.json", "notes.jsonl", "candidates.jsonl")]
     tables = {split: data / "sft" / f"{split}.parquet" for split in ("train", "validation")}
     outputs = [*tables.values(), data / "heldout.jsonl", data / "sampling.jsonl"]
-    manifest = Manifest(data / "examples.manifest.json", "examples", recipe.resolved(), inputs, outputs)
+    manifest = Manifest(
+        data / "examples.manifest.json", "examples", recipe.resolved(), inputs, outputs, data / "rejected.jsonl"
+    )
     if manifest.is_done():
         return
     tokenizer = load_tokenizer(recipe.block.tokenizer)
     tally = Tally()
     with ExitStack() as stack:
-        rows = {split: TableWriter(path, EXAMPLE_SCHEMA) for split, path in tables.items()}
+        rows = {split: stack.enter_context(TableWriter(path, EXAMPLE_SCHEMA)) for split, path in tables.items()}
         cards = {name: stack.enter_context(replacing(data / f"{name}.jsonl")) for name in ("heldout", "sampling")}
         for material in tqdm(materials(data), desc="examples", unit=" cards", mininterval=1):
             built = build(material, tokenizer, recipe.block)
@@ -98,12 +101,10 @@ def main(recipe: Recipe[ExamplesConfig]) -> None:
             if material.split in rows:
                 for candidate in built.used:
                     rows[material.split].add(example(material, candidate, built.prompt, tokenizer))
-        for table in rows.values():
-            table.close()
-    set_aside(data / "rejected.jsonl", "examples", tally.rejected)
+    set_aside(data / "rejected.jsonl", "examples", [*tally.rejected, *tally.without])
     counts, tokens = tally.result()
-    manifest.write(**counts, rejected=len(tally.rejected), tokens=tokens)
-    report(counts, tokens, tally.rejected)
+    manifest.write(**counts, rejected=len(tally.rejected), cards_without=len(tally.without), tokens=tokens)
+    report(counts, tokens, [*tally.rejected, *tally.without])
 
 
 class Tally:
@@ -112,7 +113,8 @@ class Tally:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter({"train rows": 0, "validation rows": 0, "candidates": 0})
         self.lengths: dict[str, list[int]] = {"prompt": [], "completion": [], "cut by the budget": []}
-        self.rejected: list[Rejected] = []
+        self.rejected: list[Rejected] = []  # candidates
+        self.without: list[Rejected] = []  # cards
 
     def add(self, built: Built, tokenizer: Any) -> None:
         split = built.material.split
@@ -120,7 +122,9 @@ class Tally:
         self.counts["candidates"] += len(built.material.candidates)
         self.counts["references of held-out cards" if split == "heldout" else f"{split} rows"] += len(built.used)
         self.lengths["completion"] += [count_tokens(candidate.text, tokenizer) for candidate in built.used]
-        if built.prompt:
+        if not built.used:
+            self.without.append(Rejected("examples", built.material.card.id, NO_SUMMARY, f"{split} card"))
+        if built.prompt and built.used:
             self.counts[f"{split} cards"] += 1
             self.counts["prompts cut to the budget"] += bool(built.prompt.omitted)
             self.lengths["prompt"].append(built.prompt.tokens)
@@ -143,7 +147,7 @@ def build(material: Material, tokenizer: Any, block: ExamplesConfig) -> Built:
             [],
             [Rejected("examples", row.id, "the prompt does not fit", problem) for row in material.candidates],
         )
-    accepted, refused = sift(material, block.check)
+    accepted, refused = sift(material, source_of(material, prompt), block.check)
     most = 1 if material.split == "heldout" else block.references
     surplus = [Rejected("examples", row.id, SURPLUS) for row in accepted[most:]]
     return Built(material, prompt, accepted[:most], [*refused, *surplus])
@@ -181,9 +185,16 @@ def fit(material: Material, tokenizer: Any, block: ExamplesConfig) -> tuple[Prom
         return None, str(error)
 
 
-def sift(material: Material, check: bool) -> tuple[list[Candidate], list[Rejected]]:
+def source_of(material: Material, prompt: Prompt) -> str:
+    """What a summary is checked against: card and notes, without what the budget cut. A fact that the prompt does not hold
+    is no fact to the student, and training on it teaches invention."""
+    if prompt.omitted:
+        return source_text(material.card.model_id, prompt.card, prompt.notes)
+    return source_text(material.card.model_id, material.card.text, material.notes)
+
+
+def sift(material: Material, source: str, check: bool) -> tuple[list[Candidate], list[Rejected]]:
     """Candidates that pass every check, best first, and the others with the reason."""
-    source = source_text(material.card.model_id, material.card.text, material.notes)
     accepted, refused = [], []
     for candidate in material.candidates:
         results = check_summary(candidate.text, source)
@@ -237,8 +248,7 @@ def provenance(material: Material, prompt: Prompt) -> dict[str, Any]:
 
 
 def held_out(material: Material, prompt: Prompt, reference: str) -> HeldOut:
-    source = source_text(material.card.model_id, material.card.text, material.notes)
-    return HeldOut(material.card.id, prompt.messages, source, reference, material.family)
+    return HeldOut(material.card.id, prompt.messages, source_of(material, prompt), reference, material.family)
 
 
 def spread(values: Sequence[int]) -> dict[str, int]:
@@ -250,6 +260,8 @@ def spread(values: Sequence[int]) -> dict[str, int]:
 
 def report(counts: dict[str, int], tokens: dict[str, dict[str, int]], rejected: list[Rejected]) -> None:
     print("examples: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    if not counts["train rows"]:
+        print("  nothing to train on: no summary of a training card passes every check")
     for name, numbers in tokens.items():
         print(f"  tokens {name}: " + ", ".join(f"{key} {number:,}" for key, number in numbers.items()))
     for reason, count in Counter(row.reason for row in rejected).most_common():

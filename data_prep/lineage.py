@@ -84,12 +84,13 @@ class Ties:
         return tuple(key for key in self.parents if key.startswith("model:") and key != self.own[0])
 
 
-def ties(card: Card) -> Ties:
+def ties(card: Card, pages: Iterable[str] = ()) -> Ties:
+    """`pages` are addresses that belong to the card beside its links."""
     text = words(prose(card.body))
     own = model_keys([card.model_id])
     if text:
         own.append(f"text:{stable_id(' '.join(text))}")
-    sources = dict.fromkeys(key for link in card.links if (key := source_key(link)))
+    sources = dict.fromkeys(key for link in (*card.links, *pages) if (key := source_key(link)))
     parents = model_keys([*card.base_models, *STATED_PARENT.findall(card.body)])
     # Interned: thousands of cards name the same base, and each would hold a copy of the name.
     own, parents, sources = (tuple(map(sys.intern, dict.fromkeys(keys))) for keys in (own, parents, sources))

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from data_prep.schema import sha256_file, write_json
+from data_prep.schema import read_dicts, sha256_file, write_json
 
 PACKAGES = (
     "torch",
@@ -43,6 +43,7 @@ class Manifest:
     recipe: dict[str, Any]
     inputs: Sequence[Path]
     outputs: Sequence[Path]
+    rejected: Path | None = None  # the shared file that also holds what this stage set aside
 
     def is_done(self) -> bool:
         """True where the outputs are what this recipe made from these inputs. Says so, for the person who runs it again."""
@@ -56,6 +57,7 @@ class Manifest:
             written.get("recipe") == json.loads(json.dumps(self.recipe))
             and written.get("inputs") == hashes(self.inputs)
             and written.get("outputs") == hashes(self.outputs)
+            and written.get("set_aside", 0) == self._set_aside()
         )
         if done:
             print(f"{self.stage}: done already, {', '.join(str(path) for path in self.outputs)}")
@@ -72,8 +74,15 @@ class Manifest:
                 "versions": versions(),
                 "inputs": hashes(self.inputs),
                 "outputs": hashes(self.outputs),
+                "set_aside": self._set_aside(),
             },
         )
+
+    def _set_aside(self) -> int:
+        """Rows of this stage in `rejected`: other stages write there too, so its hash cannot tell whether they are whole."""
+        if self.rejected is None or not self.rejected.exists():
+            return 0
+        return sum(row.get("stage") == self.stage for row in read_dicts(self.rejected))
 
 
 def hashes(paths: Sequence[Path]) -> dict[str, str | None]:

@@ -62,10 +62,19 @@ def main(recipe: Recipe[PairsConfig]) -> None:
     data, block = recipe.run_dir / "data", recipe.block
     if "small" in block.shares and block.small and not (data / f"samples.{block.small}.jsonl").exists():
         raise ValueError(f"{data}/samples.{block.small}.jsonl is missing; add {block.small} to sample.systems and sample again")
+    if not (data / "samples.jsonl").exists():
+        raise ValueError(
+            f"{data}/samples.jsonl is missing; run eval.generate --stage sample first (or make it empty for broken pairs)"
+        )
     inputs = [data / name for name in ("samples.jsonl", "sampling.jsonl", "split.json", "repairs.jsonl", "revisions.jsonl")]
     outputs = [data / "pairs" / f"{split}.parquet" for split in SPLITS]
     manifest = Manifest(
-        data / "pairs.manifest.json", "pairs", recipe.resolved(), [*inputs, *small_samples(data, block)], outputs
+        data / "pairs.manifest.json",
+        "pairs",
+        recipe.resolved(),
+        [*inputs, *small_samples(data, block)],
+        outputs,
+        data / "rejected.jsonl",
     )
     if manifest.is_done():
         return
@@ -227,7 +236,8 @@ def report(counts: Counter[str], faults: Counter[str], rejected: Sequence[Reject
     print("  faults on the rejected side: " + ", ".join(f"{name} {number}" for name, number in faults.most_common()))
     for reason, number in Counter(row.reason for row in rejected).most_common():
         print(f"  set aside {number}: {reason}")
-    print(f"  {level.advice()}")
+    if level.n:
+        print(f"  {level.advice()}")
 
 
 if __name__ == "__main__":

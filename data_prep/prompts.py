@@ -55,6 +55,8 @@ class Prompt:
     messages: list[dict[str, str]]
     tokens: int
     omitted: list[Omission] = field(default_factory=list)
+    card: str = ""  # as it stands in the prompt
+    notes: list[Note] = field(default_factory=list)  # as they stand there
 
 
 def build_prompt(model_id: str, card: str, notes: Sequence[Note], tokenizer: Tokenizer, max_tokens: int) -> Prompt:
@@ -90,7 +92,7 @@ def build_prompt(model_id: str, card: str, notes: Sequence[Note], tokenizer: Tok
         for label, part, short, size in zip(labels, parts, cut, sizes, strict=True)
         if short != part
     ]
-    return Prompt(messages, total, omitted)
+    return Prompt(messages, total, omitted, cut[0], kept)
 
 
 def build_completion(summary: str, tokenizer: Tokenizer) -> list[dict[str, str]]:

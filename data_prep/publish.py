@@ -10,6 +10,7 @@ sent without `push`. The token comes from the environment alone (`HF_TOKEN` or `
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections import Counter
@@ -49,13 +50,18 @@ class PublishConfig(Block):
 def main(recipe: Recipe[PublishConfig]) -> None:
     data, block = recipe.run_dir / "data", recipe.block
     if block.push and not (block.repo_id and REPO_ID.fullmatch(block.repo_id)):
-        raise ValueError(f'publish.repo_id is "{block.repo_id}", expected owner/name; pass --publish.repo_id owner/name')
+        raise ValueError(
+            f"publish.repo_id is {block.repo_id or 'not set'}, expected owner/name; pass --publish.repo_id owner/name"
+        )
     out = data / "publish"
     settings = {"publish": block.model_dump(include={"text", "writer_licences", "name"}), "version": RELEASE_VERSION}
     manifest = Manifest(data / "publish.manifest.json", "publish", settings, [data / name for name in INPUTS], [out])
     if not manifest.is_done():
         release = Release.of(data, block.text, block.writer_licences)
-        rows = build(release, out, block.name)
+        making = out.with_name("publish.making")  # what was made before stays until this is whole
+        rows = build(release, making, block.name)
+        shutil.rmtree(out, ignore_errors=True)
+        os.replace(making, out)
         manifest.write(
             rows={f"{config}/{split}": count for (config, split), count in rows.items()}, left_out=dict(release.left_out)
         )

@@ -174,10 +174,27 @@ def _validated(schema: type[BlockT], block: dict[str, Any], stage: str, where: s
         first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     place = ".".join([stage, *(str(part) for part in first["loc"])])
     if first["type"] == "extra_forbidden":
-        raise ValueError(f'unknown key "{place}" in {where}. {did_you_mean(str(first["loc"][-1]), list(schema.model_fields))}')
+        raise ValueError(
+            f'unknown key "{place}" in {where}. {did_you_mean(str(first["loc"][-1]), keys_at(schema, first["loc"]))}'
+        )
     if first["type"] == "missing":
-        raise ValueError(f'{where} lacks "{place}"; add it to the block or pass --{place} VALUE')
+        advice = "" if any(isinstance(part, int) for part in first["loc"]) else f" or pass --{place} VALUE"
+        raise ValueError(f'{where} lacks "{place}"; add it to the block{advice}')
     raise ValueError(f'"{place}" is {first["input"]!r} in {where}: {first["msg"]}')
+
+
+def keys_at(schema: type[Block], place: Sequence[str | int]) -> list[str]:
+    """Keys of the block that an error's place is in, through blocks within blocks and lists of them."""
+    for part in place[:-1]:
+        if isinstance(part, str) and part in schema.model_fields:
+            kind = schema.model_fields[part].annotation
+            parts = (
+                kind,
+                *typing.get_args(kind),
+                *(inner for outer in typing.get_args(kind) for inner in typing.get_args(outer)),
+            )
+            schema = next((inner for inner in parts if isinstance(inner, type) and issubclass(inner, Block)), schema)
+    return list(schema.model_fields)
 
 
 def usage(stage: str, schema: type[Block], description: str, module: str) -> str:
@@ -191,7 +208,7 @@ def _keys(schema: type[Block], prefix: str = "") -> Iterator[str]:
     for name, field in schema.model_fields.items():
         inner = _inner_block(schema, name)
         kind = getattr(field.annotation, "__name__", None) if isinstance(field.annotation, type) else None
-        kind = "block" if inner else kind or str(field.annotation).replace("typing.", "").replace("data_prep.", "")
+        kind = "block" if inner else kind or spelled(field.annotation)
         value = field.get_default(call_default_factory=True)
         default = "required" if field.is_required() else "" if isinstance(value, Block) else f"default {value!r}"
         yield f"  {prefix}{name}: {kind}" + (f", {default}" if default else "")
@@ -199,6 +216,12 @@ def _keys(schema: type[Block], prefix: str = "") -> Iterator[str]:
             yield f"      {' '.join(field.description.split())}"
         if inner:
             yield from _keys(inner, f"{prefix}{name}.")
+
+
+def spelled(annotation: Any) -> str:
+    """A type as a person reads it: without module names and the constraints beside it."""
+    text = str(annotation).replace("typing.", "").replace("data_prep.", "")
+    return re.sub(r"Annotated\[([\w\[\]]+), \w+\(.*\)\]", r"\1", text)
 
 
 def command(stage: str, schema: type[BlockT], main: Callable[[Recipe[BlockT]], None], description: str, module: str) -> None:
@@ -213,6 +236,6 @@ def command(stage: str, schema: type[BlockT], main: Callable[[Recipe[BlockT]], N
 def exit_on_mistake(run: Callable[[], None], module: str) -> None:
     try:
         run()
-    except ValueError as error:
+    except (ValueError, IsADirectoryError, NotADirectoryError, FileExistsError, PermissionError) as error:
         print(f"{module}: {error}", file=sys.stderr)
         raise SystemExit(EXIT_MISTAKE) from None

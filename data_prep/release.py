@@ -120,6 +120,10 @@ class Release:
         """The rows of one table that may go out, in their order."""
         source = read_table(self.data / kind / f"{split}.parquet")
         for notes, found in self.by_card((row | {"provenance": json.loads(row["provenance"])} for row in source), provenance):
+            if notes.card_id not in self.cards:
+                raise ValueError(
+                    f"notes.jsonl names card {notes.card_id}, cards.jsonl does not; run the stages from split on again"
+                )
             card = self.cards[notes.card_id]
             for row in found:
                 told = row["provenance"]

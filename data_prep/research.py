@@ -78,7 +78,7 @@ def main(recipe: Recipe[ResearchConfig]) -> None:
     with replacing(data / "notes.jsonl") as notes, replacing(data / "sources.jsonl") as sources:
         for card_notes, records in research(data, split, block, usage):
             notes.write(to_json(card_notes) + "\n")
-            counts.update([f"cards with {card_notes.origin} notes"])
+            counts.update(["cards without notes" if card_notes.origin == "none" else f"cards with {card_notes.origin} notes"])
             counts["notes"] += len(card_notes.notes)
             for record in records:
                 sources.write(to_json(record) + "\n")
@@ -194,7 +194,7 @@ def read(card: Card, link: Link, pages: Snapshots, block: ResearchConfig) -> Rea
     tried = [(place, pages.get(place)) for place in addresses(link.url)]
     place, page = next(((place, page) for place, page in tried if page and not page.refused), tried[0])
     if page is None or page.refused:
-        return Reading(replace(record, address=place, reason=page.refused if page else "no answer, or cut off"))
+        return Reading(replace(record, address=place, reason=page.refused if page else not_had(block)))
     text = extract(page.content, page.content_type, page.final_url)
     record = replace(
         record, address=place, final_url=page.final_url, status=page.status, content_sha256=page.sha256,
@@ -208,6 +208,10 @@ def read(card: Card, link: Link, pages: Snapshots, block: ResearchConfig) -> Rea
         return Reading(replace(record, note=lead_notes(text.text, block.note_words)))
     page_text = excerpt(text.text, block.max_page_characters)
     return Reading(record, Question(notes_question(card.model_id, card.text, link.url, page_text, block.note_words)))
+
+
+def not_had(block: ResearchConfig) -> str:
+    return "fetching is off" if block.fetch and block.fetch.mode == "off" else "no answer, or cut off"
 
 
 # --- notes ------------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from data_prep.families import LineageConfig, Placed, common, common_sources, cr
 from data_prep.lineage import Ties, ties
 from data_prep.manifest import Manifest
 from data_prep.recipe import Recipe, command
-from data_prep.schema import Card, Rejected, read_dicts, read_jsonl, set_aside, write_json
+from data_prep.schema import Attached, Card, Rejected, in_step, read_dicts, read_jsonl, set_aside, write_json
 
 NAMES = ("heldout", "validation", "train")
 SHOWN = 20  # offenders named by --check
@@ -43,13 +44,19 @@ class SplitConfig(LineageConfig):
 
 def main(recipe: Recipe[SplitConfig]) -> None:
     data = recipe.run_dir / "data"
-    cards, split, rejected = data / "cards.jsonl", data / "split.json", data / "rejected.jsonl"
-    manifest = Manifest(data / "split.manifest.json", "split", recipe.resolved(), [cards], [split])
-    if rejected.exists() and manifest.is_done():
+    cards, attached, split, rejected = (
+        data / name for name in ("cards.jsonl", "attached.jsonl", "split.json", "rejected.jsonl")
+    )
+    manifest = Manifest(data / "split.manifest.json", "split", recipe.resolved(), [cards, attached], [split], rejected)
+    if manifest.is_done():
         return
     started, block = time.monotonic(), recipe.block
+    if block.heldout + block.validation >= 1:
+        raise ValueError(
+            f"split.heldout {block.heldout} and split.validation {block.validation} leave nothing to train on; lower one of them"
+        )
     placed = read_split(split, recipe.resolved())
-    known = read_ties(cards)
+    known = read_ties(data)
     if not known:
         raise ValueError(
             f"{cards} holds no card; look into {rejected} for the reasons, change the recipe and run collect again"
@@ -73,7 +80,7 @@ def check(recipe: Recipe[SplitConfig]) -> None:
     if not (data / "split.json").exists():
         raise ValueError(f"{data / 'split.json'} is missing; run data_prep.split without --check first")
     placed = read_split(data / "split.json", recipe.resolved())
-    known = read_ties(data / "cards.jsonl")
+    known = read_ties(data)
     rows = read_dicts(data / "rejected.jsonl") if (data / "rejected.jsonl").exists() else ()
     aside = {row["id"] for row in rows if row["stage"] == "split"}
     wrong = [
@@ -110,8 +117,18 @@ def read_split(path: Path, config: dict[str, Any]) -> Placed:
     return placed
 
 
-def read_ties(cards: Path) -> list[Ties]:
-    return [ties(card) for card in tqdm(read_jsonl(cards, Card), desc="split", unit=" cards", mininterval=1)]
+def read_ties(data: Path) -> list[Ties]:
+    """Ties of each card. Pages whose notes came with a card are sources of it, linked or not: the notes are in its prompt."""
+    current: list[Card] = []
+
+    def ids() -> Iterator[str]:
+        for card in tqdm(read_jsonl(data / "cards.jsonl", Card), desc="split", unit=" cards", mininterval=1):
+            current[:] = [card]
+            yield card.id
+
+    attached = read_jsonl(data / "attached.jsonl", Attached) if (data / "attached.jsonl").exists() else ()
+    matched = in_step(ids(), attached, lambda row: row.card_id)
+    return [ties(current[0], [note.url for row in rows for note in row.notes]) for _, rows in matched]
 
 
 def cap(families: dict[str, list[str]], placed: Placed, most: int) -> tuple[dict[str, list[str]], list[Rejected]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,18 @@ class TableWriter:
         self._flush()
         self._writer.close()
         self._place.__exit__(None, None, None)
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        if kind is None:
+            self.close()
+        else:  # an unfinished table is no table: its handle is closed, its temporary name stays
+            with suppress(Exception):
+                self._writer.close()
+            with suppress(BaseException):
+                self._place.__exit__(kind, *error)
 
     def _flush(self) -> None:
         if self.rows:

@@ -69,9 +69,9 @@ def main(recipe: Recipe[WriteConfig]) -> None:
     inputs = [data / name for name in ("cards.jsonl", "attached.jsonl", "split.json", "notes.jsonl")]
     candidates, rejected = data / "candidates.jsonl", data / "rejected.jsonl"
     manifest = Manifest(
-        data / "write.manifest.json", "write", recipe.resolved() | {"version": TEACHER_VERSION}, inputs, [candidates]
+        data / "write.manifest.json", "write", recipe.resolved() | {"version": TEACHER_VERSION}, inputs, [candidates], rejected
     )
-    if rejected.exists() and manifest.is_done():
+    if manifest.is_done():
         return
     started, counts, usage = time.monotonic(), Counter(cards=0, candidates=0), Usage()
     aside: list[Rejected] = []

@@ -20,6 +20,7 @@ fi
 cd "$(dirname "$0")/.."
 shift
 if [[ ! -f $recipe/data.yaml ]]; then
+  [[ $recipe == *.yaml ]] && echo "run.sh: takes a folder of recipes, not a file" >&2 && exit 2
   echo "run.sh: there is no $recipe/data.yaml; see recipes/run.sh --help for the recipes that ship" >&2
   exit 2
 fi

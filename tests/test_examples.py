@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from commands import run_command
 
+from data_prep.checks import check_summary
 from data_prep.schema import Candidate, HeldOut, read_jsonl, write_jsonl
 
 
@@ -68,6 +69,35 @@ def test_the_budget_is_kept_and_what_was_cut_is_recorded(run_dir):
         provenance = json.loads(row["provenance"])
         assert provenance["prompt_tokens"] <= 300
         assert provenance["omitted"]
+
+
+def test_a_summary_that_states_what_the_budget_cut_is_no_reference(run_dir, tokenizer):
+    assert build(run_dir).returncode == 0
+    whole = pq.read_table(run_dir / "data" / "sft" / "train.parquet").num_rows
+    done = build(run_dir, "--examples.max_prompt_tokens", "400")
+    assert done.returncode == 0, done.stderr
+    rows = pq.read_table(run_dir / "data" / "sft" / "train.parquet").to_pylist()
+    assert len(rows) < whole
+    assert "fails" in done.stdout
+    for row in rows:
+        prompt, model_id = row["prompt"][1]["content"], json.loads(row["provenance"])["model_id"]
+        results = check_summary(row["completion"][0]["content"], f"{prompt}\n\nModel: {model_id}")
+        assert [result.reason for result in results if result.name in ("numbers", "links") and not result.passed] == []
+    aside = [json.loads(line) for line in (run_dir / "data" / "rejected.jsonl").open()]
+    without = [row for row in aside if row["reason"].startswith("no summary of the card")]
+    held_out = len((run_dir / "data" / "heldout.jsonl").read_text().splitlines())
+    sampling = len((run_dir / "data" / "sampling.jsonl").read_text().splitlines())
+    assert held_out + sampling + len(without) == 24
+
+
+def test_rows_that_were_set_aside_are_made_again_when_they_are_lost(run_dir):
+    assert build(run_dir).returncode == 0
+    path = run_dir / "data" / "rejected.jsonl"
+    before = path.read_text()
+    assert "done already" in build(run_dir).stdout
+    path.write_text("")
+    assert "done already" not in build(run_dir).stdout
+    assert [line for line in before.splitlines() if '"examples"' in line] == path.read_text().splitlines()
 
 
 def test_a_budget_below_the_frame_sets_every_card_aside(run_dir):

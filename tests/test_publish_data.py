@@ -365,3 +365,19 @@ def test_nothing_to_rebuild_is_said(run, rebuild, tmp_path):
     done = run_command("-m", "data_prep.rebuild", *arguments)
     assert done.returncode == 2
     assert "holds no folder sft" in done.stderr
+
+
+def test_a_failed_build_leaves_the_earlier_data_set_alone(run):
+    out = run()
+    before = (out / "README.md").read_text()
+    notes = run.dir / "data" / "notes.jsonl"
+    kept = notes.read_text()
+    notes.unlink()
+    with pytest.raises(ValueError, match=r"notes\.jsonl is missing"):
+        run(name="Another")
+    assert (out / "README.md").read_text() == before
+    first = json.loads(kept.splitlines()[0])["card_id"]
+    notes.write_text(kept.replace(first, "f" * 16, 1))
+    with pytest.raises(ValueError, match=r"run the stages from|no card"):
+        run(name="Another")
+    assert (out / "README.md").read_text() == before

@@ -103,3 +103,33 @@ def test_run_sh_refuses_what_it_does_not_know():
         done = subprocess.run(["bash", "recipes/run.sh", *arguments], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 2
         assert words in done.stderr
+
+
+def test_a_misspelt_key_of_a_block_within_a_block_is_named_with_the_nearest_of_that_block():
+    from data_prep.research import ResearchConfig
+    from data_prep.write import WriteConfig
+
+    for stage, schema, arguments, near in (
+        ("research", ResearchConfig, ["--research.teacher.modle", "x"], "model"),
+        ("research", ResearchConfig, ["--research.fetch.mdoe", "off"], "mode"),
+        ("write", WriteConfig, ["--write.teachers", "[{modle: x, base_url: 'http://a.example/v1', licence: mit}]"], "model"),
+    ):
+        with pytest.raises(ValueError, match=f'Did you mean "{near}"'):
+            load(stage, schema, ["--run_dir", "x", *arguments])
+    with pytest.raises(ValueError, match=r'lacks "write.teachers.0.base_url"; add it to the block$'):
+        load("write", WriteConfig, ["--run_dir", "x", "--write.teachers", "[{model: x, licence: mit}]"])
+
+
+def test_an_override_reaches_into_a_block_that_the_recipe_leaves_out():
+    from data_prep.research import ResearchConfig
+
+    recipe = load(
+        "research", ResearchConfig, ["--run_dir", "x", "--research.fetch.mode", "open", "--research.fetch.concurrency", "2"]
+    )
+    assert (recipe.block.fetch.mode, recipe.block.fetch.concurrency) == ("open", 2)
+
+
+def test_a_folder_for_a_file_is_a_persons_mistake():
+    done = run_command("-m", "data_prep.collect", "--config", "recipes/demo")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr

@@ -60,7 +60,7 @@ def test_every_card_of_the_split_has_a_line_of_notes_in_the_order_of_the_cards(d
         CardNotes(CARDS[1].id, [], "none"),
         CardNotes(CARDS[2].id, NOTES[:1], "attached"),
     ]
-    assert "2 cards with attached notes, 4 notes, 1 cards with none notes" in capsys.readouterr().out
+    assert "2 cards with attached notes, 4 notes, 1 cards without notes" in capsys.readouterr().out
     assert list(read_jsonl(data / "sources.jsonl", SourceRecord)) == []
     assert not (data / "pages.sqlite").exists()
 

@@ -4,6 +4,7 @@ import json
 import random
 
 import pytest
+from commands import run_command
 
 from data_prep.cards import parse_card
 from data_prep.lineage import source_key, stem, ties, training_only
@@ -512,3 +513,16 @@ def test_measuring_says_what_is_missing(tmp_path):
     write_jsonl(tmp_path / "index.jsonl", [{"file": "a.md", "card_owner": "A", "card_name": "x"}])
     with pytest.raises(ValueError, match=r"names a\.md, which is not in"):
         measure(tmp_path, tmp_path / "index.jsonl")
+
+
+def test_shares_that_leave_nothing_to_train_on_are_refused(tmp_path):
+    done = run_command(
+        "-m", "data_prep.split", "--run_dir", str(tmp_path), "--split.heldout", "0.6", "--split.validation", "0.6"
+    )
+    assert done.returncode == 2
+    assert "leave nothing to train on" in done.stderr
+
+
+def test_a_page_whose_notes_came_with_a_card_is_one_of_its_sources():
+    card = parse_card(RawCard("a/Brindle-7B", "No link at all.", "test"))
+    assert ties(card, ["https://osk.example/paper"]).sources == ("page:osk.example/paper",)
