@@ -9,7 +9,6 @@ fails a check goes to data/rejected.jsonl with the reason that evaluation would 
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -19,7 +18,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data_prep.checks import CheckResult, check_summary, failures, passed_all
+from data_prep.checks import CheckResult, failures
+from data_prep.judged import Judged
 from data_prep.manifest import Manifest
 from data_prep.prompts import PROMPT_VERSION, TEMPLATE_KWARGS, Prompt, build_completion, build_prompt, count_tokens, source_text
 from data_prep.recipe import Block, Recipe, command
@@ -31,8 +31,9 @@ from data_prep.schema import (
     HeldOut,
     Note,
     Rejected,
-    in_step,
+    joined,
     read_jsonl,
+    read_split,
     replacing,
     set_aside,
     stable_id,
@@ -164,16 +165,13 @@ def load_tokenizer(name: str) -> Any:
 
 def materials(data: Path) -> Iterator[Material]:
     """Joins cards, notes and candidates, all in the order of cards.jsonl, holding one card at a time."""
-    manifest = json.loads((data / "split.json").read_text(encoding="utf-8"))
-    splits, families = manifest["splits"], manifest["families"]
-    cards = (card for card in read_jsonl(data / "cards.jsonl", Card) if card.id in splits)
-    names = (card.id for card in read_jsonl(data / "cards.jsonl", Card) if card.id in splits)
-    again = (card.id for card in read_jsonl(data / "cards.jsonl", Card) if card.id in splits)
-    notes = in_step(names, read_jsonl(data / "notes.jsonl", CardNotes), lambda row: row.card_id)
-    candidates = in_step(again, read_jsonl(data / "candidates.jsonl", Candidate), lambda row: row.card_id)
-    for card, (_, noted), (_, written) in zip(cards, notes, candidates, strict=True):
-        found = [note for row in noted for note in row.notes]
-        yield Material(card, found, written, splits[card.id], families[card.id])
+    split = read_split(data / "split.json")
+    cards = (card for card in read_jsonl(data / "cards.jsonl", Card) if card.id in split["splits"])
+    noted = joined(cards, read_jsonl(data / "notes.jsonl", CardNotes), lambda card: card.id, lambda row: row.card_id)
+    written = read_jsonl(data / "candidates.jsonl", Candidate)
+    for (card, rows), candidates in joined(noted, written, lambda pair: pair[0].id, lambda row: row.card_id):
+        notes = [note for row in rows for note in row.notes]
+        yield Material(card, notes, candidates, split["splits"][card.id], split["families"][card.id])
 
 
 def fit(material: Material, tokenizer: Any, block: ExamplesConfig) -> tuple[Prompt | None, str]:
@@ -197,26 +195,20 @@ def sift(material: Material, source: str, check: bool) -> tuple[list[Candidate],
     """Candidates that pass every check, best first, and the others with the reason."""
     accepted, refused = [], []
     for candidate in material.candidates:
-        results = check_summary(candidate.text, source)
-        if not check or (passed_all(results) and not is_cut(candidate)):
-            accepted.append((candidate, merit(results)))
+        judged = Judged.candidate(candidate, source, candidate.writer)
+        if judged.accepted or not check:
+            accepted.append((candidate, merit(judged)))
         else:
-            why = failed_names(results) or "to finish"
-            refused.append(
-                Rejected("examples", candidate.id, f"fails {why}", failures(results) or "cut at the writer's max_tokens")
-            )
+            why = failed_names(judged.results) or "to finish"
+            detail = failures(judged.results) or "cut at the writer's max_tokens"
+            refused.append(Rejected("examples", candidate.id, f"fails {why}", detail))
     accepted.sort(key=lambda pair: -pair[1])  # stable: equals stay in the order of the candidates
     return [candidate for candidate, _ in accepted], refused
 
 
-def is_cut(candidate: Candidate) -> bool:
-    return candidate.decoding.get("finish_reason") == "length"
-
-
-def merit(results: Sequence[CheckResult]) -> float:
+def merit(judged: Judged) -> float:
     """What tells passing summaries apart: the share of the source's facts recalled, less the share of words repeated."""
-    value = {result.name: result.value or 0.0 for result in results}
-    return round(value["facts"] - value["repetition"], 3)
+    return round(judged.value("facts") - judged.value("repetition"), 3)
 
 
 def failed_names(results: Sequence[CheckResult]) -> str:

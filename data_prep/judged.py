@@ -29,10 +29,10 @@ class Judged:
         return cls(card.reference.strip(), "reference", True, check_summary(card.reference, card.source))
 
     @classmethod
-    def revision(cls, revision: Candidate, source: str) -> Judged:
-        finished = revision.decoding.get("finish_reason") != "length"
-        results = check_summary(revision.text, source)
-        return cls(revision.text.strip(), "revision", finished, results, revision.id, revision.revises)
+    def candidate(cls, candidate: Candidate, source: str, origin: str) -> Judged:
+        finished = candidate.decoding.get("finish_reason") != "length"
+        results = check_summary(candidate.text, source)
+        return cls(candidate.text.strip(), origin, finished, results, candidate.id, candidate.revises)
 
     @classmethod
     def broken(cls, text: str, fault: str, source: str) -> Judged:

@@ -127,7 +127,7 @@ def judged_cards(data: Path, cards: Sequence[HeldOut], block: PairsConfig) -> It
             {
                 "own": [Judged.sample(sample, card.source) for sample in own],
                 "repair": [Judged.sample(sample, card.source, "repair") for sample in again],
-                "revision": [Judged.revision(item, card.source) for item in revisions[card.id]],
+                "revision": [Judged.candidate(item, card.source, "revision") for item in revisions[card.id]],
                 "small": [Judged.sample(sample, card.source, "small model") for sample in others],
                 "broken": list(broken(card, block.per_card)) if "broken" in block.shares else [],
             },

@@ -10,6 +10,7 @@ card share the longest prefix.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -104,6 +105,13 @@ def source_text(model_id: str, card: str, notes: Sequence[Note]) -> str:
     """Card and notes as one text, whole: what the checks compare a summary with. The card comes first, as found."""
     pages = (f'<source url="{note.url}">\n{note.text}\n</source>' for note in notes)
     return "\n\n".join([card.rstrip(), f"Model: {model_id}", *pages])
+
+
+def read_source(source: str) -> tuple[str, str, list[Note]]:
+    """Card, model id and notes of a `source_text`."""
+    card, _, rest = source.partition("\n\nModel: ")
+    model_id, _, pages = rest.partition("\n")
+    return card, model_id, [Note(*page) for page in re.findall(r'<source url="([^"]+)">\n(.*?)\n</source>', pages, re.DOTALL)]
 
 
 def render(messages: list[dict[str, str]], tokenizer: Tokenizer) -> str:

@@ -29,10 +29,11 @@ from data_prep.lineage import source_key, training_only
 from data_prep.manifest import Manifest
 from data_prep.offline import lead_notes
 from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import Attached, Card, CardNotes, Note, SourceRecord, in_step, read_jsonl, read_split, replacing, to_json
+from data_prep.schema import Attached, Card, CardNotes, Note, SourceRecord, joined, read_jsonl, read_split, replacing, to_json
 from data_prep.snapshots import Snapshots
 from data_prep.sources import Link, addresses, links_of_interest, names_model
 from data_prep.teacher import NOTHING_NEW, TEACHER_VERSION, excerpt, notes_question
+from data_prep.teacher_text import refuse_licences
 from data_prep.untrusted import injection_flags
 
 MAX_ADDRESSES = 3  # of one page: full text, abstract, PDF
@@ -48,6 +49,8 @@ class ResearchConfig(Block):
     """How pages are fetched; null fetches none, and only notes that came with a card are used."""
     teacher: Endpoint | None = None
     """Who writes the notes; null takes the first sentences of a page."""
+    allow_licences: list[str] = []
+    """Licences of the teacher beyond the permissive ones: notes are in every prompt that is trained on and published."""
     note_words: int = Field(350, ge=20)
     """Length asked of a note, or taken from a page without a teacher."""
     max_page_characters: int = Field(60_000, ge=1_000)
@@ -64,6 +67,7 @@ class Reading:
 
 def main(recipe: Recipe[ResearchConfig]) -> None:
     data, block = recipe.run_dir / "data", recipe.block
+    refuse_licences([block.teacher] if block.teacher else [], block.allow_licences, "research.allow_licences")
     inputs = [data / name for name in ("cards.jsonl", "attached.jsonl", "split.json")]
     outputs = [data / "notes.jsonl", data / "sources.jsonl"]
     manifest = Manifest(
@@ -94,11 +98,9 @@ def research(
     data: Path, split: dict[str, Any], block: ResearchConfig, usage: Usage
 ) -> Iterator[tuple[CardNotes, list[SourceRecord]]]:
     """Each card's notes, and the record of each of its links."""
-    ids = (card.id for card, _ in placed_cards(data, split))
     read = answered(readings(data, split, block), block, data, usage)
-    for (card, attached), (_, records) in zip(
-        placed_cards(data, split), in_step(ids, read, lambda record: record.card_id), strict=True
-    ):
+    matched = joined(placed_cards(data, split), read, lambda placed: placed[0].id, lambda record: record.card_id)
+    for (card, attached), records in matched:
         if attached:
             kept = [note for note in attached if not leaks(note, card.id, split)][: block.max_sources]
             yield CardNotes(card.id, kept, "attached" if kept else "none"), records
@@ -113,9 +115,8 @@ def writer_of(block: ResearchConfig) -> str:
 
 def placed_cards(data: Path, split: dict[str, Any]) -> Iterator[tuple[Card, list[Note]]]:
     """The cards of the split, each with the notes that came with it."""
-    ids = (card.id for card in read_jsonl(data / "cards.jsonl", Card))
-    attached = in_step(ids, read_jsonl(data / "attached.jsonl", Attached), lambda row: row.card_id)
-    for card, (_, rows) in zip(read_jsonl(data / "cards.jsonl", Card), attached, strict=True):
+    cards, attached = read_jsonl(data / "cards.jsonl", Card), read_jsonl(data / "attached.jsonl", Attached)
+    for card, rows in joined(cards, attached, lambda card: card.id, lambda row: row.card_id):
         if card.id in split["splits"]:
             yield card, [note for row in rows for note in row.notes]
 

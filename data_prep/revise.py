@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field
@@ -19,20 +20,25 @@ from tqdm import tqdm
 from data_prep.client import Answer, Endpoint, Failure, Question, Usage, ask_all
 from data_prep.judged import Judged
 from data_prep.manifest import Manifest
+from data_prep.prompts import read_source
 from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import Candidate, HeldOut, read_jsonl, replacing, samples_of, stable_id, to_json
+from data_prep.schema import Candidate, HeldOut, read_jsonl, replacing, samples_of, to_json
 from data_prep.teacher import TEACHER_VERSION, revision_question
+from data_prep.teacher_text import candidate_of, refuse_licences
 
 
 class ReviseConfig(Block):
     teacher: Endpoint | None = None
     """Who mends the samples; its licence must let its words be trained on."""
+    allow_licences: list[str] = []
+    """Licences of the teacher beyond the permissive ones."""
     per_card: int = Field(1, ge=1)
     """Failing samples of a card that are mended, those with the fewest faults first."""
 
 
 def main(recipe: Recipe[ReviseConfig]) -> None:
     data, block = recipe.run_dir / "data", recipe.block
+    refuse_licences([block.teacher] if block.teacher else [], block.allow_licences, "revise.allow_licences")
     inputs, output = [data / "sampling.jsonl", data / "samples.jsonl"], data / "revisions.jsonl"
     manifest = Manifest(
         data / "revise.manifest.json", "revise", recipe.resolved() | {"version": TEACHER_VERSION}, inputs, [output]
@@ -69,29 +75,14 @@ def questions(data: Path, block: ReviseConfig) -> Iterator[tuple[tuple[HeldOut, 
     for card, samples in tqdm(samples_of(cards, data / "samples.jsonl"), "revise", len(cards), unit=" cards", mininterval=1):
         judged = (Judged.sample(sample, card.source) for sample in samples)
         failing = sorted((item for item in judged if not item.accepted), key=lambda item: len(item.failed))
-        model_id = card.source.partition("\nModel: ")[2].partition("\n")[0]
+        _, model_id, _ = read_source(card.source)
         for item in failing[: block.per_card]:
             yield (card, item), Question(revision_question(model_id, card.source, item.text, item.reason))
 
 
 def revision(card: HeldOut, sample: Judged, answer: Answer, teacher: Endpoint) -> Candidate:
-    decoding = {
-        "model": answer.model,
-        "finish_reason": answer.finish_reason,
-        "answer_key": answer.key,
-        "version": TEACHER_VERSION,
-    }
-    made = Candidate(
-        id=stable_id(card.id, sample.key, answer.key),
-        card_id=card.id,
-        text=answer.text,
-        writer=teacher.model,
-        licence=teacher.licence,
-        decoding=decoding,
-        usage={"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens},
-        revises=sample.key,
-    )
-    return Candidate(**{**vars(made), "failed": Judged.revision(made, card.source).failed})
+    made = candidate_of(answer, teacher, card.id, sample.key, revises=sample.key)
+    return replace(made, failed=Judged.candidate(made, card.source, "revision").failed)
 
 
 if __name__ == "__main__":

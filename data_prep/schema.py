@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 Record = TypeVar("Record")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -292,10 +293,23 @@ def in_step(ids: Iterable[str], rows: Iterable[Record], key: Callable[[Record], 
         raise ValueError(f"no card {key(waiting)} at its place in cards.jsonl; run the stages from collect on again")
 
 
+def joined(
+    items: Iterable[Item], rows: Iterable[Record], name_of: Callable[[Item], str], key: Callable[[Record], str]
+) -> Iterator[tuple[Item, list[Record]]]:
+    """`in_step` for the items themselves, which are read once: each with its rows."""
+    current: list[Item] = []
+
+    def names() -> Iterator[str]:
+        for item in items:
+            current[:] = [item]
+            yield name_of(item)
+
+    return ((current[0], found) for _, found in in_step(names(), rows, key))
+
+
 def samples_of(cards: Sequence[HeldOut], path: Path) -> Iterator[tuple[HeldOut, list[Generation]]]:
     """Each card with its samples of `path`, in the order of the cards and of the samples' numbers. Batches of like length
     left them in another order, so all are held. Raises ValueError where a sample is of no such card."""
     place = {card.id: index for index, card in enumerate(cards)}
     samples = sorted(read_jsonl(path, Generation), key=lambda sample: (place.get(sample.id, len(place)), sample.sample))
-    matched = in_step((card.id for card in cards), samples, lambda sample: sample.id)
-    return ((card, own) for card, (_, own) in zip(cards, matched, strict=True))
+    return joined(cards, samples, lambda card: card.id, lambda sample: sample.id)

@@ -32,20 +32,7 @@ NO_SOURCE_PATHS = re.compile(
     r"|/[^/]*licen[cs]e[^/]*(?:/|$)|\.(?:bin|safetensors|gguf|ggml|pt|pth|ckpt|onnx|zip|tar|gz|csv|jsonl?|parquet|ya?ml|py|ipynb)$",
     re.IGNORECASE,
 )
-HUB_PAGES = {
-    "docs",
-    "tasks",
-    "models",
-    "datasets",
-    "spaces",
-    "blog",
-    "papers",
-    "collections",
-    "learn",
-    "chat",
-    "pricing",
-    "settings",
-}
+HUB_PAGES = set("docs tasks models datasets spaces blog papers collections learn chat pricing settings".split())
 OWN_WORDS = re.compile(
     r"\b(?:our|this model|the model|official|accompan\w+|introduc\w+|described in|details? in|see (?:the|our)|paper|(?:technical |tech )?report|"
     r"pre-?print|project page|homepage|home page|blog ?post|code|repository|repo|training (?:code|data|logs?)|evaluation|dataset|data set|demo)\b",

@@ -16,7 +16,6 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from data_prep.families import LineageConfig, Placed, common, common_sources, cr
 from data_prep.lineage import Ties, ties
 from data_prep.manifest import Manifest
 from data_prep.recipe import Recipe, command
-from data_prep.schema import Attached, Card, Rejected, in_step, read_dicts, read_jsonl, set_aside, write_json
+from data_prep.schema import Attached, Card, Rejected, joined, read_dicts, read_jsonl, set_aside, write_json
 
 NAMES = ("heldout", "validation", "train")
 SHOWN = 20  # offenders named by --check
@@ -119,16 +118,10 @@ def read_split(path: Path, config: dict[str, Any]) -> Placed:
 
 def read_ties(data: Path) -> list[Ties]:
     """Ties of each card. Pages whose notes came with a card are sources of it, linked or not: the notes are in its prompt."""
-    current: list[Card] = []
-
-    def ids() -> Iterator[str]:
-        for card in tqdm(read_jsonl(data / "cards.jsonl", Card), desc="split", unit=" cards", mininterval=1):
-            current[:] = [card]
-            yield card.id
-
+    cards = tqdm(read_jsonl(data / "cards.jsonl", Card), desc="split", unit=" cards", mininterval=1)
     attached = read_jsonl(data / "attached.jsonl", Attached) if (data / "attached.jsonl").exists() else ()
-    matched = in_step(ids(), attached, lambda row: row.card_id)
-    return [ties(current[0], [note.url for row in rows for note in row.notes]) for _, rows in matched]
+    matched = joined(cards, attached, lambda card: card.id, lambda row: row.card_id)
+    return [ties(card, [note.url for row in rows for note in row.notes]) for card, rows in matched]
 
 
 def cap(families: dict[str, list[str]], placed: Placed, most: int) -> tuple[dict[str, list[str]], list[Rejected]]:

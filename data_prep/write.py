@@ -21,9 +21,8 @@ from typing import Literal
 from pydantic import Field
 from tqdm import tqdm
 
-from data_prep.checks import check_summary
-from data_prep.checks.licences import PERMISSIVE, normal
 from data_prep.client import Answer, Endpoint, Failure, Question, Usage, ask_all
+from data_prep.judged import Judged
 from data_prep.manifest import Manifest
 from data_prep.offline import extractive_summary
 from data_prep.prompts import source_text
@@ -36,6 +35,7 @@ from data_prep.schema import (
     Note,
     Rejected,
     in_step,
+    joined,
     read_jsonl,
     read_split,
     replacing,
@@ -44,6 +44,7 @@ from data_prep.schema import (
     to_json,
 )
 from data_prep.teacher import TEACHER_VERSION, summary_question
+from data_prep.teacher_text import candidate_of, refuse_licences
 
 ATTACHED, EXTRACTIVE = "attached", "extractive"
 
@@ -65,7 +66,7 @@ class WriteConfig(Block):
 
 def main(recipe: Recipe[WriteConfig]) -> None:
     data, block = recipe.run_dir / "data", recipe.block
-    refuse_licences(block)
+    refuse_licences(block.teachers, block.allow_licences, "write.allow_licences")
     inputs = [data / name for name in ("cards.jsonl", "attached.jsonl", "split.json", "notes.jsonl")]
     candidates, rejected = data / "candidates.jsonl", data / "rejected.jsonl"
     manifest = Manifest(
@@ -92,16 +93,6 @@ def main(recipe: Recipe[WriteConfig]) -> None:
         print(f"write: {usage.failures} questions failed; run it again to ask for these alone")
         return
     manifest.write(**counts, rejected=len(aside))
-
-
-def refuse_licences(block: WriteConfig) -> None:
-    """Raises ValueError where a teacher's licence is not one that lets its words be trained on."""
-    for teacher in block.teachers:
-        if normal(teacher.licence) not in PERMISSIVE | {normal(name) for name in block.allow_licences}:
-            raise ValueError(
-                f'the teacher {teacher.model} writes under "{teacher.licence}", which is not known to let others train on it; '
-                "name another teacher, or read its terms and add the licence to write.allow_licences"
-            )
 
 
 def write(data: Path, block: WriteConfig, usage: Usage) -> Iterator[list[Candidate] | Rejected]:
@@ -133,14 +124,12 @@ def write(data: Path, block: WriteConfig, usage: Usage) -> Iterator[list[Candida
 def placed_cards(data: Path) -> Iterator[tuple[Card, list[Note], list[str]]]:
     """The cards of the split, each with its notes and the summaries that came with it."""
     placed = read_split(data / "split.json")["splits"]
-    everyone = (card.id for card in read_jsonl(data / "cards.jsonl", Card))
-    attached = in_step(everyone, read_jsonl(data / "attached.jsonl", Attached), lambda row: row.card_id)
-    ids = (card.id for card in read_jsonl(data / "cards.jsonl", Card) if card.id in placed)
-    noted = in_step(ids, read_jsonl(data / "notes.jsonl", CardNotes), lambda row: row.card_id)
-    for card, (_, came) in zip(read_jsonl(data / "cards.jsonl", Card), attached, strict=True):
-        if card.id in placed:
-            _, rows = next(noted)
-            yield card, [note for row in rows for note in row.notes], [text for row in came for text in row.summaries]
+    cards, attached = read_jsonl(data / "cards.jsonl", Card), read_jsonl(data / "attached.jsonl", Attached)
+    everyone = joined(cards, attached, lambda card: card.id, lambda row: row.card_id)
+    kept = ((card, came) for card, came in everyone if card.id in placed)
+    notes = read_jsonl(data / "notes.jsonl", CardNotes)
+    for (card, came), rows in joined(kept, notes, lambda pair: pair[0].id, lambda row: row.card_id):
+        yield card, [note for row in rows for note in row.notes], [text for row in came for text in row.summaries]
 
 
 def questions(data: Path, block: WriteConfig, teacher: Endpoint) -> Iterator[tuple[tuple[str, Question], Question]]:
@@ -164,13 +153,8 @@ def attached(card: Card, summaries: list[str], most: int) -> Iterator[Candidate]
 def by_teacher(card: Card, teacher: Endpoint, question: Question, answer: Answer | Failure) -> Candidate | None:
     if isinstance(answer, Failure):
         return None  # counted by `usage`, asked again by the next run
-    decoding = {
-        "temperature": question.temperature, "top_p": teacher.top_p, "sample": question.sample, "model": answer.model,
-        "finish_reason": answer.finish_reason, "answer_key": answer.key, "version": TEACHER_VERSION,
-    }  # fmt: skip
-    usage = {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens}
-    name = stable_id(card.id, teacher.model, answer.key)
-    return Candidate(name, card.id, answer.text, teacher.model, teacher.licence, decoding, usage=usage)
+    sampling = {"temperature": question.temperature, "top_p": teacher.top_p, "sample": question.sample}
+    return candidate_of(answer, teacher, card.id, teacher.model, sampling)
 
 
 def extractive(card: Card, notes: list[Note]) -> list[Candidate]:
@@ -180,9 +164,7 @@ def extractive(card: Card, notes: list[Note]) -> list[Candidate]:
 
 def checked(candidate: Candidate, source: str) -> Candidate:
     """The candidate with the names of the checks it fails; a text that was cut off fails "finished"."""
-    failed = [result.name for result in check_summary(candidate.text, source) if not result.passed]
-    cut = ["finished"] if candidate.decoding.get("finish_reason") == "length" else []
-    return replace(candidate, failed=[*cut, *failed])
+    return replace(candidate, failed=Judged.candidate(candidate, source, candidate.writer).failed)
 
 
 def no_summary(card_id: str, block: WriteConfig) -> Rejected:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from data_prep.cards import split_front_matter
 from data_prep.offline import extractive_summary
-from data_prep.schema import HeldOut, Note
+from data_prep.prompts import read_source
+from data_prep.schema import HeldOut
 
 LEAD_WORDS = 400
 
@@ -34,9 +35,8 @@ def front_matter(card: HeldOut) -> str:
 
 def extractive(card: HeldOut) -> str:
     """Sentences of the card and of its notes, chosen by length alone: every word is grounded, nothing is weighed."""
-    text, _, rest = card.source.partition("\n\nModel: ")
-    notes = [Note(url, note) for url, note in re.findall(r'<source url="([^"]+)">\n(.*?)\n</source>', rest, re.DOTALL)]
-    return extractive_summary(rest.partition("\n")[0], text, notes)
+    text, model_id, notes = read_source(card.source)
+    return extractive_summary(model_id, text, notes)
 
 
 def _spoken(value: object) -> str:

@@ -126,7 +126,7 @@ def test_an_unfinished_sample_is_rejected_and_says_so(card):
 
 def test_a_revision_is_chosen_over_the_sample_that_it_mends_and_a_small_model_is_never_chosen(card):
     held_out, good = card
-    mended = Judged.revision(Candidate("r", held_out.id, good, "scribe", revises="key0"), held_out.source)
+    mended = Judged.candidate(Candidate("r", held_out.id, good, "scribe", revises="key0"), held_out.source, "revision")
     small = Judged.sample(
         Generation("small", held_out.id, "small", wrong_score(held_out.reference), "stop", 1, 1), held_out.source, "small model"
     )

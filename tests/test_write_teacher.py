@@ -6,6 +6,8 @@ from chat_server import ChatServer
 from data_prep.cards import parse_card
 from data_prep.prompts import source_text
 from data_prep.recipe import load
+from data_prep.research import ResearchConfig
+from data_prep.research import main as research
 from data_prep.revise import ReviseConfig
 from data_prep.revise import main as revise
 from data_prep.schema import (
@@ -94,6 +96,13 @@ def test_a_teacher_whose_licence_is_not_permissive_is_refused_until_it_is_allowe
         assert server.asked == []
         options = ("--write.teachers", closed, "--write.allow_licences", "[closed-terms]", "--write.candidates", "1")
         assert len(run_write(data, *options)) == 4
+
+
+def test_research_and_revise_refuse_such_a_teacher_too(data):
+    closed = "{model: scribe, base_url: 'http://127.0.0.1:9/v1', licence: closed-terms}"
+    for stage, schema, main in (("research", ResearchConfig, research), ("revise", ReviseConfig, revise)):
+        with pytest.raises(ValueError, match=rf"{stage}\.allow_licences"):
+            main(load(stage, schema, ["--run_dir", str(data.parent), f"--{stage}.teacher", closed]))
 
 
 def test_questions_that_failed_are_asked_again_by_the_next_run_and_only_they(data, world, capsys):
