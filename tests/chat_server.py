@@ -7,7 +7,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
+
+from loopback import Replies
 
 SOON = {"retry-after-ms": "5"}
 
@@ -42,7 +44,7 @@ class ChatServer(ThreadingHTTPServer):
         self.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Replies):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and body in one packet
     server: ChatServer
@@ -66,17 +68,6 @@ class _Handler(BaseHTTPRequestHandler):
             happens = status(404, "no such path")
         happens(self)
 
-    def reply(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-        self.wfile.flush()
-
-    def log_message(self, *_) -> None:
-        pass
-
 
 def completion(text, finish_reason: str = "stop", usage: tuple[int, int] | None = (100, 10), **message: str) -> bytes:
     reply = {
@@ -93,12 +84,12 @@ def says(*arguments, **more):
 
 
 def raw(content: bytes, headers: dict[str, str] | None = None):
-    return lambda handler: handler.reply(200, content, headers)
+    return lambda handler: handler.send(200, content, headers)
 
 
 def status(status: int, message: str = "no", headers: dict[str, str] | None = None, **error: str):
     content = json.dumps({"error": {"message": message, **error}}).encode()
-    return lambda handler: handler.reply(status, content, headers)
+    return lambda handler: handler.send(status, content, headers)
 
 
 def cut(handler: _Handler) -> None:

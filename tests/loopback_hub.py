@@ -8,8 +8,10 @@ import json
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from urllib.parse import urlsplit
+
+from loopback import Replies
 
 TOKEN = "hf_" + "w" * 30
 SHA = "c0ffee" + "0" * 34
@@ -27,7 +29,7 @@ class Store:
     asked: list[str] = field(default_factory=list)
 
 
-class Hub(BaseHTTPRequestHandler):
+class Hub(Replies):
     def do_HEAD(self):
         self.do_GET()
 
@@ -121,15 +123,7 @@ class Hub(BaseHTTPRequestHandler):
 
     def reply(self, status, body, headers=None):
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
+        self.send(status, content, headers)
 
 
 @contextmanager

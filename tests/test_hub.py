@@ -3,7 +3,7 @@
 import io
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from commands import run_command
+from loopback import Replies
 
 from data_prep.card_sources import SourceConfig
 from data_prep.hub import Wanted, pinned
@@ -40,7 +41,7 @@ pq.write_table(
 )
 
 
-class Hub(BaseHTTPRequestHandler):
+class Hub(Replies):
     protocol_version = "HTTP/1.1"
 
     def do_HEAD(self):
@@ -93,15 +94,7 @@ class Hub(BaseHTTPRequestHandler):
 
     def answer(self, status, body, headers=None):
         self.server.asked.append((self.command, self.path, self.headers.get("authorization")))
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), "Content-Type": "application/json", **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+        self.send(status, body, headers)
 
 
 @pytest.fixture

@@ -3,10 +3,11 @@
 import re
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 import pytest
 from chat_server import ChatServer
+from loopback import Replies
 
 from data_prep.cards import parse_card
 from data_prep.recipe import load
@@ -43,19 +44,12 @@ class Mirror(ThreadingHTTPServer):
         self.server_close()
 
 
-class _Page(BaseHTTPRequestHandler):
+class _Page(Replies):
     def do_GET(self):
         self.server.asked.append(self.path)
         time.sleep(self.server.answer_s)
         kind, content = self.server.pages.get(self.path, (None, b""))
-        self.send_response(200 if kind else 404)
-        self.send_header("Content-Type", kind or "text/plain")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
+        self.send(200 if kind else 404, content, {"Content-Type": kind or "text/plain"})
 
 
 @pytest.fixture
