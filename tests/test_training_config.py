@@ -4,8 +4,8 @@ import pytest
 from trl import DPOConfig, SFTConfig
 
 from data_prep.manifest import Manifest
+from training.checkpoints import last_whole_checkpoint, open_output
 from training.config import RawRecipe, parse, read_recipe
-from training.load import last_whole_checkpoint, open_output
 
 GOOD = {"run_dir": "runs/x", "model_name_or_path": "x", "output_dir": "x", "use_cpu": True, "learning_rate": 1e-4}
 

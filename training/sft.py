@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.manifest import Manifest
+from training.checkpoints import open_output
 from training.config import DEFAULTS, Parsed, RawRecipe, command, parse
-from training.load import finish, follow_in_wandb, load_model, load_tokenizer, open_output, read_rows
+from training.load import finish, load_model, load_tokenizer, read_rows
+from training.tracking import follow_in_wandb
 
 COLUMNS = ["prompt", "completion", "chat_template_kwargs"]
 
