@@ -19,6 +19,11 @@ from typing import Any
 
 from data_prep.recipe import did_you_mean, exit_on_mistake, parse_overrides, read_yaml
 
+# Names that cannot change the weights.
+BESIDE = (
+    "run_dir report_to wandb_project run_name logging_steps disable_tqdm fresh sample_cards sample_steps sample_tokens push_to_hub "
+    "hub_model_id hub_strategy hub_private_repo hub_token hub_revision hub_always_push save_total_limit"
+).split()
 DEFAULTS = {"use_peft": True, "lora_target_modules": ["all-linear"], "report_to": "none"}
 
 
@@ -29,6 +34,16 @@ class RunArguments:
     run_dir: str = field(metadata={"help": "Folder of the run; data is read from it and the adapter written into it."})
     wandb_project: str = field(default="card-summarizer", metadata={"help": "Project for report_to: wandb."})
     threads: int | None = field(default=None, metadata={"help": "CPU threads of torch; results depend on it."})
+    fresh: bool = field(default=False, metadata={"help": "Start over; what an earlier run left is moved aside, not lost."})
+    shared_prefix: bool = field(
+        default=True, metadata={"help": "Run the answers to one prompt over one copy of it; false: as plain TRL does."}
+    )
+    shared_prefix_attention: str = field(
+        default="auto", metadata={"help": "auto, split (two causal calls, any device) or varlen (one call, CUDA)."}
+    )
+    sample_cards: int = field(default=0, metadata={"help": "Validation cards summarised while training; 0: none."})
+    sample_steps: int = field(default=100, metadata={"help": "Steps between two such rounds."})
+    sample_tokens: int = field(default=900, metadata={"help": "Longest such summary, in tokens."})
 
 
 @dataclass(frozen=True)
@@ -47,8 +62,7 @@ class RawRecipe:
 
     def identity(self) -> dict[str, Any]:
         """What can change the weights: not where the run lies, nor who is told about it."""
-        beside = ("run_dir", "report_to", "wandb_project", "run_name", "logging_steps", "disable_tqdm", "hub_token")
-        return {name: value for name, value in sorted(self.values.items()) if name not in beside}
+        return {name: value for name, value in sorted(self.values.items()) if name not in BESIDE}
 
 
 @dataclass(frozen=True)
