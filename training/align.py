@@ -46,17 +46,21 @@ def main(raw: RawRecipe) -> None:
 
 def build_trainer(parsed: Parsed, data: Path) -> Any:
     import torch
-    from trl import DPOTrainer, get_peft_config
+    from trl import get_peft_config
+
+    from training.shared_prefix import KeepsReferences, SharedPrefixDPOTrainer
 
     if parsed.run.threads:
         torch.set_num_threads(parsed.run.threads)
-    return DPOTrainer(
+    shared = {"shared_prefix_attention": parsed.run.shared_prefix_attention} if parsed.run.shared_prefix else {}
+    return (SharedPrefixDPOTrainer if shared else KeepsReferences)(
         model=load_model(parsed),
         args=parsed.trainer,
         train_dataset=read_rows(data / "train.parquet", COLUMNS),
         eval_dataset=read_rows(data / "validation.parquet", COLUMNS) if parsed.trainer.eval_strategy != "no" else None,
         processing_class=load_tokenizer(parsed.model.model_name_or_path, parsed.model.model_revision),
         peft_config=get_peft_config(parsed.model),
+        **shared,
     )
 
 
