@@ -30,11 +30,13 @@ BLOCKS = (
     "pairs",
     "publish",
     "merge",
+    "soup",
     "sample",
     "repair",
     "generate",
     "score",
     "report",
+    "benchmark",
 )
 EXIT_MISTAKE = 2  # a person's mistake: bad recipe, missing input
 

@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 import torch
+from commands import ROOT, run_command
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
@@ -416,3 +417,37 @@ def test_the_sampler_puts_a_cards_rows_into_one_micro_batch(each, size):
         assert sum(most) / len(most) > min(each, size) / 2
     sampler.set_epoch(1)
     assert list(sampler) != order
+
+
+# The head
+
+
+def test_scoring_answers_alone_changes_no_value(base, tokenizer, tmp_path, monkeypatch):
+    import trl.trainer.utils as trl_utils
+    from trl.kernels import chunked_logprob
+
+    from training.answers_head import score_answers_alone
+
+    trainer = trainer_of(base, tokenizer, tmp_path)
+    batch = batch_of(trainer)
+    scored = []
+    head = trl_utils._ChunkedLogProbFunction.apply
+    monkeypatch.setattr(trl_utils._ChunkedLogProbFunction, "apply", lambda states, *rest: scored.append(len(states)) or head(states, *rest))  # fmt: skip
+    monkeypatch.setattr(trl_utils, "_use_triton", chunked_logprob._use_triton)  # TRL's own, and put back afterwards
+    loss, _, everywhere = gradients(trainer, batch, SharedPrefixDPOTrainer)
+    score_answers_alone()
+    again, _, alone = gradients(trainer, batch, SharedPrefixDPOTrainer)
+    assert again == pytest.approx(loss, abs=1e-6)
+    assert relative(alone, everywhere) < 5e-6
+    assert scored[-1] == int(batch["completion_mask"][:, 1:].sum()) < scored[0]
+
+
+@pytest.mark.slow
+def test_two_processes_end_at_trls_weights(tiny_model, tmp_path):
+    script = ROOT / "tests" / "two_ways.py"
+    launch = ["-m", "accelerate.commands.launch", "--config_file", "recipes/accelerate/ddp.yaml", "--num_processes", "2"]
+    done = run_command(*launch, str(script), str(tiny_model), str(tmp_path), OMP_NUM_THREADS="1")
+    assert done.returncode == 0, done.stderr[-2000:]
+    ours, theirs = (torch.load(tmp_path / f"{kind}.pt", weights_only=True) for kind in ("SharedPrefixDPOTrainer", "DPOTrainer"))
+    assert relative(ours, theirs) < 1e-6
+    assert sorted(path.name for path in tmp_path.glob("kept-*")) == ["kept-0", "kept-1"]
