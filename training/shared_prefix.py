@@ -24,12 +24,12 @@ TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.03, torch.float16: 0.03}
 
 
 class _SharesPrefix:
-    """What both trainers do with a batch. `tokens_run` counts what went through the model while training."""
+    """What both trainers do with a batch. `plan_run` is the plan of the last batch trained on, for who counts its work."""
 
     def begin_sharing(self, attention: str, *models: Any) -> None:
         self.sharing = PrefixSharing(attention)
-        self.tokens_run = 0
         self.agrees = False
+        self.plan_run: Plan | None = None
         for model in models:
             if isinstance(model, str):
                 raise ValueError(
@@ -45,7 +45,7 @@ class _SharesPrefix:
             self.check_agreement(model, inputs, answered, shared)
             self.agrees = True
         if model.training:
-            self.tokens_run += shared.tokens if shared else int(inputs["attention_mask"].sum())
+            self.plan_run = shared
         return shared
 
     def check_agreement(self, model: Any, inputs: dict[str, torch.Tensor], answered: torch.Tensor, shared: Plan) -> None:
