@@ -7,11 +7,12 @@
 #   recipes/run.sh path/to/my/recipes
 #
 # --run_dir goes to every stage, --seed and --block.key to the data and eval stages. A finished stage says so and is
-# passed over; a killed one goes on where it stopped.
+# passed over; a killed one goes on where it stopped. A training stage that a signal stops ends the chain with code 75:
+# the same command goes on.
 set -euo pipefail
 
 if [[ $# -lt 1 || $1 == --help || $1 == -h ]]; then
-  sed -n '2,10s/^# \{0,1\}//p' "$0"
+  sed -n '2,11s/^# \{0,1\}//p' "$0"
   echo "Recipes:$(for folder in "$(dirname "$0")"/*/data.yaml; do printf ' %s' "$(basename "$(dirname "$folder")")"; done)"
   [[ $# -lt 1 ]] && exit 2 || exit 0
 fi
@@ -46,7 +47,7 @@ show() {
   printf '        %d s\n' $((SECONDS - start))
 }
 data() { show "$python" -m "data_prep.$1" --config "$recipe/data.yaml" "${everywhere[@]}" "${blocks[@]}"; }
-train() { show "$python" -m accelerate.commands.launch --config_file "$launch" -m "training.$1" --config "$recipe/$2.yaml" "${everywhere[@]}"; }
+train() { show "$python" -m training.launch --config_file "$launch" -m "training.$1" --config "$recipe/$2.yaml" "${everywhere[@]}"; }
 merge() { show "$python" -m training.merge --config "$recipe/merge.yaml" --merge.adapter "$1" "${everywhere[@]}"; }
 evaluate() { show "$python" -m "eval.$1" --config "$recipe/eval.yaml" "${@:2}" "${everywhere[@]}" "${blocks[@]}"; }
 

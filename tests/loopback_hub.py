@@ -1,10 +1,12 @@
-"""A Hub on loopback that takes data sets: create, preupload, LFS, commit, tags, and READMEs of models to be read."""
+"""A Hub on loopback that takes data sets and models: create, preupload, LFS, commit, tags, and READMEs to be read. It can
+cut connections."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
+import socket
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +21,8 @@ SHA = "c0ffee" + "0" * 34
 
 @dataclass
 class Store:
-    """What has been pushed and what may be read."""
+    """What has been pushed and what may be read. `cuts` says how many requests, by a part of their path, end in the middle
+    of their body; `commits` holds the message of each commit and its paths."""
 
     private: dict[str, bool] = field(default_factory=dict)
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -27,6 +30,8 @@ class Store:
     lfs: dict[str, bytes] = field(default_factory=dict)
     readmes: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    commits: list[tuple[str, list[str]]] = field(default_factory=list)
+    cuts: dict[str, int] = field(default_factory=dict)
 
 
 class Hub(Replies):
@@ -39,7 +44,7 @@ class Hub(Replies):
         if parts[3:] == ["resolve", parts[-2], "README.md"] and "/".join(parts[1:3]) in store.readmes:
             content = store.readmes["/".join(parts[1:3])]
             self.reply(200, content, {"X-Repo-Commit": parts[4], "ETag": f'"{hashlib.sha1(content).hexdigest()}"'})
-        elif path.startswith("/api/datasets/") and (name := "/".join(parts[3:5])) in store.files:
+        elif path.startswith(("/api/datasets/", "/api/models/")) and (name := "/".join(parts[3:5])) in store.files:
             rest = "/".join(parts[5:])
             if rest == "refs":
                 tags = [{"name": tag, "ref": f"refs/tags/{tag}", "targetCommit": oid} for tag, oid in store.tags[name].items()]
@@ -56,6 +61,8 @@ class Hub(Replies):
 
     def do_POST(self):
         path, store = self.begin(), self.server.store
+        if self.is_cut(path):
+            return
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         if self.headers.get("authorization") != f"Bearer {TOKEN}":
             self.reply(401, {"error": "Invalid credentials in Authorization header"})
@@ -66,14 +73,15 @@ class Hub(Replies):
             if status == 200:
                 store.private[name] = asked.get("visibility") == "private"
                 store.files[name], store.tags[name] = {}, {}
-            self.reply(status, {"url": f"{self.server.address}/datasets/{name}", "name": name})
+            kind = "datasets/" if asked.get("type") == "dataset" else ""
+            self.reply(status, {"url": f"{self.server.address}/{kind}{name}", "name": name})
         elif path == "/api/validate-yaml":
             self.reply(200, {"errors": [], "warnings": []})
         elif "/preupload/" in path:
             modes = [
                 {
                     "path": file["path"],
-                    "uploadMode": "lfs" if file["path"].endswith(".parquet") else "regular",
+                    "uploadMode": "lfs" if file["path"].endswith((".parquet", ".safetensors", ".pt")) else "regular",
                     "shouldIgnore": False,
                 }
                 for file in json.loads(body)["files"]
@@ -86,9 +94,9 @@ class Hub(Replies):
             ]
             self.reply(200, {"transfer": "basic", "objects": objects})
         elif "/commit/" in path:
-            name = "/".join(path.split("/")[3:5])
+            name, kind = "/".join(path.split("/")[3:5]), "datasets/" if path.startswith("/api/datasets/") else ""
             self.commit(store.files[name], [json.loads(line) for line in body.splitlines()])
-            self.reply(200, {"commitUrl": f"{self.server.address}/datasets/{name}/commit/{SHA}", "commitOid": SHA})
+            self.reply(200, {"commitUrl": f"{self.server.address}/{kind}{name}/commit/{SHA}", "commitOid": SHA})
         elif "/tag/" in path:
             name, revision = "/".join(path.split("/")[3:5]), path.split("/")[-1]
             self.server.store.tags[name][json.loads(body)["tag"]] = revision
@@ -98,6 +106,8 @@ class Hub(Replies):
 
     def do_PUT(self):
         path = self.begin()
+        if self.is_cut(path):
+            return
         content = self.rfile.read(int(self.headers["content-length"]))
         oid = path.rpartition("/")[2]
         if hashlib.sha256(content).hexdigest() == oid:
@@ -107,14 +117,31 @@ class Hub(Replies):
             self.reply(400, b"the bytes have another hash")
 
     def commit(self, files: dict[str, bytes], lines: list[dict]) -> None:
+        message = ""
         for line in lines:
             value = line["value"]
-            if line["key"] == "file":
+            if line["key"] == "header":
+                message = value["summary"]
+            elif line["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
                 files[value["path"]] = self.server.store.lfs[value["oid"]]
             elif line["key"] == "deletedFile":
                 del files[value["path"]]
+        paths = [line["value"]["path"] for line in lines if line["key"] in ("file", "lfsFile")]
+        self.server.store.commits.append((message, sorted(paths)))
+
+    def is_cut(self, path: str) -> bool:
+        """Hangs up after half of the body where the store says so."""
+        cuts = self.server.store.cuts
+        part = next((part for part, left in cuts.items() if part in path and left), None)
+        if part is None:
+            return False
+        cuts[part] -= 1
+        self.rfile.read(int(self.headers.get("content-length", 0)) // 2)
+        self.connection.shutdown(socket.SHUT_RDWR)
+        self.close_connection = True
+        return True
 
     def begin(self) -> str:
         path = urlsplit(self.path).path

@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 from commands import BASE, ROOT
 
 PACKAGES = ("data_prep", "training", "eval")
@@ -56,54 +55,6 @@ def test_no_stage_imports_a_stage():
 def test_the_vocabulary_needs_no_torch():
     code = "import sys; " + "; ".join(f"import data_prep.{name}" for name in VOCABULARY) + "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
-
-
-def test_every_recipe_parses_strictly():
-    from trl import DPOConfig, SFTConfig
-
-    from data_prep.collect import CollectConfig
-    from data_prep.examples import ExamplesConfig
-    from data_prep.pairs import PairsConfig
-    from data_prep.recipe import load, read_yaml
-    from data_prep.research import ResearchConfig
-    from data_prep.revise import ReviseConfig
-    from data_prep.split import SplitConfig
-    from data_prep.write import WriteConfig
-    from eval.generate import GenerateConfig
-    from eval.report import ReportConfig
-    from eval.score import ScoreConfig
-    from training.config import RawRecipe, parse
-    from training.merge import MergeConfig
-
-    data = {
-        "collect": CollectConfig, "split": SplitConfig, "research": ResearchConfig, "write": WriteConfig, "examples": ExamplesConfig,
-        "revise": ReviseConfig, "pairs": PairsConfig,
-    }  # fmt: skip
-    evaluation = {"sample": GenerateConfig, "generate": GenerateConfig, "score": ScoreConfig, "report": ReportConfig}
-    blocks = {"data.yaml": data, "eval.yaml": evaluation, "merge.yaml": {"merge": MergeConfig}}
-    seen = 0
-    for path in sorted((ROOT / "recipes").glob("*/*.yaml")):
-        if path.parent.name == "accelerate":
-            assert yaml.safe_load(path.read_text())["num_machines"] >= 1
-        elif path.name in blocks or path.name.startswith("data_"):
-            for stage, schema in blocks.get(path.name, data).items():
-                load(stage, schema, ["--config", str(path)])
-        else:
-            trainer = SFTConfig if path.name.startswith("sft") else DPOConfig
-            values = read_yaml(path) | {"use_cpu": True, "bf16": False, "output_dir": "x"}
-            assert parse(RawRecipe(values, str(path)), trainer, {"model_name_or_path": "x"}).trainer.max_length is None
-        seen += 1
-    assert seen >= 6
-
-
-def test_dpo_is_apo_with_two_lines_changed():
-    for folder in ("demo", "smollm3-3b"):
-        apo, dpo = (
-            [line for line in (ROOT / "recipes" / folder / name).read_text().splitlines() if not line.startswith("#")]
-            for name in ("apo.yaml", "dpo.yaml")
-        )
-        changed = [(a.partition(":")[0], d.partition(":")[0]) for a, d in zip(apo, dpo, strict=True) if a != d]
-        assert changed == [("loss_type", "loss_type"), ("beta", "beta")]
 
 
 def test_the_base_model_is_small_and_safe():

@@ -44,6 +44,7 @@ def pairs(count=4):
 
 def adapter(model, seed=0):
     """LoRA on all linear layers, B not zero: at zero half of the gradients would be."""
+    torch.manual_seed(seed)
     model = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear"))
     shake(model, seed)
     return model

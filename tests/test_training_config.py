@@ -1,10 +1,6 @@
-import json
-
 import pytest
 from trl import DPOConfig, SFTConfig
 
-from data_prep.manifest import Manifest
-from training.checkpoints import last_whole_checkpoint, open_output
 from training.config import RawRecipe, parse, read_recipe
 
 GOOD = {"run_dir": "runs/x", "model_name_or_path": "x", "output_dir": "x", "use_cpu": True, "learning_rate": 1e-4}
@@ -60,28 +56,3 @@ def test_overrides_are_typed_and_identity_leaves_out_the_place(tmp_path):
 def test_a_recipe_without_run_dir_is_refused():
     with pytest.raises(ValueError, match="names no run_dir"):
         _ = RawRecipe({}, "sft.yaml").run_dir
-
-
-def test_a_half_written_checkpoint_is_passed_over(tmp_path, capsys):
-    (tmp_path / "checkpoint-4").mkdir()
-    (tmp_path / "checkpoint-4" / "trainer_state.json").write_text("{}")
-    assert last_whole_checkpoint(tmp_path) is None
-    assert "incomplete and was removed" in capsys.readouterr().out
-    assert not (tmp_path / "checkpoint-4").exists()
-
-
-def test_what_another_recipe_left_is_moved_aside_and_not_gone_on_from(tmp_path, capsys):
-    def opened(rate):
-        return open_output(Manifest(tmp_path / "sft" / "sft.manifest.json", "sft", {"learning_rate": rate}, [], []))
-
-    assert opened(1e-3) is None
-    (tmp_path / "sft" / "adapter_model.safetensors").write_text("first")
-    assert opened(1e-3) is None
-    assert (tmp_path / "sft" / "adapter_model.safetensors").exists()
-    assert opened(2e-3) is None
-    assert not (tmp_path / "sft" / "adapter_model.safetensors").exists()
-    assert (tmp_path / "sft.before-1" / "adapter_model.safetensors").read_text() == "first"
-    assert json.loads((tmp_path / "sft" / "started.manifest.json").read_text())["recipe"] == {"learning_rate": 2e-3}
-    assert "it is now" in capsys.readouterr().out
-    opened(1e-3)
-    assert (tmp_path / "sft.before-2").exists()

@@ -21,10 +21,16 @@ from data_prep.recipe import did_you_mean, exit_on_mistake, parse_overrides, rea
 
 # Names that cannot change the weights.
 BESIDE = (
-    "run_dir report_to wandb_project run_name logging_steps disable_tqdm fresh sample_cards sample_steps sample_tokens push_to_hub "
+    "run_dir report_to wandb_project project run_name logging_steps disable_tqdm fresh sample_cards sample_steps sample_tokens push_to_hub "
     "hub_model_id hub_strategy hub_private_repo hub_token hub_revision hub_always_push save_total_limit"
 ).split()
-DEFAULTS = {"use_peft": True, "lora_target_modules": ["all-linear"], "report_to": "none"}
+DEFAULTS = {
+    "use_peft": True,
+    "lora_target_modules": ["all-linear"],
+    "report_to": "none",
+    "hub_private_repo": True,
+    "ddp_find_unused_parameters": False,
+}
 
 
 @dataclass
@@ -116,6 +122,10 @@ def parse(raw: RawRecipe, trainer_config: type, defaults: dict[str, Any]) -> Par
     if values.get("trust_remote_code"):
         raise ValueError(
             f"trust_remote_code is true in {raw.where}: it would run a stranger's code; SmolLM3 is part of transformers, leave it out"
+        )
+    if values.get("hub_token"):
+        raise ValueError(
+            f"hub_token is set in {raw.where}, where others can read it; set HF_TOKEN in the environment, or run hf auth login"
         )
     run, trainer, model = HfArgumentParser(kinds).parse_dict(values)
     return Parsed(run, trainer, model)

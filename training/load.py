@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,27 +52,66 @@ def torch_dtype(name: str) -> Any:
     return getattr(torch, name)
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Rows to train on and, where the recipe evaluates, to evaluate on: `datasets.Dataset` with `id`, `prompt`,
+    `chat_template_kwargs` and the answers. In memory: no cache that could hold yesterday's prompt."""
+
+    train: Any
+    validation: Any | None
+
+    @classmethod
+    def read(cls, folder: Path, answers: Sequence[str], parsed: Parsed) -> Rows:
+        columns = ["id", "prompt", *answers, "chat_template_kwargs"]
+        evaluated = parsed.trainer.eval_strategy != "no"
+        validation = read_rows(folder / "validation.parquet", columns) if evaluated else None
+        return cls(read_rows(folder / "train.parquet", columns), validation)
+
+    def parts(self) -> list[Any]:
+        return [self.train] if self.validation is None else [self.train, self.validation]
+
+
 def read_rows(path: Path, columns: list[str]) -> Any:
-    """Rows as a `datasets.Dataset` of the named columns, read into memory: no cache that could hold yesterday's prompt."""
     import pyarrow.parquet as pq
     from datasets import Dataset
 
     if not path.exists():
         raise ValueError(f"{path} is missing; run the stage that writes it first (recipes/run.sh shows their order)")
+    if missing := [column for column in columns if column not in pq.read_schema(path).names]:
+        raise ValueError(
+            f"{path} has no column {', '.join(missing)}; rows are made by data_prep.examples and data_prep.pairs: of rows in "
+            "another form TRL would train on the prompts as well"
+        )
     rows = pq.read_table(path, columns=columns).to_pylist()
     if not rows:
         raise ValueError(f"{path} has no rows; data/rejected.jsonl says why candidates were set aside")
     return Dataset.from_list(rows)
 
 
+def keep_outputs_whole(trainer: Any) -> None:
+    """Under FSDP2 accelerate rounds what a model returns to the recipe's bfloat16, log-probs too, whose sum is a reward:
+    margins then move in steps of 0.2. Outputs stay as computed, and gradients are summed in float32."""
+    import torch
+
+    plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
+    if policy := plugin and plugin.mixed_precision_policy:
+        plugin.mixed_precision_policy = dataclasses.replace(policy, output_dtype=None, reduce_dtype=torch.float32)
+
+
 def finish(trainer: Any, parsed: Parsed, manifest: Manifest, metrics: dict[str, float]) -> None:
     """Adapter, tokenizer, recipe; the manifest last. A later stage finds everything in this one folder."""
+    output = manifest.path.parent
+    trainer.save_model(str(output))  # by all processes: under FSDP the adapter is gathered from them
     if not trainer.is_world_process_zero():
         return
-    output = manifest.path.parent
-    trainer.save_model(str(output))
     trainer.processing_class.save_pretrained(output)
     write_resolved(parsed, output / f"{manifest.stage}_recipe.json")
     history = [entry for entry in trainer.state.log_history if "loss" in entry or "eval_loss" in entry]
-    manifest.write(rows=len(trainer.train_dataset), steps=trainer.state.global_step, **metrics, history=history)
+    manifest.write(
+        rows=len(trainer.train_dataset),
+        steps=trainer.state.global_step,
+        base_commit=getattr(trainer.model.config, "_commit_hash", None),
+        **metrics,
+        history=history,
+    )
     print(f"{manifest.stage}: {trainer.state.global_step} steps, adapter in {output}")

@@ -1,0 +1,41 @@
+"""What SFT and alignment have in common: from a recipe and its rows to an adapter with its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from data_prep.manifest import Manifest
+from training.checkpoints import open_output
+from training.config import Parsed
+from training.faults import train
+from training.load import Rows, finish, keep_outputs_whole, load_tokenizer
+from training.memory import check_memory
+from training.preflight import check_adapter, check_rows
+from training.tracking import close, follow, watch
+
+Build = Callable[[Parsed, Rows, Any], Any]
+Check = Callable[..., None]  # of the trainer, rows_in and eval_rows_in
+
+
+def run(parsed: Parsed, manifest: Manifest, rows: Rows, answers: Sequence[str], build: Build, check: Check) -> None:
+    """Checks, trains and writes. All that a recipe can get wrong is found before the first step, most of it before the
+    weights are loaded, and before what an earlier recipe left is moved aside.
+
+    answers: the columns that are trained on. Raises ValueError for people, SystemExit(75) after a signal.
+    """
+    follow(parsed, manifest.stage)
+    tokenizer = load_tokenizer(parsed.model.model_name_or_path, parsed.model.model_revision)
+    for part in rows.parts():
+        check_rows(part, tokenizer, answers)
+    check_memory(parsed, tokenizer, rows.train, manifest.stage)
+    checkpoint = open_output(manifest, parsed.run.fresh)
+    trainer = build(parsed, rows, tokenizer)
+    keep_outputs_whole(trainer)
+    check_adapter(trainer.model, parsed)
+    check(trainer, rows_in=len(rows.train), eval_rows_in=len(rows.validation or ()))
+    watch(trainer, parsed, manifest)
+    train(trainer, checkpoint)
+    metrics = trainer.evaluate() if trainer.eval_dataset is not None else {}
+    finish(trainer, parsed, manifest, metrics)
+    close(trainer, manifest)
