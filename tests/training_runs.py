@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import runpy
 import shutil
 import signal
@@ -79,9 +80,8 @@ class Run:
         """What the stage's manifest says: every log of the loss and the hash of the adapter."""
         folder = self.folder / {"sft": "sft", "align": "aligned"}[stage]
         written = json.loads((folder / f"{stage}.manifest.json").read_text())
-        # How fast it went is no result.
         history = [
-            {name: value for name, value in entry.items() if "_per_second" not in name and "runtime" not in name}
+            {name: value for name, value in entry.items() if not re.search(r"^speed/|runtime|_per_second", name)}
             for entry in written["result"]["history"]
         ]
         return {"history": history, "outputs": written["outputs"], "steps": written["result"]["steps"]}

@@ -44,6 +44,16 @@ def load_model(parsed: Parsed) -> Any:
         raise ValueError(f'cannot load the model "{parsed.model.model_name_or_path}": {str(error).splitlines()[0]}') from None
 
 
+def base_commit(name: str, revision: str | None) -> str | None:
+    """The commit of the Hub that `revision` stood for when the base was loaded, for merging; None for a folder."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(name).is_dir():
+        return None
+    config = try_to_load_from_cache(name, "config.json", revision=revision)
+    return Path(config).parent.name if isinstance(config, str) else None
+
+
 def torch_dtype(name: str) -> Any:
     import torch
 
@@ -98,7 +108,7 @@ def keep_outputs_whole(trainer: Any) -> None:
         plugin.mixed_precision_policy = dataclasses.replace(policy, output_dtype=None, reduce_dtype=torch.float32)
 
 
-def finish(trainer: Any, parsed: Parsed, manifest: Manifest, metrics: dict[str, float]) -> None:
+def finish(trainer: Any, parsed: Parsed, manifest: Manifest, metrics: dict[str, float], commit: str | None) -> None:
     """Adapter, tokenizer, recipe; the manifest last. A later stage finds everything in this one folder."""
     output = manifest.path.parent
     trainer.save_model(str(output))  # by all processes: under FSDP the adapter is gathered from them
@@ -110,7 +120,7 @@ def finish(trainer: Any, parsed: Parsed, manifest: Manifest, metrics: dict[str, 
     manifest.write(
         rows=len(trainer.train_dataset),
         steps=trainer.state.global_step,
-        base_commit=getattr(trainer.model.config, "_commit_hash", None),
+        base_commit=commit,
         **metrics,
         history=history,
     )

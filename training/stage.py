@@ -9,7 +9,7 @@ from data_prep.manifest import Manifest
 from training.checkpoints import open_output
 from training.config import Parsed
 from training.faults import train
-from training.load import Rows, finish, keep_outputs_whole, load_tokenizer
+from training.load import Rows, base_commit, finish, keep_outputs_whole, load_tokenizer
 from training.memory import check_memory
 from training.preflight import check_adapter, check_rows
 from training.tracking import close, follow, watch
@@ -31,11 +31,12 @@ def run(parsed: Parsed, manifest: Manifest, rows: Rows, answers: Sequence[str], 
     check_memory(parsed, tokenizer, rows.train, manifest.stage)
     checkpoint = open_output(manifest, parsed.run.fresh)
     trainer = build(parsed, rows, tokenizer)
+    commit = base_commit(parsed.model.model_name_or_path, parsed.model.model_revision)  # now: the Hub's may move meanwhile
     keep_outputs_whole(trainer)
     check_adapter(trainer.model, parsed)
     check(trainer, rows_in=len(rows.train), eval_rows_in=len(rows.validation or ()))
     watch(trainer, parsed, manifest)
     train(trainer, checkpoint)
     metrics = trainer.evaluate() if trainer.eval_dataset is not None else {}
-    finish(trainer, parsed, manifest, metrics)
+    finish(trainer, parsed, manifest, metrics, commit)
     close(trainer, manifest)
