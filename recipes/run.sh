@@ -10,6 +10,7 @@
 # passed over; a killed one goes on where it stopped. A training stage that a signal stops ends the chain with code 75:
 # the same command goes on.
 set -euo pipefail
+trap : TERM USR1   # the stage is told as well, saves, and says with its exit code how it ended
 
 if [[ $# -lt 1 || $1 == --help || $1 == -h ]]; then
   sed -n '2,11s/^# \{0,1\}//p' "$0"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import partial
 
 from data_prep.manifest import Manifest
+from training.checkpoints import starts_over
 from training.config import DEFAULTS, RawRecipe, command, parse
 
 ANSWERS = ["chosen", "rejected"]
@@ -20,7 +21,7 @@ def main(raw: RawRecipe) -> None:
     data, output, base = raw.run_dir / "data" / "pairs", raw.run_dir / "aligned", raw.run_dir / "sft-merged"
     inputs = [data / "train.parquet", data / "validation.parquet", base]
     manifest = Manifest(output / "align.manifest.json", "align", raw.identity(), inputs, [output / "adapter_model.safetensors"])
-    if manifest.is_done():
+    if not starts_over(raw.values.get("fresh") is True) and manifest.is_done():
         return
     if not (base / "config.json").exists():
         raise ValueError(f"{base} has no model; run training.merge --merge.adapter sft first")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from data_prep.manifest import Manifest
+from training.checkpoints import starts_over
 from training.config import DEFAULTS, RawRecipe, command, parse
 
 ANSWERS = ["completion"]
@@ -21,7 +22,7 @@ def main(raw: RawRecipe) -> None:
     base = Path(str(raw.values.get("model_name_or_path")))
     inputs = [data / "train.parquet", data / "validation.parquet", *([base] if base.is_dir() else [])]
     manifest = Manifest(output / "sft.manifest.json", "sft", raw.identity(), inputs, [output / "adapter_model.safetensors"])
-    if manifest.is_done():
+    if not starts_over(raw.values.get("fresh") is True) and manifest.is_done():
         return
     from trl import SFTConfig
 

@@ -57,7 +57,8 @@ class _SharesPrefix:
             part = {"input_ids": ids[rows, :length], "attention_mask": mask[rows, :length], "labels": labels[rows, :length]}
             return model(**part, use_cache=False, fused_lm_head=True).log_probs
 
-        worst = 0.0
+        worst, training = 0.0, model.training
+        model.eval()  # dropout would differ, and draw from the random numbers of training
         with torch.no_grad():
             with self.sharing.over(shared):
                 together = log_probs(slice(None), ids.size(1))
@@ -65,6 +66,7 @@ class _SharesPrefix:
                 alone = log_probs(slice(row, row + 1), length)
                 difference = (together[row, : length - 1] - alone[0]).abs().sum() / answered[row].sum().clamp(min=1)
                 worst = max(worst, float(difference))
+        model.train(training)
         exact = self.model.dtype == torch.float32 and not (self.args.bf16 or self.args.fp16)
         allowed = TOLERANCE if exact else MIXED_TOLERANCE
         if not worst <= allowed:

@@ -8,6 +8,7 @@ from typing import Any
 from data_prep.manifest import Manifest
 from training.checkpoints import open_output
 from training.config import Parsed
+from training.disk import explain_full_disk
 from training.faults import train
 from training.load import Rows, base_commit, finish, keep_outputs_whole, load_tokenizer
 from training.memory import check_memory
@@ -38,5 +39,6 @@ def run(parsed: Parsed, manifest: Manifest, rows: Rows, answers: Sequence[str], 
     watch(trainer, parsed, manifest)
     train(trainer, checkpoint)
     metrics = trainer.evaluate() if trainer.eval_dataset is not None else {}
-    finish(trainer, parsed, manifest, metrics, commit)
+    with explain_full_disk(trainer):
+        finish(trainer, parsed, manifest, metrics, commit)
     close(trainer, manifest)
