@@ -1,11 +1,11 @@
-# make demo | test | test-slow | lint | clean.  PIP_ARGS is passed to pip, for example
+# make demo | test | test-slow | test-gpu | lint | clean.  PIP_ARGS is passed to pip, for example
 #   make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 # names PyTorch's index of CPU builds where pip would take a CUDA build.
 PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: install demo test test-slow lint clean
+.PHONY: install demo test test-slow test-gpu lint clean
 
 install: .venv/installed
 
@@ -24,6 +24,9 @@ test: install
 
 test-slow: install
 	$(BIN)/python -m pytest -m "slow and not gpu and not network"
+
+test-gpu: install
+	$(BIN)/python -m pytest -m gpu
 
 lint: install
 	$(BIN)/ruff check .

@@ -85,7 +85,7 @@ def test_every_stage_shows_its_command_and_the_path_ends_with_table_and_report(f
     _, run_dir, output = finished
     for module in "collect split research write examples revise pairs".split():
         assert f"-m data_prep.{module} --config" in output
-    assert "accelerate.commands.launch --config_file recipes/accelerate/cpu.yaml -m training.sft" in output
+    assert "training.launch --config_file recipes/accelerate/cpu.yaml -m training.sft" in output
     assert str(run_dir / "eval" / "report.html") in output.replace("\n", "")
     for name in (
         "data/cards.jsonl data/attached.jsonl data/split.json data/notes.jsonl data/candidates.jsonl data/rejected.jsonl data/samples.jsonl "

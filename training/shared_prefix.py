@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,20 @@ from training.prefix_attention import Plan, PrefixSharing, plan
 
 # Mean difference of a log-prob per answered token. A lost mask moves it by about 1; rounding stays far below these.
 TOLERANCE, MIXED_TOLERANCE = 1e-4, 0.03
+
+
+@contextmanager
+def without_dropout(model: torch.nn.Module) -> Iterator[None]:
+    """Dropout differs from call to call, and would draw from the random numbers of training. All else stays in its mode:
+    4-bit layers repack their weights on a CPU when they first evaluate."""
+    active = [module for module in model.modules() if isinstance(module, torch.nn.Dropout) and module.training]
+    for module in active:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module in active:
+            module.train()
 
 
 class _SharesPrefix:
@@ -57,16 +72,14 @@ class _SharesPrefix:
             part = {"input_ids": ids[rows, :length], "attention_mask": mask[rows, :length], "labels": labels[rows, :length]}
             return model(**part, use_cache=False, fused_lm_head=True).log_probs
 
-        worst, training = 0.0, model.training
-        model.eval()  # dropout would differ, and draw from the random numbers of training
-        with torch.no_grad():
+        worst = 0.0
+        with torch.no_grad(), without_dropout(model):
             with self.sharing.over(shared):
                 together = log_probs(slice(None), ids.size(1))
             for row, length in enumerate(mask.sum(1).tolist()):
                 alone = log_probs(slice(row, row + 1), length)
                 difference = (together[row, : length - 1] - alone[0]).abs().sum() / answered[row].sum().clamp(min=1)
                 worst = max(worst, float(difference))
-        model.train(training)
         exact = self.model.dtype == torch.float32 and not (self.args.bf16 or self.args.fp16)
         allowed = TOLERANCE if exact else MIXED_TOLERANCE
         if not worst <= allowed:
