@@ -21,7 +21,7 @@ from data_prep.recipe import did_you_mean, exit_on_mistake, parse_overrides, rea
 
 # Names that cannot change the weights.
 BESIDE = (
-    "run_dir report_to wandb_project project run_name logging_steps disable_tqdm fresh sample_cards sample_steps sample_tokens push_to_hub "
+    "run_dir report_to wandb_project project run_name logging_steps disable_tqdm fresh memory_check sample_cards sample_steps sample_tokens push_to_hub "
     "hub_model_id hub_strategy hub_private_repo hub_token hub_revision hub_always_push save_total_limit"
 ).split()
 DEFAULTS = {
@@ -46,6 +46,9 @@ class RunArguments:
     )
     shared_prefix_attention: str = field(
         default="auto", metadata={"help": "auto, split (two causal calls, any device) or varlen (one call, CUDA)."}
+    )
+    memory_check: bool = field(
+        default=True, metadata={"help": "Refuse a step that the estimate says does not fit; false where you know better."}
     )
     sample_cards: int = field(default=0, metadata={"help": "Validation cards summarised while training; 0: none."})
     sample_steps: int = field(default=100, metadata={"help": "Steps between two such rounds."})

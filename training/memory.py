@@ -220,7 +220,10 @@ def check_memory(parsed: Parsed, tokenizer: Any, rows: Any, kind: str) -> None:
         if parsed.trainer.process_index == 0:
             print(f"{kind}: a step takes {size}; {place} has {free / GB:.1f} GB free")
         return
-    raise ValueError(f"a step takes {size}, and {place} has {free / GB:.1f} GB free; {advice(config, parsed, longest, free)}")
+    raise ValueError(
+        f"a step takes {size}, and {place} has {free / GB:.1f} GB free; {advice(config, parsed, longest, free)}. Where the "
+        "estimate is wrong: memory_check: false"
+    )
 
 
 def find_longest(rows: Any, tokenizer: Any, answers: Sequence[str]) -> Longest:

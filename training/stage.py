@@ -29,7 +29,8 @@ def run(parsed: Parsed, manifest: Manifest, rows: Rows, answers: Sequence[str], 
     tokenizer = load_tokenizer(parsed.model.model_name_or_path, parsed.model.model_revision)
     for part in rows.parts():
         check_rows(part, tokenizer, answers)
-    check_memory(parsed, tokenizer, rows.train, manifest.stage)
+    if parsed.run.memory_check:
+        check_memory(parsed, tokenizer, rows.train, manifest.stage)
     checkpoint = open_output(manifest, parsed.run.fresh)
     trainer = build(parsed, rows, tokenizer)
     commit = base_commit(parsed.model.model_name_or_path, parsed.model.model_revision)  # now: the Hub's may move meanwhile
