@@ -166,31 +166,26 @@ def test_a_step_that_does_not_fit_is_refused_with_the_first_setting_that_helps(
 
 
 STEP = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
-import psutil
 from transformers import AutoConfig
-from trl import DPOConfig, SFTConfig, SFTTrainer, DPOTrainer, get_peft_config
+from trl import DPOConfig, SFTConfig
+from training.benchmark import peak_memory
 from training.config import DEFAULTS, RawRecipe, parse
-from training.load import load_model, load_tokenizer, read_rows
+from training.load import Rows, load_tokenizer, read_rows
 from training.memory import ANSWERS, Settings, estimate, find_longest
-from training.shared_prefix import SharedPrefixDPOTrainer
+from training.trainers import alignment_trainer, sft_trainer
 
 base, data, kind, values = sys.argv[1], Path(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4])
 fixed = {"run_dir": "x", "output_dir": str(data.parent), "model_name_or_path": base, "use_cpu": True, "dtype": "float32"}
 fixed |= {"bf16": False, "max_steps": 1, "save_strategy": "no", "per_device_train_batch_size": 1}
 parsed = parse(RawRecipe({**fixed, **values}, "r"), SFTConfig if kind == "sft" else DPOConfig, DEFAULTS)
 tokenizer, rows = load_tokenizer(base), read_rows(data, ["prompt", *ANSWERS[kind], "chat_template_kwargs"])
-trainer_class = SFTTrainer if kind == "sft" else SharedPrefixDPOTrainer if parsed.run.shared_prefix else DPOTrainer
-trainer = trainer_class(
-    model=load_model(parsed), args=parsed.trainer, train_dataset=rows, processing_class=tokenizer,
-    peft_config=get_peft_config(parsed.model),
-)
-before = psutil.Process().memory_info().rss
-trainer.train()
+trainer = (sft_trainer if kind == "sft" else alignment_trainer)(parsed, Rows(rows, None), tokenizer)
+peak = peak_memory(trainer.train, "cpu")
 needed = estimate(AutoConfig.from_pretrained(base), Settings.of(parsed), find_longest(rows, tokenizer, ANSWERS[kind]))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print("RATIO", (needed.total - needed.weights) / (peak - before))
+print(needed.words(), f"measured {peak / 1e9:.2f} GB at", find_longest(rows, tokenizer, ANSWERS[kind]))
+print("RATIO", (needed.total - needed.weights) / peak)
 """
 
 
@@ -198,9 +193,9 @@ print("RATIO", (needed.total - needed.weights) / (peak - before))
 @pytest.mark.parametrize(
     ("kind", "words", "values"),
     [
-        ("sft", 600, {"gradient_checkpointing": False}),
-        ("sft", 600, {"gradient_checkpointing": True}),
-        ("sft", 600, {"gradient_checkpointing": False, "dtype": "bfloat16", "bf16": True}),
+        ("sft", 250, {"gradient_checkpointing": False}),
+        ("sft", 250, {"gradient_checkpointing": True}),
+        ("sft", 250, {"gradient_checkpointing": False, "dtype": "bfloat16", "bf16": True}),
         ("align", 250, {"gradient_checkpointing": False, "shared_prefix": False}),
         ("align", 250, {"gradient_checkpointing": False, "shared_prefix": True}),
     ],
@@ -214,4 +209,5 @@ def test_a_whole_step_takes_what_was_estimated(tokenizer, tmp_path, kind, words,
     arguments = [str(tmp_path / name) for name in ("step.py", "base", "rows.parquet")]
     done = run_command(*arguments, kind, json.dumps(values), OMP_NUM_THREADS="1", PYTHONPATH=":".join(sys.path))
     assert done.returncode == 0, done.stderr[-2000:]
+    print(done.stdout)
     assert 0.6 < float(done.stdout.partition("RATIO ")[2]) < 1.6
