@@ -134,7 +134,7 @@ def test_sft_on_whole_rows_passes_and_shows_what_is_trained_on(sft_rows, tokeniz
 
 
 @pytest.mark.parametrize(("room", "words"), [(-20, "1 training rows went in and 0"), (20, "expected '## ")])
-def test_trap_1_max_length_drops_or_cuts_sft_rows(sft_rows, tokenizer, recipe, room, words):
+def test_max_length_drops_or_cuts_sft_rows(sft_rows, tokenizer, recipe, room, words):
     parsed = recipe()
     parsed.trainer.max_length = rendered_length(sft_rows[0]["prompt"], tokenizer) + room
     with pytest.raises(ValueError, match=words) as caught:
@@ -142,7 +142,7 @@ def test_trap_1_max_length_drops_or_cuts_sft_rows(sft_rows, tokenizer, recipe, r
     assert "set max_length: null" in str(caught.value)
 
 
-def test_trap_1_max_length_cuts_a_later_row(sft_rows, tokenizer, recipe):
+def test_max_length_cuts_a_later_row(sft_rows, tokenizer, recipe):
     parsed, longer = recipe(), {**sft_rows[1], "completion": [{"role": "assistant", "content": "many words " * 300}]}
     parsed.trainer.max_length = 600
     with pytest.raises(ValueError, match=r"training row 1 .* max_length is 600; set max_length: null"):
@@ -157,7 +157,7 @@ def test_validation_rows_are_counted_too(sft_rows, tokenizer, recipe):
         check_sft(trainer, 3, 4)
 
 
-def test_trap_5_messages_are_trained_on_as_a_whole(sft_rows, tokenizer, recipe):
+def test_messages_are_trained_on_as_a_whole(sft_rows, tokenizer, recipe):
     rows = [{"messages": row["prompt"] + row["completion"], "chat_template_kwargs": TEMPLATE_KWARGS} for row in sft_rows]
     trainer = trainer_of(recipe(completion_only_loss=True), rows, tokenizer)
     with pytest.raises(ValueError, match=r"trained on as a whole.* prompt and completion"):
@@ -198,14 +198,14 @@ def test_alignment_over_a_shared_prefix_passes_in_mixed_precision(pairs, tokeniz
 
 
 @pytest.mark.parametrize(("room", "words"), [(-20, "1 training rows went in and 0"), (20, "training pair 0 .* TRL cuts it")])
-def test_trap_1_max_length_drops_or_cuts_pairs(pairs, tokenizer, recipe, room, words):
+def test_max_length_drops_or_cuts_pairs(pairs, tokenizer, recipe, room, words):
     parsed = recipe(DPOConfig)
     parsed.trainer.max_length = rendered_length(pairs[0]["prompt"], tokenizer) + room
     with pytest.raises(ValueError, match=f"{words}.*set max_length: null"):
         check_alignment(trainer_of(parsed, pairs[:1], tokenizer), parsed, 1)
 
 
-def test_trap_6_a_model_merged_in_memory_has_its_old_base_as_reference(pairs, tokenizer, recipe):
+def test_a_model_merged_in_memory_has_its_old_base_as_reference(pairs, tokenizer, recipe):
     parsed = recipe(DPOConfig)
     tuned = get_peft_model(load_model(parsed), LoraConfig(target_modules="all-linear", init_lora_weights=False))
     trainer = trainer_of(parsed, pairs, tokenizer, model=tuned.merge_and_unload(), peft=False)
@@ -213,7 +213,7 @@ def test_trap_6_a_model_merged_in_memory_has_its_old_base_as_reference(pairs, to
         check_alignment(trainer, parsed, 3)
 
 
-def test_trap_7_an_adapter_trained_before_has_its_copy_as_reference(pairs, tokenizer, recipe):
+def test_an_adapter_trained_before_has_its_copy_as_reference(pairs, tokenizer, recipe):
     parsed = recipe(DPOConfig)
     tuned = get_peft_model(load_model(parsed), LoraConfig(target_modules="all-linear"))
     with pytest.raises(ValueError, match=r"adapters default, ref, .*training.merge --merge.adapter sft"):
