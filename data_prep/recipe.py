@@ -39,6 +39,7 @@ BLOCKS = (
     "benchmark",
 )
 EXIT_MISTAKE = 2  # a person's mistake: bad recipe, missing input
+EXIT_STOPPED = 130  # Ctrl-C, as shells say it
 
 
 class Block(BaseModel):
@@ -241,3 +242,6 @@ def exit_on_mistake(run: Callable[[], None], module: str) -> None:
     except (ValueError, IsADirectoryError, NotADirectoryError, FileExistsError, PermissionError) as error:
         print(f"{module}: {error}", file=sys.stderr)
         raise SystemExit(EXIT_MISTAKE) from None
+    except KeyboardInterrupt:
+        print(f"\n{module}: stopped; the same command goes on from what is saved", file=sys.stderr)
+        raise SystemExit(EXIT_STOPPED) from None

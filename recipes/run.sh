@@ -10,7 +10,6 @@
 # passed over; a killed one goes on where it stopped. A training stage that a signal stops ends the chain with code 75:
 # the same command goes on.
 set -euo pipefail
-trap : TERM USR1   # the stage is told as well, saves, and says with its exit code how it ended
 
 if [[ $# -lt 1 || $1 == --help || $1 == -h ]]; then
   sed -n '2,11s/^# \{0,1\}//p' "$0"
@@ -39,12 +38,29 @@ while [[ $# -gt 0 ]]; do
   esac
 done
 
-number=0
+# A stage runs beside this shell, which would otherwise hear of a signal only when the stage is over. Told to stop, by a
+# queue or by Ctrl-C, it tells the stage: what trains saves, and the chain ends with the stage's own exit code.
+number=0 stage="" stopped=""
+pass_on() { stopped=1; [[ -z $stage ]] || kill -TERM "$stage" 2> /dev/null || true; }
+trap pass_on TERM INT HUP USR1
+
+run_stage() {
+  local code=0 late=0
+  "$@" & stage=$!
+  while kill -0 "$stage" 2> /dev/null; do
+    wait "$stage" && code=0 || code=$?   # ends early, with a code above 128, when a signal comes
+  done
+  wait "$stage" 2> /dev/null || late=$?
+  [[ $code -le 128 || $late -eq 127 ]] || code=$late
+  stage=""
+  [[ -z $stopped || $code -ne 0 ]] || code=75
+  return "$code"
+}
 show() {
   number=$((number + 1))
   printf '\n\033[1m[%d/16] %s\033[0m\n' "$number" "$*"
   local start=$SECONDS
-  "$@"
+  run_stage "$@"
   printf '        %d s\n' $((SECONDS - start))
 }
 data() { show "$python" -m "data_prep.$1" --config "$recipe/data.yaml" "${everywhere[@]}" "${blocks[@]}"; }

@@ -360,12 +360,12 @@ def test_kept_references_follow_what_they_depend_on(base, tokenizer, tmp_path, m
     """TRL gives another ld_alpha the values of the first."""
 
     def references(**changes):
-        trainer = trainer_of(base, tokenizer, tmp_path, reference="precomputed", **changes)
+        trainer = trainer_of(base, tokenizer, tmp_path / "aligned", reference="precomputed", **changes)
         return trainer.train_dataset["ref_chosen_logps"]
 
     plain, weighted = list(references()), list(references(ld_alpha=0.5))
     assert plain[1:] != weighted[1:]
-    assert len(list((tmp_path / "_references").glob("train-*.arrow"))) == 2
+    assert len(list((tmp_path / "references").glob("train-*.arrow"))) == 2
     monkeypatch.setattr(KeepsReferences, "compute_ref_log_probs", None)
     monkeypatch.setattr(SharedPrefixDPOTrainer, "compute_ref_log_probs", None)
     assert list(references()) == plain  # read, not computed again

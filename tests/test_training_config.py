@@ -26,6 +26,7 @@ def test_a_recipe_becomes_trls_own_configs():
         ({"lora_r": True}, ['"lora_r" is True']),
         ({"max_length": 1024}, ["max_length is 1024", "Set max_length: null"]),
         ({"trust_remote_code": True}, ["trust_remote_code is true", "leave it out"]),
+        ({"hub_token": "hf_secret"}, ["hub_token is set in sft.yaml", "set HF_TOKEN"]),
     ],
 )
 def test_mistakes_are_refused(changes, words):

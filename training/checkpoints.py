@@ -7,6 +7,8 @@ import json
 import os
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from data_prep.manifest import Manifest, hashes
@@ -20,6 +22,27 @@ PARTS = (
     ("scheduler.pt",),
     ("rng_state.pth", "rng_state_0.pth"),
 )
+
+
+@contextmanager
+def alone(manifest: Manifest) -> Iterator[None]:
+    """Holds the stage's output for this run; of several processes the main one holds it for all. The system lets go of it
+    when the process ends, however it ends. Raises ValueError where another run holds it."""
+    from accelerate import PartialState
+    from filelock import FileLock, Timeout
+
+    output = manifest.path.parent
+    lock = FileLock(output.with_name(f".{output.name}.lock"))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if PartialState().is_main_process:
+            lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"another process is writing {output}; wait for it to end, or give another run_dir") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def starts_over(fresh: bool) -> bool:
@@ -41,6 +64,8 @@ def open_output(manifest: Manifest, fresh: bool = False) -> str | None:
 def _open(manifest: Manifest, fresh: bool) -> str | None:
     output, started = manifest.path.parent, manifest.path.with_name("started.manifest.json")
     task = {"recipe": manifest.recipe, "inputs": hashes(manifest.inputs)}
+    if output.is_dir() and not any(output.iterdir()):
+        output.rmdir()  # as Trainer makes it when it is built
     same = started.exists() and json.loads(started.read_text(encoding="utf-8")) == task
     if output.exists() and (not same or starts_over(fresh)):
         why = "is started over" if same else "was made by another recipe or from other data"

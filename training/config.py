@@ -126,12 +126,25 @@ def parse(raw: RawRecipe, trainer_config: type, defaults: dict[str, Any]) -> Par
         raise ValueError(
             f"trust_remote_code is true in {raw.where}: it would run a stranger's code; SmolLM3 is part of transformers, leave it out"
         )
+    check_counts(values, raw.where)
     if values.get("hub_token"):
         raise ValueError(
             f"hub_token is set in {raw.where}, where others can read it; set HF_TOKEN in the environment, or run hf auth login"
         )
     run, trainer, model = HfArgumentParser(kinds).parse_dict(values)
     return Parsed(run, trainer, model)
+
+
+def check_counts(values: dict[str, Any], where: str) -> None:
+    """Raises ValueError where a number of rows or steps is below 1, or nothing would be trained."""
+    for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "lora_r"):
+        if values.get(name, 1) < 1:
+            raise ValueError(f"{name} is {values[name]} in {where}, expected 1 or more")
+    steps, epochs = values.get("max_steps", -1), values.get("num_train_epochs", 3)
+    if steps == 0 or (steps < 0 and epochs <= 0):
+        raise ValueError(
+            f"max_steps is {steps} and num_train_epochs {epochs} in {where}: nothing would be trained; raise one of them"
+        )
 
 
 def check_names_and_types(values: dict[str, Any], kinds: Sequence[type], where: str) -> dict[str, Any]:
@@ -194,7 +207,8 @@ def show_help(trainer_config_name: str, description: str, module: str) -> None:
     print(description.strip(), "\n")
     print(f"usage: accelerate launch -m {module} --config RECIPE.yaml [--KEY VALUE ...]\n\nour keys:")
     for item in dataclasses.fields(RunArguments):
-        print(f"  {item.name}: {item.type}\n      {item.metadata['help']}")
+        default = "" if item.default is dataclasses.MISSING else f" = {item.default}"
+        print(f"  {item.name}: {item.type}{default}\n      {item.metadata['help']}")
     print(f"\nevery key of trl.{trainer_config_name} and trl.ModelConfig works as well, among them:\n  {', '.join(usual)}")
 
 

@@ -18,6 +18,7 @@ import psutil
 from accelerate.commands.launch import launch_command, launch_command_parser
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+from data_prep.recipe import EXIT_STOPPED
 from training.signals import EXIT_AGAIN, SIGNALS
 
 
@@ -30,6 +31,8 @@ def main() -> None:
         launch_command(launch_command_parser().parse_args())
     except subprocess.CalledProcessError as error:
         raise SystemExit(exit_code(error.returncode)) from None
+    except KeyboardInterrupt:
+        raise SystemExit(EXIT_STOPPED) from None  # its processes were told by the terminal as well
     except ChildFailedError as error:
         raise SystemExit(exit_code(error.get_first_failure()[1].exitcode)) from None
 

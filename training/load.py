@@ -40,7 +40,7 @@ def load_model(parsed: Parsed) -> Any:
             use_cache=False,
             **({"quantization_config": quantization} if quantization else {}),
         )
-    except OSError as error:
+    except (OSError, ImportError) as error:
         raise ValueError(f'cannot load the model "{parsed.model.model_name_or_path}": {str(error).splitlines()[0]}') from None
 
 

@@ -254,6 +254,8 @@ class PrefixSharing:
     def __init__(self, attention: str = "auto") -> None:
         if attention not in KINDS:
             raise ValueError(f'shared_prefix_attention is "{attention}"; choose one of {", ".join(KINDS)}')
+        if attention == "varlen" and not torch.cuda.is_available():
+            raise ValueError("shared_prefix_attention is varlen, which needs a CUDA device; set it to split or auto")
         self.attention = attention
         self.plan: Plan | None = None
 
@@ -275,7 +277,7 @@ class PrefixSharing:
 
     @cached_property
     def varlen(self) -> Callable | None:
-        if self.attention == "split" or (self.attention == "auto" and not torch.cuda.is_available()):
+        if self.attention == "split":
             return None
         try:
             return varlen_kernel()
@@ -293,7 +295,7 @@ class PrefixSharing:
             # A mask of four dimensions is passed on as it stands: none of (tokens, tokens) is built, and restarting
             # positions are not taken for packed documents, which would hide the prompt from later answers.
             "attention_mask": self.plan.positions[None, None],
-            NAME: (self.plan, self.varlen),
+            NAME: (self.plan, self.varlen if kwargs["input_ids"].is_cuda else None),
         }
         return args, packed
 

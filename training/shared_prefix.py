@@ -93,7 +93,7 @@ class _SharesPrefix:
 
 
 class KeepsReferences(DPOTrainer):
-    """Keeps precomputed reference log-probs beside the checkpoints, under what they depend on.
+    """Keeps precomputed reference log-probs in <run_dir>/references, under what they depend on.
 
     TRL names its cache by the data set's fingerprint and the model: with `max_length: null` another `ld_alpha` is given
     the old values, and rows held in memory are cached in a folder that only one of several processes knows.
@@ -104,8 +104,8 @@ class KeepsReferences(DPOTrainer):
         key = hashlib.sha256(f"{self._precompute_model_hash} {self.ld_alpha}".encode())
         for row in dataset.select_columns(list(columns)):
             key.update(repr([row[column] for column in columns]).encode())
-        # With an underscore before it the Hub's upload passes the folder over.
-        folder = Path(self.args.output_dir) / "_references"
+        # Beside the stage's own folder, which a change of the recipe moves aside.
+        folder = Path(self.args.output_dir).parent / "references"
         folder.mkdir(parents=True, exist_ok=True)
         dataset._get_cache_file_path = lambda _: str(folder / f"{name}-{key.hexdigest()[:16]}.arrow")
         return super()._precompute_ref_logps(dataset, name, batch_size)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from data_prep.manifest import Manifest
-from training.checkpoints import open_output
+from training.checkpoints import alone, open_output
 from training.config import Parsed
 from training.disk import explain_full_disk
 from training.faults import train
@@ -20,8 +20,8 @@ Check = Callable[..., None]  # of the trainer, rows_in and eval_rows_in
 
 
 def run(parsed: Parsed, manifest: Manifest, rows: Rows, answers: Sequence[str], build: Build, check: Check) -> None:
-    """Checks, trains and writes. All that a recipe can get wrong is found before the first step, most of it before the
-    weights are loaded, and before what an earlier recipe left is moved aside.
+    """Checks, trains and writes. All that a recipe can get wrong is found before the first step, and before what an
+    earlier recipe left is moved aside; most of it before the weights are loaded.
 
     answers: the columns that are trained on. Raises ValueError for people, SystemExit(75) after a signal.
     """
@@ -31,15 +31,16 @@ def run(parsed: Parsed, manifest: Manifest, rows: Rows, answers: Sequence[str], 
         check_rows(part, tokenizer, answers)
     if parsed.run.memory_check:
         check_memory(parsed, tokenizer, rows.train, manifest.stage)
-    checkpoint = open_output(manifest, parsed.run.fresh)
     trainer = build(parsed, rows, tokenizer)
     commit = base_commit(parsed.model.model_name_or_path, parsed.model.model_revision)  # now: the Hub's may move meanwhile
     keep_outputs_whole(trainer)
     check_adapter(trainer.model, parsed)
     check(trainer, rows_in=len(rows.train), eval_rows_in=len(rows.validation or ()))
-    watch(trainer, parsed, manifest)
-    train(trainer, checkpoint)
-    metrics = trainer.evaluate() if trainer.eval_dataset is not None else {}
-    with explain_full_disk(trainer):
-        finish(trainer, parsed, manifest, metrics, commit)
+    with alone(manifest):
+        checkpoint = open_output(manifest, parsed.run.fresh)
+        watch(trainer, parsed, manifest)
+        train(trainer, checkpoint)
+        metrics = trainer.evaluate() if trainer.eval_dataset is not None else {}
+        with explain_full_disk(trainer):
+            finish(trainer, parsed, manifest, metrics, commit)
     close(trainer, manifest)
