@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from training_runs import at, make_run
 
 from data_prep.manifest import Manifest, content_hash
-from training.checkpoints import fault_of, last_whole_checkpoint, open_output, saved_checkpoints
+from training.checkpoints import alone, fault_of, last_whole_checkpoint, open_output, saved_checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +167,25 @@ def test_what_another_recipe_left_is_moved_aside_and_not_gone_on_from(tmp_path, 
     assert "it is now" in capsys.readouterr().out
     opened(1e-3)
     assert (tmp_path / "sft.before-2").exists()
+
+
+def test_a_recipe_that_is_refused_leaves_what_is_there_alone(undisturbed, tmp_path, tiny_model):
+    run = make_run(tmp_path / "run", tiny_model)
+    shutil.copytree(undisturbed[0].output, run.output)
+    for changes in (("--lora_target_modules", "[nowhere]"), ("--shared_prefix_attention", "fast"), ("--max_steps", "0")):
+        ended = run.train(*changes)
+        assert ended.code == 2, ended.output[-2000:]
+    assert list(run.folder.glob("sft.before-*")) == []
+    assert "done already" in run.train().output
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path, tiny_model):
+    run = make_run(tmp_path / "run", tiny_model)
+    with alone(Manifest(run.output / "sft.manifest.json", "sft", {}, [], [])):
+        ended = run.train()
+    assert ended.code == 2
+    assert f"another process is writing {run.output}; wait for it to end" in ended.output
+    assert not (run.output / "started.manifest.json").exists()
 
 
 def test_fresh_moves_the_recipes_own_work_aside_but_not_in_a_job_that_slurm_queued_again(undisturbed, tmp_path, tiny_model):

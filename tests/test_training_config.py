@@ -26,6 +26,9 @@ def test_a_recipe_becomes_trls_own_configs():
         ({"lora_r": True}, ['"lora_r" is True']),
         ({"max_length": 1024}, ["max_length is 1024", "Set max_length: null"]),
         ({"trust_remote_code": True}, ["trust_remote_code is true", "leave it out"]),
+        ({"gradient_accumulation_steps": 0}, ["gradient_accumulation_steps is 0", "expected 1 or more"]),
+        ({"max_steps": 0}, ["max_steps is 0", "nothing would be trained"]),
+        ({"num_train_epochs": 0}, ["num_train_epochs 0", "nothing would be trained"]),
         ({"hub_token": "hf_secret"}, ["hub_token is set in sft.yaml", "set HF_TOKEN"]),
     ],
 )
@@ -52,6 +55,16 @@ def test_overrides_are_typed_and_identity_leaves_out_the_place(tmp_path):
     )
     assert raw.values == {"run_dir": "runs/y", "learning_rate": 1e-3, "max_steps": 3, "report_to": "wandb"}
     assert raw.identity() == {"learning_rate": 1e-3, "max_steps": 3}
+
+
+def test_a_mistake_is_looked_for_where_it_was_made(tmp_path):
+    path = tmp_path / "sft.yaml"
+    path.write_text("run_dir: runs/x\noutput_dir: x\nuse_cpu: true\n")
+    with pytest.raises(ValueError, match="\"learning_rate\" is 'fast' in the command line"):
+        parse(read_recipe(["--config", str(path), "--learning_rate", "fast"]), SFTConfig, {})
+    path.write_text("run_dir: runs/x\nlearning_rate: fast\n")
+    with pytest.raises(ValueError, match=r"\"learning_rate\" is 'fast' in .*sft\.yaml"):
+        parse(read_recipe(["--config", str(path)]), SFTConfig, {})
 
 
 def test_a_recipe_without_run_dir_is_refused():

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 import yaml
 from commands import ROOT, run_command
@@ -159,6 +160,22 @@ def test_merging_refuses_what_it_cannot_reproduce(finished, tmp_path):
     assert "run training.align first" in done.stderr
 
 
+def start_path(recipes, run_dir, half_done):
+    """The chain in a process group of its own, running until `half_done` is there."""
+    process = subprocess.Popen(
+        ["bash", "recipes/run.sh", str(recipes), "--run_dir", str(run_dir)],
+        cwd=ROOT,
+        env={**os.environ, **ENVIRONMENT},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 300
+    while not (run_dir / half_done).exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return process
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "stage", ["training.sft", "eval.generate --config RECIPES/eval.yaml --stage sample", "training.align", "eval.generate"]
@@ -172,22 +189,26 @@ def test_killed_in_a_stage_and_run_again_gives_the_same_metrics(finished, tmp_pa
         "training.align": "aligned/checkpoint-1/optimizer.pt",
         "eval.generate": "eval/generations/base.jsonl.part",
     }.get(stage, "data/samples.jsonl.part")
-    process = subprocess.Popen(
-        ["bash", "recipes/run.sh", str(recipes), "--run_dir", str(run_dir)],
-        cwd=ROOT,
-        env={**os.environ, **ENVIRONMENT},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 300
-    while not (run_dir / half_done).exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
+    process = start_path(recipes, run_dir, half_done)
     os.killpg(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
     done = run_path(recipes, run_dir)
     assert done.returncode == 0, done.stderr[-2000:]
     assert (run_dir / "eval" / "metrics.json").read_bytes() == (reference / "eval" / "metrics.json").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("half_done", "code"), [("sft/started.manifest.json", 75), ("data/cards.jsonl", 143)], ids=["training", "a data stage"]
+)
+def test_a_chain_that_is_told_to_stop_stops_at_once_with_its_stages_code(finished, tmp_path, half_done, code):
+    """The signal goes to the chain's own process, as `kill` or a container's end sends it."""
+    process = start_path(finished[0], tmp_path / "run", half_done)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) in (code, 75)  # 75 too where the data stage was over that very moment
+    time.sleep(1)
+    left = [one for one in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(one.info["cmdline"] or [])]
+    assert left == []
 
 
 @pytest.mark.slow

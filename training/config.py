@@ -19,6 +19,7 @@ from typing import Any
 
 from data_prep.recipe import did_you_mean, exit_on_mistake, parse_overrides, read_yaml
 
+Place = Callable[[str], str]
 # Names that cannot change the weights.
 BESIDE = (
     "run_dir report_to wandb_project project run_name logging_steps disable_tqdm fresh memory_check sample_cards sample_steps sample_tokens push_to_hub "
@@ -61,6 +62,11 @@ class RawRecipe:
 
     values: dict[str, Any]
     where: str
+    overridden: frozenset[str] = frozenset()
+
+    def place(self, name: str) -> str:
+        """Where a key got its value, for who looks for a mistake."""
+        return "the command line" if name in self.overridden else self.where
 
     @property
     def run_dir(self) -> Path:
@@ -95,7 +101,7 @@ def read_recipe(arguments: Sequence[str]) -> RawRecipe:
             values[name] = float(text) if _is_number(text) and not text.lstrip("+-").isdigit() else yaml.safe_load(text)
         except yaml.YAMLError:
             values[name] = text
-    return RawRecipe(values, config or "the command line")
+    return RawRecipe(values, config or "the command line", frozenset(overrides))
 
 
 def _is_number(text: str) -> bool:
@@ -116,38 +122,38 @@ def parse(raw: RawRecipe, trainer_config: type, defaults: dict[str, Any]) -> Par
 
     kinds = (RunArguments, trainer_config, ModelConfig)
     values = {"max_length": None, **defaults, **raw.values}
-    values = check_names_and_types(values, kinds, raw.where)
+    values = check_names_and_types(values, kinds, raw.place)
     if values["max_length"] is not None:
         raise ValueError(
-            f"max_length is {values['max_length']} in {raw.where}: TRL would drop or cut longer rows without a word. "
+            f"max_length is {values['max_length']} in {raw.place('max_length')}: TRL would drop or cut longer rows without a word. "
             "Set max_length: null; the budget is examples.max_prompt_tokens of the data recipe"
         )
     if values.get("trust_remote_code"):
         raise ValueError(
-            f"trust_remote_code is true in {raw.where}: it would run a stranger's code; SmolLM3 is part of transformers, leave it out"
+            f"trust_remote_code is true in {raw.place('trust_remote_code')}: it would run a stranger's code; SmolLM3 is part of transformers, leave it out"
         )
-    check_counts(values, raw.where)
+    check_counts(values, raw.place)
     if values.get("hub_token"):
         raise ValueError(
-            f"hub_token is set in {raw.where}, where others can read it; set HF_TOKEN in the environment, or run hf auth login"
+            f"hub_token is set in {raw.place('hub_token')}, where others can read it; set HF_TOKEN in the environment, or run hf auth login"
         )
     run, trainer, model = HfArgumentParser(kinds).parse_dict(values)
     return Parsed(run, trainer, model)
 
 
-def check_counts(values: dict[str, Any], where: str) -> None:
+def check_counts(values: dict[str, Any], place: Place) -> None:
     """Raises ValueError where a number of rows or steps is below 1, or nothing would be trained."""
     for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "lora_r"):
         if values.get(name, 1) < 1:
-            raise ValueError(f"{name} is {values[name]} in {where}, expected 1 or more")
+            raise ValueError(f"{name} is {values[name]} in {place(name)}, expected 1 or more")
     steps, epochs = values.get("max_steps", -1), values.get("num_train_epochs", 3)
     if steps == 0 or (steps < 0 and epochs <= 0):
         raise ValueError(
-            f"max_steps is {steps} and num_train_epochs {epochs} in {where}: nothing would be trained; raise one of them"
+            f"max_steps is {steps} and num_train_epochs {epochs} in {place('max_steps' if steps == 0 else 'num_train_epochs')}: nothing would be trained; raise one of them"
         )
 
 
-def check_names_and_types(values: dict[str, Any], kinds: Sequence[type], where: str) -> dict[str, Any]:
+def check_names_and_types(values: dict[str, Any], kinds: Sequence[type], place: Place) -> dict[str, Any]:
     """The values, one word where a list is due made a list of it (`loss_type: apo_zero`), as TRL reads it."""
     hints: dict[str, Any] = {}
     for kind in kinds:
@@ -156,7 +162,7 @@ def check_names_and_types(values: dict[str, Any], kinds: Sequence[type], where: 
     checked = {}
     for name, value in values.items():
         if name not in hints:
-            raise ValueError(f'unknown key "{name}" in {where}. {did_you_mean(str(name), list(hints))}')
+            raise ValueError(f'unknown key "{name}" in {place(name)}. {did_you_mean(str(name), list(hints))}')
         allowed = allowed_types(hints[name])
         if allowed and isinstance(value, str) and list in allowed and str not in allowed:
             value = [value]
@@ -164,7 +170,7 @@ def check_names_and_types(values: dict[str, Any], kinds: Sequence[type], where: 
             value = "no"  # what YAML makes of an unquoted no, which TRL's strategies are called
         if allowed is not None and not _fits(value, allowed):
             names = " or ".join(sorted("null" if kind is type(None) else kind.__name__ for kind in allowed))
-            raise ValueError(f'"{name}" is {value!r} in {where}, expected {names}')
+            raise ValueError(f'"{name}" is {value!r} in {place(name)}, expected {names}')
         checked[name] = value
     return checked
 

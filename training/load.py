@@ -18,6 +18,8 @@ DTYPES = ("float32", "bfloat16", "float16")
 def load_tokenizer(name: str, revision: str | None = None) -> Any:
     from transformers import AutoTokenizer
 
+    if name.startswith(("/", ".", "~")) and not Path(name).is_dir():
+        raise ValueError(f"there is no folder {name}; model_name_or_path is a folder or a Hub id")
     try:
         return AutoTokenizer.from_pretrained(name, revision=revision)
     except OSError as error:
