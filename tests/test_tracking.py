@@ -170,6 +170,7 @@ def test_speed_lands_in_history_wandb_and_bar(followed):
     assert " left" in output
 
 
+@pytest.mark.slow
 def test_samples_do_not_change_what_is_trained(followed, tmp_path, tiny_model, tokenizer):
     """Dropout included: mode and random numbers are given back as they were."""
     run, _ = followed
