@@ -14,8 +14,6 @@ from data_prep.manifest import Manifest
 from training.checkpoints import starts_over
 from training.config import DEFAULTS, RawRecipe, command, parse
 
-ANSWERS = ["chosen", "rejected"]
-
 
 def main(raw: RawRecipe) -> None:
     data, output, base = raw.run_dir / "data" / "pairs", raw.run_dir / "aligned", raw.run_dir / "sft-merged"
@@ -33,7 +31,7 @@ def main(raw: RawRecipe) -> None:
     from training.trainers import alignment_trainer
 
     parsed = parse(raw, DPOConfig, {**DEFAULTS, "output_dir": str(output), "model_name_or_path": str(base)})
-    run(parsed, manifest, Rows.read(data, ANSWERS, parsed), ANSWERS, alignment_trainer, partial(check_alignment, parsed=parsed))
+    run(parsed, manifest, Rows.read(data, "align", parsed), alignment_trainer, partial(check_alignment, parsed=parsed))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from data_prep.manifest import Manifest
 from data_prep.recipe import did_you_mean
 from training.config import Parsed, write_resolved
 
+# The columns of each stage's rows that are trained on.
+ANSWERS = {"sft": ["completion"], "align": ["chosen", "rejected"]}
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -73,8 +74,8 @@ class Rows:
     validation: Any | None
 
     @classmethod
-    def read(cls, folder: Path, answers: Sequence[str], parsed: Parsed) -> Rows:
-        columns = ["id", "prompt", *answers, "chat_template_kwargs"]
+    def read(cls, folder: Path, stage: str, parsed: Parsed) -> Rows:
+        columns = ["id", "prompt", *ANSWERS[stage], "chat_template_kwargs"]
         evaluated = parsed.trainer.eval_strategy != "no"
         validation = read_rows(folder / "validation.parquet", columns) if evaluated else None
         return cls(read_rows(folder / "train.parquet", columns), validation)

@@ -12,9 +12,8 @@ from typing import Any
 
 from data_prep.prompts import count_tokens, render
 from training.config import Parsed
-from training.load import torch_dtype
+from training.load import ANSWERS, torch_dtype
 
-ANSWERS = {"sft": ["completion"], "align": ["chosen", "rejected"]}
 TILE_TOKENS, TILE_WORDS = 4096, 32768  # of trl's fused head
 CANDIDATES = 8  # rows tokenised to find the longest: characters say nearly which it is
 GB = 1e9

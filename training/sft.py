@@ -14,8 +14,6 @@ from data_prep.manifest import Manifest
 from training.checkpoints import starts_over
 from training.config import DEFAULTS, RawRecipe, command, parse
 
-ANSWERS = ["completion"]
-
 
 def main(raw: RawRecipe) -> None:
     data, output = raw.run_dir / "data" / "sft", raw.run_dir / "sft"
@@ -32,7 +30,7 @@ def main(raw: RawRecipe) -> None:
     from training.trainers import sft_trainer
 
     parsed = parse(raw, SFTConfig, {**DEFAULTS, "output_dir": str(output)})
-    run(parsed, manifest, Rows.read(data, ANSWERS, parsed), ANSWERS, sft_trainer, check_sft)
+    run(parsed, manifest, Rows.read(data, "sft", parsed), sft_trainer, check_sft)
 
 
 if __name__ == "__main__":

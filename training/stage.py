@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from data_prep.manifest import Manifest
@@ -10,7 +10,7 @@ from training.checkpoints import alone, open_output
 from training.config import Parsed
 from training.disk import explain_full_disk
 from training.faults import train
-from training.load import Rows, base_commit, finish, keep_outputs_whole, load_tokenizer
+from training.load import ANSWERS, Rows, base_commit, finish, keep_outputs_whole, load_tokenizer
 from training.memory import check_memory
 from training.preflight import check_adapter, check_rows
 from training.tracking import close, follow, watch
@@ -19,16 +19,16 @@ Build = Callable[[Parsed, Rows, Any], Any]
 Check = Callable[..., None]  # of the trainer, rows_in and eval_rows_in
 
 
-def run(parsed: Parsed, manifest: Manifest, rows: Rows, answers: Sequence[str], build: Build, check: Check) -> None:
+def run(parsed: Parsed, manifest: Manifest, rows: Rows, build: Build, check: Check) -> None:
     """Checks, trains and writes. All that a recipe can get wrong is found before the first step, and before what an
     earlier recipe left is moved aside; most of it before the weights are loaded.
 
-    answers: the columns that are trained on. Raises ValueError for people, SystemExit(75) after a signal.
+    Raises ValueError for people, SystemExit(75) after a signal.
     """
     follow(parsed, manifest.stage)
     tokenizer = load_tokenizer(parsed.model.model_name_or_path, parsed.model.model_revision)
     for part in rows.parts():
-        check_rows(part, tokenizer, answers)
+        check_rows(part, tokenizer, ANSWERS[manifest.stage])
     if parsed.run.memory_check:
         check_memory(parsed, tokenizer, rows.train, manifest.stage)
     trainer = build(parsed, rows, tokenizer)
