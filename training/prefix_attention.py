@@ -122,10 +122,9 @@ def plan(input_ids: torch.Tensor, attention_mask: torch.Tensor, answered: torch.
     Rows whose tokens before the first answered one are the same make a group. What its rows have in common from the
     start is run once, the first words of the answers included, but every row keeps one token of its own.
     """
-    ids, lengths = input_ids.cpu(), attention_mask.sum(1).tolist()
-    assert bool((attention_mask.cpu().bool() == (torch.arange(ids.size(1)) < torch.tensor(lengths)[:, None])).all()), (
-        "rows must be padded on the right"
-    )
+    ids, mask = input_ids.cpu(), attention_mask.cpu().bool()
+    lengths = mask.sum(1).tolist()
+    assert bool((mask == (torch.arange(ids.size(1)) < mask.sum(1, keepdim=True))).all()), "rows must be padded on the right"
     prompts = answered.cpu().bool().int().argmax(1).tolist()
     by_prompt: dict[bytes, list[int]] = {}
     for row, prompt in enumerate(prompts):
