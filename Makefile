@@ -4,6 +4,9 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
+# A process a core with one thread each: torch's own threads would fight over the cores. A file's tests stay together,
+# since they share what the first of them made.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
 
 .PHONY: install demo test test-slow test-gpu lint clean
 
@@ -20,10 +23,10 @@ demo: install
 	recipes/run.sh demo
 
 test: install
-	$(BIN)/python -m pytest -m "not slow and not gpu and not network"
+	$(PYTEST) -m "not slow and not gpu and not network"
 
 test-slow: install
-	$(BIN)/python -m pytest -m "slow and not gpu and not network"
+	$(PYTEST) -m "slow and not gpu and not network"
 
 test-gpu: install
 	$(BIN)/python -m pytest -m gpu

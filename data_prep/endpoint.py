@@ -22,8 +22,8 @@ class Endpoint(Block):
     """As the server names it."""
     base_url: str
     """Up to and with the version, for example http://localhost:8000/v1 ."""
-    licence: str
-    """Of what the model writes, for example apache-2.0. The terms of some models forbid to train on it."""
+    licence: str = ""
+    """Of what the model writes, for example apache-2.0; a teacher needs it, since some models' terms forbid to train on it."""
     api_key_env: str = "OPENAI_API_KEY"
     """NAME of the environment variable that holds the key. Where it is not set, "none" is sent."""
     temperature: float = Field(default=0.7, ge=0)

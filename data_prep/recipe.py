@@ -34,8 +34,15 @@ BLOCKS = (
     "sample",
     "repair",
     "generate",
+    "probes",
+    "probe",
+    "support",
+    "judge",
     "score",
+    "validate",
     "report",
+    "compare",
+    "gate",
     "benchmark",
 )
 EXIT_MISTAKE = 2  # a person's mistake: bad recipe, missing input

@@ -164,6 +164,22 @@ class Generation:
     completion_tokens: int
     sample: int = 0
     repairs: str = ""  # key of the sample whose beginning it keeps
+    decoding: str = "greedy"  # or "sampled"
+    thinking: str = ""  # what the model thought aloud before it; never scored
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A held-out card changed on purpose, to see what a system does with it. `changes`: `kind` of the fact, `was`, `now`
+    ("" where something was put in or taken out)."""
+
+    id: str  # of card and kind of probe
+    card_id: str
+    kind: str  # "counterfactual", "injected", "missing" or "long"
+    prompt: list[dict[str, str]]
+    source: str
+    family: str
+    changes: list[dict[str, str]]
 
 
 @dataclass(frozen=True)
