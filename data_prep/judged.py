@@ -18,11 +18,15 @@ class Judged:
     results: list[CheckResult]
     key: str = ""
     mends: str = ""  # key of the sample that it was made from
+    thought: bool = False  # aloud, though the prompt says not to
 
     @classmethod
     def sample(cls, sample: Generation, source: str, origin: str = "own sample") -> Judged:
-        results = check_summary(sample.text, source)
-        return cls(sample.text.strip(), origin, sample.finish_reason == "stop", results, sample.key, sample.repairs)
+        """What the model thought aloud belongs to the text again: a pair rejects what it wrote, not a part of it."""
+        results, text, thought = check_summary(sample.text, source), sample.text.strip(), bool(sample.thinking)
+        if thought:
+            text = f"<think>\n{sample.thinking}\n</think>\n\n{text}".strip()
+        return cls(text, origin, sample.finish_reason == "stop", results, sample.key, sample.repairs, thought)
 
     @classmethod
     def reference(cls, card: HeldOut) -> Judged:
@@ -40,17 +44,20 @@ class Judged:
 
     @property
     def accepted(self) -> bool:
-        return self.finished and passed_all(self.results)
+        return self.finished and not self.thought and passed_all(self.results)
 
     @property
     def failed(self) -> list[str]:
-        """Names of the checks it fails; "finished" where the token limit cut it."""
-        return ["finished"] * (not self.finished) + [result.name for result in self.results if not result.passed]
+        """Names of the checks it fails; "finished" where the token limit cut it, "thinking" where it thought aloud."""
+        own = ["finished"] * (not self.finished) + ["thinking"] * self.thought
+        return own + [result.name for result in self.results if not result.passed]
 
     @property
     def reason(self) -> str:
         if not self.finished:
             return "not finished within the token limit"
+        if self.thought:
+            return "thinks aloud before the summary, though the prompt says not to"
         return failures(self.results) or next(result.reason for result in self.results if result.name == "facts")
 
     @property

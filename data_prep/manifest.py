@@ -31,6 +31,9 @@ PACKAGES = (
     "trafilatura",
     "pypdf",
     "pyarrow",
+    "rouge-score",
+    "scipy",
+    "vllm",
 )
 
 

@@ -43,6 +43,7 @@ BLOCKS = (
     "report",
     "compare",
     "gate",
+    "ability",
     "benchmark",
 )
 EXIT_MISTAKE = 2  # a person's mistake: bad recipe, missing input

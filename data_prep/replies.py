@@ -60,14 +60,11 @@ def read_answer(content: bytes, key: str) -> Answer:
         start = content[:100].decode("utf-8", "replace")
         raise NoAnswer(f"not a chat completion ({': '.join(filter(None, (place, first['msg'])))}): {start}") from None
     choice, tokens = reply.choices[0], reply.usage or _Tokens()
-    message, thoughts = choice.message, []
-    text = message.content or ""
-    for pattern in (BLOCK, NOT_OPENED, NOT_CLOSED):
-        thoughts += pattern.findall(text)
-        text = pattern.sub("", text)
-    reasoning = [message.reasoning_content or message.reasoning or "", *thoughts]
+    message = choice.message
+    text, thoughts = split_thinking(message.content or "")
+    reasoning = [message.reasoning_content or message.reasoning or "", thoughts]
     return Answer(
-        text=text.strip(),
+        text=text,
         finish_reason="refusal" if message.refusal else choice.finish_reason or "unknown",
         prompt_tokens=tokens.prompt_tokens,
         completion_tokens=tokens.completion_tokens,
@@ -75,6 +72,16 @@ def read_answer(content: bytes, key: str) -> Answer:
         key=key,
         reasoning="\n".join(part.strip() for part in reasoning if part.strip()),
     )
+
+
+def split_thinking(said: str) -> tuple[str, str]:
+    """What a model said, and what it thought aloud: the text between the tags, that before a closing tag alone, and that
+    after an opening tag that is never closed. Both stripped."""
+    thoughts: list[str] = []
+    for pattern in (BLOCK, NOT_OPENED, NOT_CLOSED):
+        thoughts += pattern.findall(said)
+        said = pattern.sub("", said)
+    return said.strip(), "\n".join(part.strip() for part in thoughts if part.strip())
 
 
 def check_answer(answer: Answer) -> None:

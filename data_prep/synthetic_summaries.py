@@ -188,7 +188,8 @@ def number_changed(summary: str, facts: Facts, rng: random.Random) -> str:
 
 
 def licence_swapped(summary: str, facts: Facts, rng: random.Random) -> str:
-    return summary.replace(facts.licence, rng.choice([name for name in LICENCES if name != facts.licence]))
+    other = rng.choice([name for name in LICENCES if name != facts.licence])
+    return re.sub(rf"(?<!\w){re.escape(facts.licence)}(?!\w)", other, summary)  # not the "mit" of "limits"
 
 
 def link_invented(summary: str, facts: Facts, rng: random.Random) -> str:

@@ -16,7 +16,9 @@ def refuse_licences(teachers: Iterable[Endpoint], allowed: Iterable[str], key: s
     known = PERMISSIVE | {normal(name) for name in allowed}
     for teacher in teachers:
         if not teacher.licence:
-            raise ValueError(f"the teacher {teacher.model} has no licence; say under which one it writes, for example apache-2.0")
+            raise ValueError(
+                f"the teacher {teacher.model} has no licence; say under which one it writes, for example apache-2.0"
+            )
         if normal(teacher.licence) not in known:
             raise ValueError(
                 f'the teacher {teacher.model} writes under "{teacher.licence}", which is not known to let others train on it; '

@@ -39,8 +39,18 @@ def extractive(card: HeldOut) -> str:
     return extractive_summary(model_id, text, notes)
 
 
+def reference(card: HeldOut) -> str:
+    """What the teacher wrote: how far the other systems have to go."""
+    return card.reference.strip()
+
+
 def _spoken(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-BASELINES: dict[str, Callable[[HeldOut], str]] = {"lead": lead, "front_matter": front_matter, "extractive": extractive}
+BASELINES: dict[str, Callable[[HeldOut], str]] = {
+    "lead": lead,
+    "front_matter": front_matter,
+    "extractive": extractive,
+    "reference": reference,
+}

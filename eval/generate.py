@@ -1,307 +1,351 @@
-"""Writes every system's summaries of the held-out cards; for pairs, the SFT model's of training cards, and its second tries.
+"""Writes every system's summaries of the held-out cards and of the probes; for pairs, the SFT model's of training cards.
 
     python -m eval.generate --config recipes/demo/eval.yaml
+    python -m eval.generate --config recipes/demo/eval.yaml --stage probe
     python -m eval.generate --config recipes/demo/eval.yaml --stage sample
     python -m eval.generate --config recipes/demo/eval.yaml --stage repair
+    accelerate launch --config_file recipes/accelerate/ddp.yaml -m eval.generate --config recipes/smollm3-3b/eval.yaml
 
-Reads data/heldout.jsonl (or data/sampling.jsonl). Writes eval/generations/<system>.jsonl (or data/samples.jsonl for the
-first system, which is the model to be aligned, and data/samples.<system>.jsonl for the others). `repair` reads data/samples.jsonl
-too, keeps each failing sample up to its first fault, lets the model go on from there, and writes data/repairs.jsonl.
-The same prompt and budget for all. Batches have a frozen order and a seed each: a run that was killed keeps its whole
-batches, does the broken one again, and ends with the same text.
+| stage    | reads                               | writes                                                              |
+|----------|-------------------------------------|---------------------------------------------------------------------|
+| generate | data/heldout.jsonl                  | eval/generations/<system>.jsonl                                     |
+| probe    | data/probes.jsonl                   | eval/probe_generations/<system>.jsonl                               |
+| sample   | data/sampling.jsonl                 | data/samples.jsonl for the first system, which is the model to be aligned, data/samples.<system>.jsonl for the others |
+| repair   | data/sampling.jsonl, samples.jsonl  | data/repairs.jsonl: failing samples up to their first fault, and on from there |
+
+The same prompt and budget for all systems. A summary is kept under a key of all that can change its text, in a store
+beside the file (`.part`), and never made twice: a run that was killed goes on, one with more cards, seeds or systems makes
+what is missing. Batches have a seed each, from their content, so the end is the same however often and in however many
+processes a run was started. A launch of several processes shares out the batches of models run by transformers.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
+import functools
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
 from tqdm import tqdm
 
-from data_prep.manifest import Manifest, content_hash
-from data_prep.prompts import render
+from data_prep.manifest import Manifest
 from data_prep.recipe import Block, Recipe, command, exit_on_mistake
-from data_prep.schema import Generation, HeldOut, read_jsonl, samples_of, sha256_text, to_json, write_jsonl
+from data_prep.schema import Generation, HeldOut, Probe, read_jsonl, samples_of, sha256_text, write_jsonl
+from eval import with_transformers, with_vllm
 from eval.baselines import BASELINES
+from eval.batches import GREEDY, Ask, Batch, Decoding, Opening, key_of, plan
+from eval.local_model import LocalModel, check_lengths, open_model, render_for
+from eval.processes import Processes, joined
 from eval.repair import beginnings
+from eval.store import alone, appending, assemble, read_store
+from eval.systems import BASELINE, System, check_names
 
 
-class GenerateConfig(Block):
-    systems: dict[str, str] = {}
-    """Name -> model: a folder, a Hub id, or `baseline:lead`, `baseline:front_matter`. `{run_dir}` stands for the run."""
-    cards: int | None = None
-    """The first so many cards only."""
-    batch_size: int = 8
-    """Prompts per batch; part of what a sampled text depends on."""
-    max_new_tokens: int = 1_200
+class ProbeConfig(Block):
+    systems: dict[str, System] = {}
+    """Name -> model: a folder, a Hub id, `baseline:lead|front_matter|extractive|reference`, or a block {model, revision,
+    backend: transformers|vllm|endpoint, endpoint: {...}}. `{run_dir}` stands for the run."""
+    cards: int | None = Field(None, ge=1)
+    """The first so many cards or probes only."""
+    batch_size: int = Field(8, ge=1)
+    """Prompts per batch of transformers; part of what a text depends on."""
+    max_new_tokens: int = Field(1_200, ge=1)
     """A summary that is not finished by then has the finish reason "length" and fails."""
-    samples: int = 1
-    """Summaries per card. More than one needs a temperature above 0."""
-    temperature: float = 0.0
-    """0 is greedy. SmolLM3's own evaluation samples at 0.6 with top_p 0.95."""
-    top_p: float = 1.0
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     device: str = "auto"
-    """`auto` is CUDA where there is one, else the CPU."""
-    threads: int | None = None
+    """Of transformers. `auto` is CUDA where there is one, else the CPU."""
+    threads: int | None = Field(None, ge=1)
     """CPU threads of torch."""
 
 
-@dataclass(frozen=True)
-class Opening:
-    """What the model is to go on from: a card's prompt, and the beginning of a summary that is kept, if any."""
-
-    card_id: str
-    prompt: str
-    begun: str = ""
-    repairs: str = ""  # key of the sample that `begun` is from
-
-    @property
-    def text(self) -> str:
-        return self.prompt + self.begun
+class SampleConfig(ProbeConfig):
+    samples: int = Field(1, ge=1)
+    """Summaries per card, each with a seed of its own. More than one needs a temperature above 0."""
+    temperature: float = Field(0.6, ge=0, le=2)
+    """0 is greedy. SmolLM3's own evaluation samples at 0.6 with top_p 0.95."""
+    top_p: float = Field(0.95, gt=0, le=1)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Openings of one batch, the number of their sample, and the batch's own seed."""
-
-    number: int
-    seed: int
-    openings: list[Opening]
-    sample: int
+class GenerateConfig(SampleConfig):
+    greedy: bool = True
+    """One greedy summary per card: the figure to watch for regressions."""
+    samples: int = Field(0, ge=0)
+    """Sampled summaries per card, each with a seed of its own: what the headline figures rest on where there are any."""
 
 
-def main(recipe: Recipe[GenerateConfig]) -> None:
-    block = recipe.block
-    if block.samples > 1 and block.temperature == 0:
+CONFIGS: dict[str, type[ProbeConfig]] = {
+    "generate": GenerateConfig,
+    "probe": ProbeConfig,
+    "sample": SampleConfig,
+    "repair": SampleConfig,
+}
+SOURCES = {"generate": "heldout.jsonl", "probe": "probes.jsonl", "sample": "sampling.jsonl", "repair": "sampling.jsonl"}
+
+
+def main(recipe: Recipe[Any]) -> None:
+    stage, systems = recipe.stage, recipe.block.systems
+    decodings = decodings_of(stage, recipe.block)
+    check_names(stage, systems)
+    if stage == "repair" and len(systems) > 1:
+        raise ValueError(f"repair.systems names {', '.join(systems)}; only the one that made data/samples.jsonl can go on")
+    with joined() as processes:
+        if not systems:
+            if stage != "repair":
+                raise ValueError(f'{stage}.systems names no model; add for example {{sft: "{{run_dir}}/sft-merged"}}')
+            if processes.is_main:
+                write_jsonl(output_of(recipe, ""), [])
+                print("repair: no system named, so nothing is sampled again")
+            return
+        for name, system in systems.items():
+            check_system(stage, name, system, processes)
+        cards = functools.cache(lambda: read_cards(recipe))
+        for name, system in systems.items():
+            Job(recipe, name, system, decodings, processes, cards).run()
+
+
+def decodings_of(stage: str, block: Any) -> list[Decoding]:
+    """The ways in which each card is summarised, in the order of the rows. Raises ValueError where they make no sense."""
+    if stage == "probe":
+        return [GREEDY]
+    if block.temperature == 0 and block.samples > 1:
+        raise ValueError(f"{stage}.samples is {block.samples} at temperature 0: all would be the same; set a temperature")
+    sampled = [Decoding("sampled", sample, float(block.temperature), float(block.top_p)) for sample in range(block.samples)]
+    if block.temperature == 0 and sampled:
+        return [GREEDY]
+    found = [GREEDY] * getattr(block, "greedy", False) + sampled
+    if not found:
+        raise ValueError(f"{stage}.greedy is false and {stage}.samples is 0, so nothing would be written; set one of them")
+    return found
+
+
+def check_system(stage: str, name: str, system: System, processes: Processes) -> None:
+    """Raises ValueError for what is wrong however the cards look, before any model is loaded."""
+    if system.is_baseline:
+        known = [f"{BASELINE}{known}" for known in BASELINES]
+        if system.model not in known:
+            raise ValueError(f'"{system.model}" is no baseline; known: {", ".join(known)}')
+        if stage == "probe" and system.model == f"{BASELINE}reference":
+            raise ValueError(f"nobody wrote a reference for a changed card; leave {name} out of probe.systems")
+    if stage == "repair" and (system.is_baseline or system.endpoint):
+        raise ValueError(f"repair.systems: {name} cannot go on from a beginning; name a folder or a Hub id")
+    if system.backend == "vllm" and processes.count > 1:
         raise ValueError(
-            f"{recipe.stage}.samples is {block.samples} at temperature 0: all would be the same; set a temperature"
+            f"{name} is run by vLLM, which shares out its work itself; start one process (python -m eval.generate) and set "
+            f"tensor_parallel_size, which is {system.tensor_parallel_size}"
         )
-    source = recipe.run_dir / "data" / ("heldout.jsonl" if recipe.stage == "generate" else "sampling.jsonl")
-    samples = [recipe.run_dir / "data" / "samples.jsonl"] if recipe.stage == "repair" else []
-    if recipe.stage == "repair" and len(block.systems) > 1:
-        raise ValueError(
-            f"repair.systems names {', '.join(block.systems)}; only the one that made data/samples.jsonl can go on"
-        )
-    if not block.systems:
-        if recipe.stage != "repair":
-            raise ValueError(f'{recipe.stage}.systems names no model; add for example {{sft: "{{run_dir}}/sft-merged"}}')
-        write_jsonl(store_of(recipe, ""), [])
-        print("repair: no system named, so nothing is sampled again")
-        return
-    cards: list[HeldOut] = []
-    for system, model in block.systems.items():
-        place = model.replace("{run_dir}", str(recipe.run_dir))
-        output = store_of(recipe, system)
-        manifest = Manifest(
-            output.with_suffix(".manifest.json"),
-            f"{recipe.stage} {system}",
-            {"seed": recipe.seed, "model": model, **block.model_dump(exclude={"systems", "threads"})},
-            [source, *samples, *([Path(place)] if Path(place).is_dir() else [])],
-            [output],
-        )
-        if manifest.is_done():
-            continue
-        cards = cards or list(read_jsonl(source, HeldOut))[: block.cards]
-        if model.startswith("baseline:"):
-            write_jsonl(output, baseline(system, model, cards))
-        else:
-            generate(system, place, cards, output, recipe)
-        count = sum(1 for _ in read_jsonl(output, Generation))
-        manifest.write(summaries=count)
-        print(f"{recipe.stage}: {count} summaries by {system} in {output}")
 
 
-def store_of(recipe: Recipe[GenerateConfig], system: str) -> Path:
+def read_cards(recipe: Recipe[Any]) -> list[HeldOut]:
+    """The stage's cards; a probe passes for a card without a reference. Raises ValueError where there is none."""
+    source = recipe.run_dir / "data" / SOURCES[recipe.stage]
+    if recipe.stage == "probe":
+        probes = read_jsonl(source, Probe)
+        cards = [HeldOut(probe.id, probe.prompt, probe.source, "", probe.family) for probe in probes]
+    else:
+        cards = list(read_jsonl(source, HeldOut))
+    if not cards and recipe.stage in ("generate", "probe"):
+        before = "data_prep.examples" if recipe.stage == "generate" else "eval.probes"
+        raise ValueError(f"{source} holds no card; data/rejected.jsonl says why cards were set aside, {before} writes it")
+    return cards[: recipe.block.cards]
+
+
+def output_of(recipe: Recipe[Any], system: str) -> Path:
+    data, evaluation = recipe.run_dir / "data", recipe.run_dir / "eval"
     if recipe.stage == "repair":
-        return recipe.run_dir / "data" / "repairs.jsonl"
+        return data / "repairs.jsonl"
     if recipe.stage == "sample":  # the first system is the SFT model, the others are smaller ones to set it against
         first = system == next(iter(recipe.block.systems))
-        return recipe.run_dir / "data" / ("samples.jsonl" if first else f"samples.{system}.jsonl")
-    return recipe.run_dir / "eval" / "generations" / f"{system}.jsonl"
+        return data / ("samples.jsonl" if first else f"samples.{system}.jsonl")
+    return evaluation / ("probe_generations" if recipe.stage == "probe" else "generations") / f"{system}.jsonl"
 
 
-def baseline(system: str, model: str, cards: list[HeldOut]) -> Iterator[Generation]:
-    name = model.partition(":")[2]
-    if name not in BASELINES:
-        raise ValueError(f'"{model}" is no baseline; known: {", ".join(f"baseline:{known}" for known in BASELINES)}')
-    for card in cards:
-        text = BASELINES[name](card)
-        yield Generation(sha256_text(f"{model}\0{card.source}"), card.id, system, text, "stop", 0, 0)
+@dataclass(frozen=True)
+class Work:
+    """All summaries of a system in the order of its file, and the batches of those that are missing."""
+
+    asks: list[Ask]
+    batches: list[Batch]
+    model: LocalModel | None  # None for an endpoint
+    identity: str  # of the model
 
 
-def generate(system: str, place: str, cards: list[HeldOut], output: Path, recipe: Recipe[GenerateConfig]) -> None:
-    """Appends batch by batch to `output.part`; renames it when the last batch is in."""
-    import torch  # here, so that a finished stage says so without five seconds of import
+@dataclass(frozen=True)
+class Job:
+    """One system of a stage, from cards to file. The main process decides what is to be done and writes the file."""
 
-    block = recipe.block
-    if block.threads:
-        torch.set_num_threads(block.threads)
-    tokenizer, model = load_model(place, block)
-    openings = list(openings_of(cards, tokenizer, recipe))
-    identity = {
-        "weights": content_hash(Path(place)) or place,
-        "seed": recipe.seed,
-        **block.model_dump(exclude={"systems", "threads"}),
-    }
-    batches = list(plan(openings, block, recipe.seed))
-    store = output.with_name(output.name + ".part")
-    finished = whole_batches(store, batches, identity)
-    if finished:
-        print(f"{recipe.stage}: {finished} of {len(batches)} batches of {system} are there already")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        open(store, "a", encoding="utf-8") as handle,
-        tqdm(total=len(batches), initial=finished, desc=f"{recipe.stage} {system}", unit=" batches") as progress,
-    ):
-        for batch in batches[finished:]:
-            torch.manual_seed(batch.seed)
-            rows = run_batch(model, tokenizer, batch, block, system, identity)
-            handle.write("".join(to_json(row) + "\n" for row in rows))
-            handle.flush()
-            os.fsync(handle.fileno())
-            progress.update()
-    os.replace(store, output)
+    recipe: Recipe[Any]
+    name: str
+    system: System
+    decodings: list[Decoding]
+    processes: Processes
+    cards: Callable[[], list[HeldOut]]
 
+    @property
+    def output(self) -> Path:
+        return output_of(self.recipe, self.name)
 
-def openings_of(cards: list[HeldOut], tokenizer: Any, recipe: Recipe[GenerateConfig]) -> Iterator[Opening]:
-    """The cards' prompts; for repairs, those of each failing sample with what it said before its first fault."""
-    prompts = {card.id: render(card.prompt, tokenizer) for card in cards}
-    if recipe.stage != "repair":
-        yield from (Opening(card.id, prompts[card.id]) for card in cards)
-        return
-    wanted = {card.id for card in cards}
-    store = recipe.run_dir / "data" / "samples.jsonl"
-    everybody = list(read_jsonl(recipe.run_dir / "data" / "sampling.jsonl", HeldOut))
-    samples = [(card, own) for card, own in samples_of(everybody, store) if card.id in wanted]
-    for card, sample, begun in beginnings(samples, prompts, tokenizer):
-        yield Opening(card.id, prompts[card.id], begun, sample.key)
+    @property
+    def title(self) -> str:
+        return f"{self.recipe.stage} {self.name}"
 
-
-def plan(openings: list[Opening], block: GenerateConfig, seed: int) -> Iterator[Batch]:
-    """Prompts of like length share a batch, which is frozen by content: the same cards give the same batches."""
-    ordered = sorted(openings, key=lambda opening: (len(opening.text), opening.card_id, opening.repairs))
-    number = 0
-    for sample in range(block.samples):
-        for start in range(0, len(ordered), block.batch_size):
-            yield Batch(number, int(sha256_text(f"{seed}:{number}")[:8], 16), ordered[start : start + block.batch_size], sample)
-            number += 1
-
-
-def whole_batches(store: Path, batches: list[Batch], identity: dict[str, Any]) -> int:
-    """How many batches lie in `store` whole. What follows them (a broken batch, another model's rows) is removed."""
-    if not store.exists():
-        return 0
-    lines = store.read_bytes().splitlines(keepends=True)
-    finished, kept = 0, 0
-    for batch in batches:
-        wanted = [key_of(opening, batch, identity) for opening in batch.openings]
-        if [_key(line) for line in lines[kept : kept + len(wanted)]] != wanted:
-            break
-        finished, kept = finished + 1, kept + len(wanted)
-    with open(store, "r+b") as handle:
-        handle.truncate(sum(map(len, lines[:kept])))
-    return finished
-
-
-def _key(line: bytes) -> str | None:
-    try:
-        return json.loads(line)["key"] if line.endswith(b"\n") else None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
-        return None
-
-
-def key_of(opening: Opening, batch: Batch, identity: dict[str, Any]) -> str:
-    what = [opening.card_id, sha256_text(opening.text), *([opening.repairs] if opening.repairs else [])]
-    parts = [*what, json.dumps(identity, sort_keys=True), str(batch.number), str(batch.sample)]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def load_model(place: str, block: GenerateConfig) -> tuple[Any, Any]:
-    """Tokenizer (padding on the left, as batched generation needs) and model in evaluation mode."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if block.device == "auto" else block.device
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place, padding_side="left")
-        model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, block.dtype), use_safetensors=True)
-    except OSError as error:
-        raise ValueError(
-            f'cannot load the model "{place}": {str(error).splitlines()[0]}; run the stage that makes it, or correct systems'
-        ) from None
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer, model.to(device).eval()
-
-
-def run_batch(
-    model: Any,
-    tokenizer: Any,
-    batch: Batch,
-    block: GenerateConfig,
-    system: str,
-    identity: dict[str, Any],
-) -> list[Generation]:
-    import torch
-
-    texts = [opening.text for opening in batch.openings]
-    encoded = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
-    sampling = (
-        {"do_sample": True, "temperature": block.temperature, "top_p": block.top_p, "top_k": 0}
-        if block.temperature
-        else {"do_sample": False}
-    )
-    with torch.inference_mode():
-        output = model.generate(
-            **encoded,
-            max_new_tokens=block.max_new_tokens,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-            **sampling,
+    @property
+    def manifest(self) -> Manifest:
+        recipe, data = self.recipe, self.recipe.run_dir / "data"
+        inputs = [data / SOURCES[recipe.stage], *([data / "samples.jsonl"] if recipe.stage == "repair" else [])]
+        place = Path(self.system.place(recipe.run_dir))
+        how = recipe.block.model_dump(exclude={"systems", "threads", "device"})
+        return Manifest(
+            self.output.with_suffix(".manifest.json"),
+            self.title,
+            {"seed": recipe.seed, "system": self.system.model_dump(), **how},
+            [*inputs, *([place] if self.system.model and place.is_dir() else [])],
+            [self.output],
         )
-    width = encoded["input_ids"].shape[1]
-    rows = []
-    for opening, ids, mask in zip(batch.openings, output[:, width:].tolist(), encoded["attention_mask"], strict=True):
-        length = ids.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in ids else None
-        rows.append(
-            Generation(
-                key=key_of(opening, batch, identity),
-                id=opening.card_id,
-                system=system,
-                # Special tokens stay visible: a summary that spells one is faulty and must look it.
-                text=(opening.begun + tokenizer.decode(ids[:length], skip_special_tokens=False)).strip(),
-                finish_reason="length" if length is None else "stop",
-                prompt_tokens=int(mask.sum()),
-                completion_tokens=len(ids) if length is None else length + 1,
-                sample=batch.sample,
-                repairs=opening.repairs,
+
+    def run(self) -> None:
+        with ExitStack() as held:
+            work = self.processes.share(self.prepare(held) if self.processes.is_main else None)
+            if work is None:
+                return
+            failed: list[str] = []
+            start = time.monotonic()
+            if share := self.share_of(work):
+                self.make(work.model, share, failed)
+            self.processes.wait()
+            if self.processes.is_main:
+                self.finish(work, failed, time.monotonic() - start)
+
+    def prepare(self, held: ExitStack) -> Work | None:
+        """What is to be done; None where that is nothing. The output is held until the job ends."""
+        if self.manifest.is_done():
+            return None
+        cards = self.cards()
+        held.enter_context(alone(self.output))
+        if self.system.is_baseline:
+            write_jsonl(self.output, baseline(self.name, self.system.model, cards))
+            self.announce(list(read_jsonl(self.output, Generation)), self.system.model)
+            return None
+        block = self.recipe.block
+        how: dict[str, Any] = {"backend": self.system.backend, "max_new_tokens": block.max_new_tokens}
+        if self.system.endpoint:
+            from eval import with_endpoint
+
+            model = None
+            how |= with_endpoint.identity(self.system.endpoint)
+            openings = [Opening(card.id, card.prompt, "") for card in cards]
+        else:
+            model = open_model(self.system.place(self.recipe.run_dir), self.system.revision)
+            how |= {"model": model.identity, "dtype": block.dtype}
+            openings = list(openings_of(self.recipe, cards, model))
+            check_lengths(model, openings, self.recipe.stage, block.max_new_tokens, self.system.max_model_len)
+        if self.system.backend == "transformers":
+            how |= {"batch_size": block.batch_size}  # the padding that others bring is in the rounding
+        seed = 0 if self.system.endpoint else self.recipe.seed  # a server never hears of it
+        asks = [Ask(one, way, key_of(one, way, how, seed)) for one in openings for way in self.decodings]
+        stored = read_store(self.output)
+        missing = [ask for ask in asks if ask.key not in stored]
+        if asks and len(missing) < len(asks):
+            print(f"{self.recipe.stage}: {len(asks) - len(missing)} of {len(asks)} summaries by {self.name} are there already")
+        return Work(asks, plan(missing, block.batch_size), model, how["model"])
+
+    def share_of(self, work: Work) -> list[Batch]:
+        """This process's batches of what is missing; vLLM and servers share out their work themselves."""
+        if self.system.backend != "transformers":
+            return work.batches if self.processes.is_main else []
+        return work.batches[self.processes.rank :: self.processes.count]
+
+    def make(self, model: LocalModel | None, share: list[Batch], failed: list[str]) -> None:
+        """Stores what comes of `share`, as it comes."""
+        asks = [ask for batch in share for ask in batch.asks]
+        made = self.rows(model, share, asks, failed)
+        tokens, start = 0, time.monotonic()
+        with (
+            appending(self.output, self.processes.rank) as part,
+            tqdm(total=len(asks), desc=self.title, unit=" summaries", disable=not self.processes.is_main) as progress,
+        ):
+            for rows in made:
+                part.append(rows)
+                tokens += sum(row.completion_tokens for row in rows)
+                progress.set_postfix_str(f"{tokens / (time.monotonic() - start):,.0f} tokens/s", refresh=False)
+                progress.update(len(rows))
+
+    def rows(
+        self, model: LocalModel | None, share: list[Batch], asks: list[Ask], failed: list[str]
+    ) -> Iterator[list[Generation]]:
+        block = self.recipe.block
+        if self.system.endpoint:
+            from eval import with_endpoint
+
+            cache = self.output.with_suffix(".sqlite")
+            return with_endpoint.summaries(self.system.endpoint, asks, self.name, block.max_new_tokens, cache, failed)
+        assert model
+        if self.system.backend == "vllm":
+            return with_vllm.summaries(model, asks, self.name, self.system, block.max_new_tokens, block.dtype, self.recipe.seed)
+        with_transformers.use_threads(block.threads)
+        device = with_transformers.device_of(block.device, self.processes.local_rank)
+        return with_transformers.summaries(model, share, self.name, block.max_new_tokens, block.dtype, device)
+
+    def finish(self, work: Work, failed: list[str], seconds: float) -> None:
+        if failed:
+            raise ValueError(
+                f"{len(failed)} of {len(work.asks)} summaries by {self.name} got no answer, first {failed[0]}; answers are kept: "
+                f"run the same command again, or correct {self.recipe.stage}.systems.{self.name}.endpoint"
             )
+        stored = read_store(self.output)
+        made = sum(stored[ask.key].completion_tokens for batch in work.batches for ask in batch.asks)
+        speed = f", {made:,} tokens at {made / seconds:,.0f} tokens/s" if made else ""
+        self.announce(assemble(self.output, work.asks, stored), work.identity, speed)
+
+    def announce(self, rows: list[Generation], identity: str, speed: str = "") -> None:
+        """Counts, and the manifest that says that the file is whole."""
+        cut = sum(row.finish_reason == "length" for row in rows)
+        thought = sum(bool(row.thinking) for row in rows)
+        self.manifest.write(model=identity, summaries=len(rows), cut=cut, thinking=thought)
+        counts = (
+            f"{len(rows)} summaries by {self.name} in {self.output}: {cut} cut by the token limit, {thought} with think text"
         )
-    return rows
+        print(f"{self.recipe.stage}: {counts}{speed}")
+
+
+def baseline(name: str, model: str, cards: list[HeldOut]) -> Iterator[Generation]:
+    for card in cards:
+        text = BASELINES[model.removeprefix(BASELINE)](card)
+        yield Generation(sha256_text(f"{model}\0{card.id}\0{text}"), card.id, name, text, "stop", 0, 0)
+
+
+def openings_of(recipe: Recipe[Any], cards: list[HeldOut], model: LocalModel) -> Iterator[Opening]:
+    """The cards' prompts; for repairs, those of each failing sample with what it said before its first fault."""
+    openings = {card.id: Opening(card.id, card.prompt, render_for(model, card.id, card.prompt)) for card in cards}
+    if recipe.stage != "repair":
+        yield from openings.values()
+        return
+    everybody = list(read_jsonl(recipe.run_dir / "data" / SOURCES["repair"], HeldOut))
+    samples = [item for item in samples_of(everybody, recipe.run_dir / "data" / "samples.jsonl") if item[0].id in openings]
+    prompts = {card_id: opening.prompt for card_id, opening in openings.items()}
+    for card, sample, begun in beginnings(samples, prompts, model.tokenizer):
+        yield replace(openings[card.id], begun=begun, repairs=sample.key)
 
 
 def stage_of(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """`--stage sample|repair|generate` out of the arguments."""
+    """`--stage generate|probe|sample|repair` out of the arguments."""
     rest = list(arguments)
     if "--stage" not in rest:
         return "generate", rest
     position = rest.index("--stage")
     stage = rest[position + 1] if position + 1 < len(rest) else ""
-    if stage not in ("sample", "repair", "generate"):
-        raise ValueError(f'--stage is "{stage}", expected sample, repair or generate')
+    if stage not in CONFIGS:
+        raise ValueError(f'--stage is "{stage}", expected generate, probe, sample or repair')
     return stage, rest[:position] + rest[position + 2 :]
 
 
 def run() -> None:
     stage, sys.argv[1:] = stage_of(sys.argv[1:])
-    command(stage, GenerateConfig, main, __doc__, "eval.generate")
+    command(stage, CONFIGS[stage], main, __doc__, "eval.generate")
 
 
 if __name__ == "__main__":

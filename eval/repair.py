@@ -25,7 +25,8 @@ def beginnings(
     for card, own in samples:
         for sample in own:
             start = first_fault(sample.text, card.source)
-            if start is None or sample.finish_reason != "stop":
+            # What was thought aloud is not in the text, so the model would not go on from where it was.
+            if start is None or sample.finish_reason != "stop" or sample.thinking:
                 continue
             begun = cut_before(start, prompts[card.id], sample.text, tokenizer)
             if len(begun) >= FEWEST_CHARACTERS:

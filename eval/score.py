@@ -1,10 +1,14 @@
 """Scores every system's summaries of the held-out cards, with an interval beside each mean and each difference.
 
     python -m eval.score --config recipes/demo/eval.yaml
+    python -m eval.score --score.input summaries.jsonl --score.output scored.jsonl    (a file of any summaries, no run)
 
 Reads   <run_dir>/data/heldout.jsonl, <run_dir>/eval/generations/<system>.jsonl
+        and where they are there: eval/measures/*.json[l] of other stages, data/probes.jsonl with eval/probe_generations/*.jsonl,
+        data/cards.jsonl, split.json, notes.jsonl (for two of the slices)
 Writes  <run_dir>/eval/scores.parquet   one row per system, card and sample: metrics, text, checks with their spans
-        <run_dir>/eval/metrics.json     means, paired differences, and what each metric is
+        <run_dir>/eval/metrics.json     means, paired differences, slices, probes, and what each metric is
+        <run_dir>/eval/scores.part.jsonl   what was measured already: a scoring that is killed or repeated goes on from there
 
 The checks are the ones that accept training data. Samples of one card are averaged first, so the unit is the card;
 intervals resample families of cards. A difference of [a, b] is b minus a, on the cards where both were measured.
@@ -12,15 +16,13 @@ intervals resample families of cards. A difference of [a, b] is b minus a, on th
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
@@ -29,14 +31,22 @@ from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
-from data_prep.checks import CheckResult
+from data_prep.checks.document import MAX_CHARACTERS
 from data_prep.manifest import Manifest, versions
-from data_prep.recipe import Block, Recipe, command, did_you_mean
-from data_prep.schema import Generation, HeldOut, read_jsonl, replacing, write_json
-from eval.measure import METRICS, Measured, measure
-from eval.statistic import Estimate, estimate_mean, holm, sign_flip_p
+from data_prep.recipe import Block, Recipe, command, did_you_mean, exit_on_mistake, parse_overrides
+from data_prep.schema import HeldOut, replacing, write_json
+from data_prep.untrusted import UNSEEN
+from eval.claims import claims
+from eval.measure import METRICS, Metric, code_version, measure
+from eval.merge_measures import Measure, read_measures
+from eval.read_run import System, by_card, choose_decoding, read_cards, read_systems
+from eval.score_probes import probe_figures, read_answers, read_probes
+from eval.score_store import ScoreStore
+from eval.slices import Slices, slice_cards
+from eval.summarise import Reckoning, Scored, comparisons, default_pairs, prompts_hash, slice_figures, systems_figures
 
-DIGITS = 6  # of figures in metrics.json: below what any interval resolves, above what two machines' sums differ by
+FILE_KEYS = ("score.input", "score.output")
+TEXT_COLUMNS = ("id", "system", "family", "decoding", "key", "finish_reason", "text", "thinking", "checks", "spans", "slices")
 
 
 class ScoreConfig(Block):
@@ -46,218 +56,199 @@ class ScoreConfig(Block):
     """Systems in the order of the tables. Empty: every file in eval/generations, by name."""
     comparisons: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = []
     """Pairs [a, b]; the difference is b minus a. Empty: each system against the one before it and against the first."""
-    headline: list[str] = ["all_pass", "length_pass", "structure_pass", "fact_recall", "numbers_grounded", "links_grounded"]
-    """Metrics named before looking: set in bold, and their p-values corrected for being several (Holm)."""
+    headline: list[str] = Field(
+        default=["all_pass", "fact_recall", "numbers_grounded", "links_grounded"], min_length=1, max_length=4
+    )
+    """Metrics named before looking, at most four: set in bold, and their p-values corrected for being several (Holm)."""
+    decoding: Literal["sampled", "greedy"] | None = None
+    """Which summaries the headline rests on. Null: the sampled ones where any system has them, else the greedy ones."""
     bootstrap_samples: int = Field(default=10_000, ge=1000)
     """Draws of each interval and each p-value."""
     allow_missing: bool = False
     """Score a system that lacks summaries of some cards; how many is reported."""
 
 
-@dataclass(frozen=True)
-class Scored:
-    """One summary with all that was measured of it."""
-
-    card: HeldOut
-    generation: Generation
-    measured: Measured
-
-
-@dataclass(frozen=True)
-class System:
-    """A system's summaries; `missing` counts the cards and samples it has none for."""
-
-    name: str
-    generations: list[Generation]
-    missing: int
-
-
 def main(recipe: Recipe[ScoreConfig]) -> None:
-    config, folder = recipe.block, recipe.run_dir / "eval"
-    heldout, generations = recipe.run_dir / "data" / "heldout.jsonl", folder / "generations"
+    folder, data = recipe.run_dir / "eval", recipe.run_dir / "data"
     scores, metrics = folder / "scores.parquet", folder / "metrics.json"
-    manifest = Manifest(folder / "score.manifest.json", "score", recipe.resolved(), [heldout, generations], [scores, metrics])
+    inputs = [data / "heldout.jsonl", folder / "generations"]
+    other = [folder / "measures", folder / "probe_generations"]
+    other += [data / name for name in ("probes.jsonl", "cards.jsonl", "split.json", "notes.jsonl")]
+    inputs += [path for path in other if path.exists()]
+    resolved = recipe.resolved() | {"code": code_version()}
+    manifest = Manifest(folder / "score.manifest.json", "score", resolved, inputs, [scores, metrics])
     if not manifest.is_done():
-        cards = read_cards(heldout)
-        systems = read_systems(generations, cards, config)
-        rows = score(cards, systems)
-        write_scores(scores, rows)
-        write_json(metrics, summarise(cards, systems, rows, config, recipe.seed))
-        manifest.write(summaries=len(rows), missing={system.name: system.missing for system in systems})
-    print_table(json.loads(metrics.read_text(encoding="utf-8")))
+        count, missing = score_run(recipe, scores, metrics)
+        manifest.write(summaries=count, missing=missing)
+    print_results(json.loads(metrics.read_text(encoding="utf-8")))
 
 
-def read_cards(path: Path) -> dict[str, HeldOut]:
-    """Held-out cards by id, in file order. Raises ValueError where there are none or an id stands twice."""
-    cards: dict[str, HeldOut] = {}
-    for card in read_jsonl(path, HeldOut):
-        if card.id in cards:
-            raise ValueError(f"{path} holds card {card.id} twice; make it again with data_prep.examples")
-        cards[card.id] = card
-    if not cards:
-        raise ValueError(f"{path} holds no card, so there is nothing to score; give data_prep.split more cards")
-    return cards
+def score_run(recipe: Recipe[ScoreConfig], scores: Path, metrics: Path) -> tuple[int, dict[str, int]]:
+    """Measures everything and writes both files; returns how many summaries there are and how many each system lacks."""
+    config, folder, data = recipe.block, recipe.run_dir / "eval", recipe.run_dir / "data"
+    cards = read_cards(data / "heldout.jsonl")
+    systems = read_systems(folder / "generations", cards, config.systems, config.comparisons, config.allow_missing)
+    decoding = choose_decoding(systems, config.decoding)
+    measures = read_measures(folder / "measures", {row.key for system in systems for row in system.generations})
+    known = [*METRICS, *(metric for one in measures for metric in one.metrics)]
+    check_headline(config.headline, known)
+    probes = read_probes(data / "probes.jsonl")
+    answers = read_answers(folder / "probe_generations", probes, [system.name for system in systems])
+    slices = slice_cards(cards, data)
+    store = ScoreStore(folder / "scores.part.jsonl", code_version())
+    rows = list(score(cards, systems, measures, store))
+    figures, names = probe_figures(probes, answers, rows, store, config.bootstrap_samples, recipe.seed)
+    store.close()
+    write_scores(scores, rows, known, slices)
+    found = summarise(cards, systems, rows, known, decoding, slices, config, recipe.seed)
+    found |= {"probes": figures, "probe_metrics": names, "measures": {one.name: one.passed_on for one in measures}}
+    write_json(metrics, found)
+    return len(rows), found["missing"]
 
 
-def read_systems(folder: Path, cards: dict[str, HeldOut], config: ScoreConfig) -> list[System]:
-    """The systems to score, in the order of the tables."""
-    found = sorted(path.stem for path in folder.glob("*.jsonl"))
-    if not found:
-        raise ValueError(f"{folder} holds no summaries; run eval.generate first")
-    wanted = config.systems or found
-    for name in {*wanted, *(name for pair in config.comparisons for name in pair)}:
-        if name not in found:
-            raise ValueError(f'no summaries by "{name}" in {folder}. {did_you_mean(name, found)} Or run eval.generate for it.')
-        if name not in wanted:
-            raise ValueError(f'score.comparisons names "{name}", which score.systems leaves out; add it there')
-    known = [metric.name for metric in METRICS]
-    for name in config.headline:
-        if name not in known:
-            raise ValueError(f'score.headline names "{name}", which is no metric. {did_you_mean(name, known)}')
-    for name in sorted(set(found) - set(wanted)):
-        print(f"score: {name} is not in score.systems and is left out")
-    return [read_system(folder / f"{name}.jsonl", cards, config.allow_missing) for name in wanted]
+def check_headline(headline: Sequence[str], known: Sequence[Metric]) -> None:
+    names = [metric.name for metric in known]
+    for name in headline:
+        if name not in names:
+            raise ValueError(f'score.headline names "{name}", which is no metric. {did_you_mean(name, names)}')
 
 
-def read_system(path: Path, cards: dict[str, HeldOut], allow_missing: bool) -> System:
-    """One system's summaries, in the cards' order. Raises ValueError where they are not of these cards, or not of all."""
-    found: dict[tuple[str, int], Generation] = {}
-    for generation in read_jsonl(path, Generation):
-        key = (generation.id, generation.sample)
-        if generation.system != path.stem:
-            raise ValueError(f'{path} holds a summary by "{generation.system}"; one file holds one system, named like it')
-        if generation.id not in cards:
-            raise ValueError(f"{path} summarises card {generation.id}, which is not held out; delete it and run eval.generate")
-        if key in found:
-            raise ValueError(f"{path} holds card {generation.id}, sample {generation.sample} twice; delete one of the lines")
-        found[key] = generation
-    if not found:
-        raise ValueError(f"{path} holds no summary; run eval.generate again")
-    expected = [(card, sample) for card in cards for sample in sorted({sample for _, sample in found})]
-    missing = [key for key in expected if key not in found]
-    if missing and not allow_missing:
-        raise ValueError(
-            f"{path} lacks {len(missing)} of {len(expected)} summaries, first of card {missing[0][0]}; "
-            "run eval.generate again, it goes on where it stopped, or pass --score.allow_missing true"
-        )
-    return System(path.stem, [found[key] for key in expected if key in found], len(missing))
-
-
-def score(cards: dict[str, HeldOut], systems: Sequence[System]) -> list[Scored]:
-    todo = [generation for system in systems for generation in system.generations]
-    progress = tqdm(todo, desc="score", unit=" summaries", mininterval=1)
-    return [Scored(cards[one.id], one, measure(cards[one.id], one)) for one in progress]
+def score(
+    cards: Mapping[str, HeldOut], systems: Sequence[System], measures: Sequence[Measure], store: ScoreStore
+) -> Iterator[Scored]:
+    """Every summary, card by card."""
+    todo = sum(len(system.generations) for system in systems)
+    with tqdm(total=todo, desc="score", unit=" summaries", mininterval=1) as progress:
+        for card, generations in by_card(cards, systems):
+            for one in generations:
+                parts = [one.key, one.text, one.finish_reason, card.source, card.reference]
+                own = store.measured(parts, lambda one=one, card=card: measure(one, card.source, card.reference))
+                metrics, spans = dict(own["metrics"]), []
+                for other in measures:
+                    found, marked = other.of(one.key)
+                    metrics |= found
+                    spans += [{**span, "measure": other.name} for span in marked]
+                yield Scored(card, one, metrics, own["checks"], spans)
+                progress.update()
 
 
 def summarise(
-    cards: dict[str, HeldOut], systems: Sequence[System], rows: Sequence[Scored], config: ScoreConfig, seed: int
+    cards: Mapping[str, HeldOut],
+    systems: Sequence[System],
+    rows: Sequence[Scored],
+    metrics: Sequence[Metric],
+    decoding: str,
+    slices: Slices,
+    config: ScoreConfig,
+    seed: int,
 ) -> dict[str, Any]:
-    """The content of metrics.json."""
-    families = np.array([card.family for card in cards.values()])
-    values = card_means(cards, rows)
+    """The content of metrics.json, but for probes and the figures of other stages."""
     names = [system.name for system in systems]
-
-    def described(estimate: Estimate) -> dict[str, Any]:
-        interval = None if estimate.low is None else [round(estimate.low, DIGITS), round(estimate.high, DIGITS)]
-        mean = None if estimate.mean is None else round(estimate.mean, DIGITS)
-        note = {"note": estimate.note} if estimate.note else {}
-        return {"mean": mean, "ci95": interval, "n": estimate.n, "families": estimate.families, **note}
-
-    def estimated(numbers: np.ndarray, bounds: tuple[float, float] | None) -> dict[str, Any]:
-        return described(estimate_mean(numbers, families, config.bootstrap_samples, seed, bounds))
-
-    def compared(a: str, b: str, name: str, bounds: tuple[float, float] | None) -> dict[str, Any]:
-        difference = values[b, name] - values[a, name]
-        estimate = estimated(difference, bounds and (bounds[0] - bounds[1], bounds[1] - bounds[0]))
-        p = sign_flip_p(difference, families, config.bootstrap_samples, seed)
-        return {"a": a, "b": b, "metric": name, "difference": estimate.pop("mean"), "p": p and round(p, DIGITS), **estimate}
-
-    pairs = config.comparisons or default_comparisons(names)
-    comparisons = [compared(a, b, metric.name, metric.bounds) for a, b in pairs for metric in METRICS]
+    reckoning = Reckoning({card.id: card.family for card in cards.values()}, config.bootstrap_samples, seed)
+    headline = [metric for metric in metrics if metric.name in config.headline]
+    main_rows = decoded(rows, systems, decoding)
+    compared = comparisons(reckoning, config.comparisons or default_pairs(names), metrics, config.headline, main_rows)
+    described = [asdict(metric) | {"headline": metric in headline} for metric in metrics]
+    beside = decoded(rows, systems, "greedy") if decoding == "sampled" else []
+    with_greedy = [system.name for system in systems if system.decoded("greedy")]
     return {
         "cards": len(cards),
-        "families": len(set(families)),
-        "metrics": [dataclasses.asdict(metric) | {"headline": metric.name in config.headline} for metric in METRICS],
-        "systems": {name: {m.name: estimated(values[name, m.name], m.bounds) for m in METRICS} for name in names},
+        "families": len({card.family for card in cards.values()}),
+        "decoding": decoding,
+        "metrics": described,
+        "systems": systems_figures(reckoning, names, metrics, main_rows),
+        "greedy": systems_figures(reckoning, with_greedy, metrics, beside) if beside else None,
         "missing": {system.name: system.missing for system in systems},
-        "comparisons": with_holm(comparisons, config.headline),
+        "odd": {name: found for name in names if (found := odd_texts(rows, name))},
+        "comparisons": compared,
+        "claims": claims(compared, described, config.headline),
+        "slices": slice_figures(reckoning, slices, names, headline, main_rows),
+        "slice_notes": slices.notes,
         "bootstrap": {"samples": config.bootstrap_samples, "seed": seed, "resampled": "families"},
         "versions": versions(),
+        "prompts": prompts_hash(cards),
     }
 
 
-def card_means(cards: dict[str, HeldOut], rows: Sequence[Scored]) -> dict[tuple[str, str], np.ndarray]:
-    """(system, metric) -> one value per card: the mean over its samples, NaN where none was measured."""
-    collected: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for row in rows:
-        for name, value in row.measured.metrics.items():
-            per_card = collected.setdefault((row.generation.system, name), {})
-            if value is not None:
-                per_card.setdefault(row.card.id, []).append(value)
-    return {
-        key: np.array([np.mean(per_card[card]) if card in per_card else np.nan for card in cards])
-        for key, per_card in collected.items()
+def decoded(rows: Sequence[Scored], systems: Sequence[System], decoding: str) -> list[Scored]:
+    wanted = {id(row) for system in systems for row in system.decoded(decoding)}
+    return [row for row in rows if id(row.generation) in wanted]
+
+
+def odd_texts(rows: Sequence[Scored], system: str) -> dict[str, int]:
+    """Summaries that are none, by what is odd about them. They are scored like the others, and fail."""
+    texts = [row.generation.text for row in rows if row.generation.system == system]
+    counts = {
+        "empty": sum(not text.strip() for text in texts),
+        f"over {MAX_CHARACTERS:,} characters": sum(len(text) > MAX_CHARACTERS for text in texts),
+        "with control characters": sum("\0" in text or len(UNSEEN.findall(text[:MAX_CHARACTERS])) > 20 for text in texts),
     }
+    return {what: count for what, count in counts.items() if count}
 
 
-def default_comparisons(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Each system against the one before it, then each against the first."""
-    return list(dict.fromkeys([*pairwise(names), *((names[0], name) for name in names[1:])]))
-
-
-def with_holm(comparisons: list[dict[str, Any]], headline: Sequence[str]) -> list[dict[str, Any]]:
-    """Adds `p_holm` to the comparisons of headline metrics, corrected within each pair of systems."""
-    declared: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in comparisons:
-        if row["metric"] in headline:
-            declared.setdefault((row["a"], row["b"]), []).append(row)
-    for rows in declared.values():
-        for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
-            row["p_holm"] = p and round(p, DIGITS)
-    return comparisons
-
-
-def write_scores(path: Path, rows: Sequence[Scored]) -> None:
-    text = {name: pa.string() for name in ("id", "system", "family", "finish_reason", "text", "checks")}
-    numbers = {metric.name: pa.float64() for metric in METRICS}
-    schema = pa.schema({**text, "sample": pa.int64(), **numbers})
+def write_scores(path: Path, rows: Sequence[Scored], metrics: Sequence[Metric], slices: Slices) -> None:
+    schema = pa.schema(
+        {name: pa.string() for name in TEXT_COLUMNS}
+        | {"sample": pa.int64()}
+        | {metric.name: pa.float64() for metric in metrics}
+    )
     with replacing(path, "wb") as handle:
-        pq.write_table(pa.Table.from_pylist([score_row(row) for row in rows], schema), handle)
+        pq.write_table(pa.Table.from_pylist([score_row(row, slices) for row in rows], schema), handle)
 
 
-def score_row(row: Scored) -> dict[str, Any]:
+def score_row(row: Scored, slices: Slices) -> dict[str, Any]:
+    one = row.generation
     return {
         "id": row.card.id,
-        "system": row.generation.system,
+        "system": one.system,
         "family": row.card.family,
-        "sample": row.generation.sample,
-        "finish_reason": row.generation.finish_reason,
-        # Parquet holds UTF-8 only; "?" for a lone surrogate keeps every offset.
-        "text": row.generation.text.encode("utf-8", "replace").decode("utf-8"),
-        "checks": json.dumps([check_row(check) for check in row.measured.checks]),
-        **row.measured.metrics,
+        "decoding": one.decoding,
+        "sample": one.sample,
+        "key": one.key,
+        "finish_reason": one.finish_reason,
+        "text": storable(one.text),
+        "thinking": storable(one.thinking),
+        "checks": json.dumps(row.checks),
+        "spans": json.dumps(row.spans),
+        "slices": json.dumps(slices.of(row.card.id)),
+        **row.metrics,
     }
 
 
-def check_row(check: CheckResult) -> dict[str, Any]:
-    return dataclasses.asdict(check)
+def storable(text: str) -> str:
+    """Parquet holds UTF-8 only; "?" for a lone surrogate keeps every offset."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def print_table(metrics: dict[str, Any]) -> None:
+def print_results(metrics: dict[str, Any]) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
     headline = [metric for metric in metrics["metrics"] if metric["headline"]]
-    table = Table(title=f"{metrics['cards']} held-out cards of {metrics['families']} families: mean [95% interval], n")
+    table = Table(
+        title=f"{metrics['cards']} held-out cards of {metrics['families']} families, {metrics['decoding']}: mean [95% interval], n"
+    )
     table.add_column("system")
     for metric in headline:
         table.add_column(metric["label"], justify="right")
     for name, measured in metrics["systems"].items():
         table.add_row(escape(name), *(table_cell(measured[metric["name"]], metric["unit"]) for metric in headline))
     console.print(table)
+    for line in remarks(metrics):
+        console.print(escape(line), highlight=False)
+
+
+def remarks(metrics: dict[str, Any]) -> Iterator[str]:
+    """What a reader of the table must know beside it."""
     for name, count in metrics["missing"].items():
         if count:
-            console.print(f"{escape(name)} lacks {count} summaries; its figures stand on the others", highlight=False)
+            yield f"{name} lacks {count} summaries; its figures stand on the others"
+    for name, counts in metrics["odd"].items():
+        yield f"{name}: {', '.join(f'{count} {what}' for what, count in counts.items())}; they are scored, and fail"
+    for name, found in metrics["measures"].items():
+        if not found["printed"]:
+            yield f"{name} is left out: {found.get('reason', 'it is not to be printed')}"
+    yield from metrics["claims"]
 
 
 def table_cell(measured: dict[str, Any], unit: str) -> str:
@@ -270,5 +261,29 @@ def table_cell(measured: dict[str, Any], unit: str) -> str:
     return escape(f"{measured['mean'] * scale:.1f}\n{interval}\nn={measured['n']}")
 
 
+def score_file(arguments: Sequence[str]) -> None:
+    """`--score.input FILE --score.output FILE`: any summaries with their sources, without a run."""
+    given = parse_overrides(arguments)
+    for name in given:
+        if name not in FILE_KEYS:
+            raise ValueError(f"--{name} does not go with --score.input; give --score.input FILE --score.output FILE alone")
+    for name in FILE_KEYS:
+        if name not in given:
+            raise ValueError(f"--{name} is missing; give --score.input FILE --score.output FILE")
+    from eval.lines import score_lines  # what a run's scoring needs not load
+
+    score_lines(Path(given["score.input"]), Path(given["score.output"]))
+
+
+def run() -> None:
+    """The stage, or the scoring of one file, which needs no recipe."""
+    arguments = sys.argv[1:]
+    named = {argument.partition("=")[0].removeprefix("--") for argument in arguments}
+    if named.isdisjoint(FILE_KEYS) or named & {"help", "-h"}:
+        command("score", ScoreConfig, main, __doc__, "eval.score")
+    else:
+        exit_on_mistake(lambda: score_file(arguments), "eval.score")
+
+
 if __name__ == "__main__":
-    command("score", ScoreConfig, main, __doc__, "eval.score")
+    run()

@@ -1,9 +1,12 @@
-"""Uncertainty for means over cards that come in families: intervals, paired p-values, correction for many tests.
+"""Uncertainty for means over cards that come in families: intervals, paired p-values, correction for many tests, and the
+smallest difference that so many cards can show.
 
 Cards of one family quote each other, so a system's results on them go together and count for less than as many strangers'.
 Everything here therefore resamples families, never cards (clustered errors and paired differences for model evaluations:
 Miller 2024, arXiv 2411.00640; resampling whole clusters: Cameron, Gelbach and Miller 2008, "Bootstrap-based improvements
-for inference with clustered errors").
+for inference with clustered errors"). Two stand outside: `wilson` and `mcnemar_p` take cards as strangers.
+
+scipy.stats takes a second to import, so the functions that need it import it: a stage with nothing to do never pays.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import numpy as np
 
 LEVEL = 0.95
 FEW_FAMILIES = 10  # below, resampled intervals are known to come out too narrow
+TIED = 1e-12  # values that differ by less agree: a difference of two sums carries their rounding
 CHUNK = 1_000_000  # cells of the draw matrix held at once: 8 MB
 
 
@@ -27,6 +31,19 @@ class Estimate:
     mean: float | None
     low: float | None
     high: float | None
+    n: int
+    families: int
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Preference:
+    """How often b was preferred to a, a tie counting half, with its 95% interval and the two-sided p of "as often as not"."""
+
+    win_rate: float | None
+    low: float | None
+    high: float | None
+    p: float | None
     n: int
     families: int
     note: str | None = None
@@ -46,6 +63,9 @@ def estimate_mean(
     their cards, so that a family weighs what it holds. `bounds` are the least and the greatest possible value: where all
     cards agree, resampling sees no spread at all, and the interval then allows for the values not yet met (see
     `unseen_share`). Without bounds such an interval is a point. No interval from fewer than two families.
+
+    In simulations it covers the truth in 93 to 95% for 15 to 60 families of 1 to 6 cards, 92 to 95% where sizes are very
+    unequal; an interval that takes the same cards as strangers, in 65 to 85%.
     """
     sums, sizes = family_sums(values, families)
     n, count = int(sizes.sum()), len(sizes)
@@ -55,7 +75,7 @@ def estimate_mean(
     mean = float(sums.sum() / n)
     if count < 2:
         return Estimate(mean, None, None, n, count, "one family: nothing to resample, so no interval")
-    if np.ptp(measured) == 0 and bounds is not None:
+    if np.ptp(measured) < TIED and bounds is not None:
         unseen = unseen_share(count)
         low, high = mean - unseen * (mean - bounds[0]), mean + unseen * (bounds[1] - mean)
         return Estimate(mean, low, high, n, count, "all cards agree: interval from the number of families alone")
@@ -85,10 +105,10 @@ def resampled_means(sums: np.ndarray, sizes: np.ndarray, draws: int, seed: int) 
 def expanded_tail(families: int) -> float:
     """The quantile to cut at for 2.5% in each tail: plain percentiles are too narrow for few clusters, since they use
     neither n - 1 nor Student's t (Hesterberg 2015, arXiv 1411.5279, "expanded percentile interval")."""
-    z, freedom = NormalDist().inv_cdf((1 + LEVEL) / 2), families - 1
-    # Student's quantile by its expansion around the normal one: exact to 0.01 from 5 degrees of freedom on.
-    student = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-    return NormalDist().cdf(-student * math.sqrt(families / freedom))
+    from scipy import stats
+
+    student = stats.t.ppf((1 + LEVEL) / 2, families - 1)
+    return NormalDist().cdf(-student * math.sqrt(families / (families - 1)))
 
 
 def unseen_share(families: int) -> float:
@@ -118,6 +138,80 @@ def sign_flip_p(differences: np.ndarray, families: np.ndarray, draws: int = 10_0
         signs = rng.integers(0, 2, size=(min(step, draws - start), len(sums))) * 2 - 1
         extreme += int(np.sum(np.abs(signs @ sums) >= observed))
     return (extreme + 1) / (draws + 1)
+
+
+def mcnemar_p(a: np.ndarray, b: np.ndarray) -> float | None:
+    """McNemar's exact two-sided p for outcomes 0 or 1 of two systems on the same cards (NaN: not measured, leaves the card out).
+
+    Of the cards on which the two differ, a binomial half should go either way (McNemar 1947). It takes cards as
+    independent, so on families it is too sure of itself: a second opinion beside `sign_flip_p`, for readers used to it.
+    None without a card that both were measured on, or where a value is neither 0 nor 1 (a mean over samples, for one).
+    """
+    from scipy import stats
+
+    both = ~(np.isnan(a) | np.isnan(b))
+    first, second = a[both], b[both]
+    if len(first) == 0 or not np.isin([first, second], (0, 1)).all():
+        return None
+    gained, lost = int(np.sum(second > first)), int(np.sum(second < first))
+    return float(stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """Wilson's 95% score interval of a rate (Wilson 1927), for independent trials: hand-labelled sentences, planted faults.
+    (0, 1) for no trial. Raises ValueError where `successes` is no count of `n`."""
+    from scipy import stats
+
+    if not 0 <= successes <= n:
+        raise ValueError(f"{successes} successes of {n}: expected a count from 0 to {n}; count both over the same items")
+    if n == 0:
+        return 0.0, 1.0
+    interval = stats.binomtest(successes, n).proportion_ci(LEVEL, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def standard_error(values: np.ndarray, families: np.ndarray) -> float | None:
+    """Cluster-robust standard error of the mean of `values`, with the factor families / (families - 1) for few of them
+    (Cameron and Miller 2015, "A practitioner's guide to cluster-robust inference"). None from fewer than two families."""
+    sums, sizes = family_sums(values, families)
+    count = len(sizes)
+    if count < 2:
+        return None
+    residuals = sums - sums.sum() / sizes.sum() * sizes
+    return float(math.sqrt(count / (count - 1) * np.sum(residuals**2)) / sizes.sum())
+
+
+def detectable(differences: np.ndarray, families: np.ndarray, power: float = 0.8) -> float | None:
+    """The smallest true mean difference that a two-sided test at 5% finds with `power`, at this n and this clustering.
+
+    The standard error of the paired `differences` (NaN: not measured), clustered by family, times the sum of Student's
+    quantiles for 97.5% and for `power`, with families - 1 degrees of freedom (Bloom 1995, "Minimum detectable effects").
+    In the differences' own unit. It speaks of the next comparison of this size, never of whether this one found something.
+    None from fewer than two families, and where all cards differ by the same: without spread there is nothing to reckon from.
+    """
+    from scipy import stats
+
+    measured = ~np.isnan(differences)
+    error = standard_error(differences, families)
+    if error is None or np.ptp(differences[measured]) < TIED:
+        return None
+    freedom = len(np.unique(families[measured])) - 1
+    return float(error * (stats.t.ppf((1 + LEVEL) / 2, freedom) + stats.t.ppf(power, freedom)))
+
+
+def preference(outcomes: np.ndarray, families: np.ndarray, draws: int = 10_000, seed: int = 0) -> Preference:
+    """Win rate of b from one outcome per card: 1 b is preferred, 0.5 a tie, 0 a is preferred, NaN no verdict.
+
+    Interval as in `estimate_mean`; p by flipping whole families, as in `sign_flip_p`: if neither is preferred, a family's
+    surplus of wins is as likely for either. Raises ValueError on an outcome outside 0 to 1.
+    """
+    measured = outcomes[~np.isnan(outcomes)]
+    if len(measured) and (measured.min() < 0 or measured.max() > 1):
+        wrong = measured[(measured < 0) | (measured > 1)][0]
+        raise ValueError(f"an outcome is {wrong:g}, expected 1 (b wins), 0.5 (tie) or 0 (a wins), or a mean of them")
+    rate = estimate_mean(outcomes, families, draws, seed, bounds=(0.0, 1.0))
+    p = sign_flip_p(outcomes - 0.5, families, draws, seed)
+    return Preference(rate.mean, rate.low, rate.high, p, rate.n, rate.families, rate.note)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

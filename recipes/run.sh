@@ -58,7 +58,7 @@ run_stage() {
 }
 show() {
   number=$((number + 1))
-  printf '\n\033[1m[%d/16] %s\033[0m\n' "$number" "$*"
+  printf '\n\033[1m[%d/21] %s\033[0m\n' "$number" "$*"
   local start=$SECONDS
   run_stage "$@"
   printf '        %d s\n' $((SECONDS - start))
@@ -67,6 +67,12 @@ data() { show "$python" -m "data_prep.$1" --config "$recipe/data.yaml" "${everyw
 train() { show "$python" -m training.launch --config_file "$launch" -m "training.$1" --config "$recipe/$2.yaml" "${everywhere[@]}"; }
 merge() { show "$python" -m training.merge --config "$recipe/merge.yaml" --merge.adapter "$1" "${everywhere[@]}"; }
 evaluate() { show "$python" -m "eval.$1" --config "$recipe/eval.yaml" "${@:2}" "${everywhere[@]}" "${blocks[@]}"; }
+# Several processes share the cards out where a launcher file says so; one needs no launcher.
+generate() {
+  local how=(-m eval.generate)
+  [[ -z ${LAUNCH:-} ]] || how=(-m training.launch --config_file "$launch" "${how[@]}")
+  show "$python" "${how[@]}" --config "$recipe/eval.yaml" "$@" "${everywhere[@]}" "${blocks[@]}"
+}
 
 data collect
 data split
@@ -75,12 +81,17 @@ data write
 data examples
 train sft sft
 merge sft
-evaluate generate --stage sample
-evaluate generate --stage repair
+generate --stage sample
+generate --stage repair
 data revise
 data pairs
 train align "$align"
 merge aligned
-evaluate generate
+generate
+evaluate probes
+generate --stage probe
+evaluate support
+evaluate judge
 evaluate score
 evaluate report
+evaluate gate || [[ $? -eq 1 ]]   # a model that may not be published is a result of the run, not its failure

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from data_prep.checks import CHECKS, Inventory, check_summary, facts_of, failures, passed_all
+from data_prep.checks.copying import coverage_density, extractive_fragments, index_words
 from data_prep.checks.document import read
 from data_prep.checks.links import canonical
 from data_prep.checks.number_grounding import is_grounded, numbers_of
@@ -117,6 +118,12 @@ def test_length_reads_link_text_but_no_address():
         (lambda text: "---\nlicense: mit\n---\n" + text, "front matter copied from the card"),
         (lambda text: "# One\n\n# Two\n\n" + text, "2 titles of level one"),
         (lambda text: text + "<|im_end|>", "control tokens"),
+        (lambda text: text.replace("**Use**:", "**Use:"), "emphasis or a link that is never closed"),
+        (lambda text: text.replace("**Use**:", "Use**:"), "emphasis or a link that is never closed"),
+        (
+            lambda text: text.replace("github.com/zelkis/kiln)", "github.com/zelkis/kiln"),
+            "emphasis or a link that is never closed",
+        ),
     ],
 )
 def test_structure_names_what_is_wrong(change, reason):
@@ -125,8 +132,8 @@ def test_structure_names_what_is_wrong(change, reason):
     assert reason in found.reason
 
 
-def test_structure_accepts_closed_fences_and_measures_bullets():
-    found = result("structure", summary(closing="\n```\nx\n```\n"))
+def test_structure_accepts_closed_fences_and_stars_that_are_no_emphasis_and_measures_bullets():
+    found = result("structure", summary("- `f(x)**2`, 2 ** 3, \\*\\*kwargs and x**2.", closing="\n```\n**x](y\n```\n"))
     assert found.passed, found.reason
     assert 0.5 < found.value < 1
 
@@ -167,6 +174,66 @@ def test_praise_needs_a_source():
     assert result("praise", summary("- **Verdict**: it is not groundbreaking.")).passed
 
 
+# --- copying and language ---------------------------------------------------------------------------------------------
+
+PASSAGE = [f"word{index}" for index in range(100)]
+
+
+@pytest.mark.parametrize(("words", "passed"), [(60, True), (61, False)])
+def test_copying_fails_on_one_run_beyond_the_limit(words, passed):
+    text = "## Heading\n\nOwn words first, " + " ".join(PASSAGE[:words]) + " and own words last."
+    found = result("copying", text, "A card. " + " ".join(PASSAGE))
+    assert found.passed is passed
+    assert f"{words} words" in found.reason
+    assert bool(found.spans) is not passed
+
+
+def test_copying_counts_runs_inside_bullets_and_not_across():
+    lines = [" ".join(PASSAGE[start : start + 50]) for start in (0, 50)]
+    assert result("copying", "- " + "\n- ".join(lines), " ".join(PASSAGE)).passed
+    assert not result("copying", "- " + " ".join(lines), " ".join(PASSAGE)).passed
+
+
+def test_fragments_are_greedy_and_give_newsrooms_coverage_and_density():
+    source = index_words("the cat sat on the mat, and the [cat](https://cat.example/sat) slept &nbsp; <br> on a mat")
+    words = "a cat sat on the mat and the cat slept on rugs".split()
+    fragments = [(fragment.start, fragment.length) for fragment in extractive_fragments(words, source)]
+    assert fragments == [(0, 1), (1, 10)]
+    assert coverage_density(words, source) == (11 / 12, 101 / 12)
+    assert coverage_density([], source) is None
+    assert result("copying", " ".join(words), "the cat sat on the mat and the cat slept on a mat").value == pytest.approx(
+        101 / 12
+    )
+
+
+@pytest.mark.parametrize("code", ["fr", "zh", "ru"])
+def test_language_marks_a_paragraph_that_is_not_english(code):
+    foreign = {
+        "fr": "Ce modèle a été entraîné sur des textes choisis par les auteurs puis évalué avec plusieurs jeux de questions dont les"
+        " résultats dépendent des consignes données aux évaluateurs pendant les essais.",
+        "zh": "该模型使用作者挑选的文本进行训练，随后在多个测试集上进行评估；不过结果取决于提示词，因此在使用之前应当逐条核对模型给出的回答。",
+        "ru": "Модель обучена на текстах, отобранных авторами, и проверена на нескольких наборах заданий с разными подсказками.",
+    }[code]
+    text = summary(f"- {foreign}")
+    assert marked("language", text) == [f"- {foreign}"]
+    assert 0.8 < result("language", text).value < 1
+
+
+def test_language_leaves_names_quotations_and_lists_alone():
+    names = "- **Data**: " + ", ".join(f"Korpus{index}-Übersetzung" for index in range(30))
+    codes = "- **Codes**: " + " ".join(("afr", "deu", "fra", "nld", "spa", "ron") * 12)
+    assert result("language", summary("- Asked “Quelle est la capitale?”, it says 北京.", names, codes)).passed
+
+
+@pytest.mark.parametrize("broken", ["modÃ¨le", "authorsâ€™ text", "a \ufffd b", "10\u00c2\u00a0GB"])
+def test_language_finds_broken_letters_that_the_source_does_not_have(broken):
+    text = summary(f"- **Extra**: the {broken} here.")
+    assert not result("language", text).passed
+    assert "broken encoding" in result("language", text).reason
+    assert result("language", text, f"{SOURCE} {broken}").passed
+    assert result("language", summary("- **Extra**: modèle, authors’ text, SÃO, 10\u00a0GB.")).passed
+
+
 # --- links ------------------------------------------------------------------------------------------------------------
 
 
@@ -178,6 +245,10 @@ def test_praise_needs_a_source():
         "https://github.com/zelkis/kiln.git#usage",
         "https://arxiv.org/pdf/2507.01234",
         "https://arxiv.org/html/2507.01234v1",
+        "http://export.arxiv.org/abs/2507.01234",
+        "https://ar5iv.org/abs/2507.01234",
+        "https://doi.org/10.48550/arXiv.2507.01234",
+        "https://huggingface.co./blog/orvan/?utm_medium=x&fbclid=1",
         "https://huggingface.co/blog/orvan?ref=x",
         "https://huggingface.co/zelkis/Orvan-3B",
     ],
@@ -207,6 +278,12 @@ def test_links_missing_fail_only_where_the_source_offers_some():
     lonely = result("links", bare, "# A card without links\n\nModel: zelkis/Orvan-3B")
     assert lonely.passed
     assert lonely.value is None
+
+
+def test_links_may_give_a_doi_that_the_source_names():
+    page = "- See [this](https://doi.org/10.1000/XYZ.123)."
+    assert result("links", summary(page), f"{SOURCE}\n@article{{a, doi = {{10.1000/xyz.123}}}}").passed
+    assert not result("links", summary(page)).passed
 
 
 def test_links_relative_or_broken_match_nothing():
@@ -279,6 +356,21 @@ def test_numbers_a_percentage_may_come_from_a_fraction_but_not_from_a_count():
     assert not is_grounded(next(quantities("45%")), known)
 
 
+NEEDS = "It takes 24 GB, answers in 480 ms after 12 hours, with a rate of 1.5 x 10^-4 for 9 people and \\(3 \\times 10^{8}\\) words."
+
+
+@pytest.mark.parametrize("said", ["24 GB", "24GB", "24 gigabytes", "0.48 s", "0.5 days", "9 GB", "1.5e-4", "300M"])
+def test_numbers_may_be_given_in_another_unit_if_it_is_the_same_amount(said):
+    known = numbers_of(NEEDS)
+    assert all(is_grounded(quantity, known) for quantity in quantities(said)), said
+
+
+@pytest.mark.parametrize("said", ["24 MB", "24 TB", "480 s", "480 hours", "12 days", "0.49 s"])
+def test_numbers_with_the_unit_of_another_amount_are_not_grounded(said):
+    known = numbers_of(NEEDS)
+    assert not any(is_grounded(quantity, known) for quantity in quantities(said)), said
+
+
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
@@ -310,6 +402,10 @@ def test_names_invented_are_marked(said):
     assert not result("names", text).passed
     assert said in result("names", text).reason
     assert marked("names", text) == [said]
+
+
+def test_names_end_where_a_script_without_spaces_begins():
+    assert marked("names", "Kiln-4模型 and Orvan-3B模型") == ["Kiln-4"]
 
 
 def test_names_leave_plain_english_and_denials_alone():

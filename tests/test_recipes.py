@@ -51,9 +51,15 @@ def schemas():
     from data_prep.revise import ReviseConfig
     from data_prep.split import SplitConfig
     from data_prep.write import WriteConfig
-    from eval.generate import GenerateConfig
+    from eval.ability import AbilityConfig
+    from eval.gate import GateConfig
+    from eval.generate import GenerateConfig, ProbeConfig, SampleConfig
+    from eval.judge_task import JudgeConfig
+    from eval.probes import ProbesConfig
     from eval.report import ReportConfig
     from eval.score import ScoreConfig
+    from eval.support import SupportConfig
+    from eval.validate import ValidateConfig
     from training.benchmark import BenchmarkConfig
     from training.merge import MergeConfig
     from training.soup import SoupConfig
@@ -61,8 +67,9 @@ def schemas():
     return {
         "collect": CollectConfig, "split": SplitConfig, "research": ResearchConfig, "write": WriteConfig, "examples": ExamplesConfig,
         "revise": ReviseConfig, "pairs": PairsConfig, "publish": PublishConfig, "merge": MergeConfig, "soup": SoupConfig,
-        "benchmark": BenchmarkConfig, "sample": GenerateConfig, "repair": GenerateConfig, "generate": GenerateConfig,
-        "score": ScoreConfig, "report": ReportConfig,
+        "benchmark": BenchmarkConfig, "sample": SampleConfig, "repair": SampleConfig, "generate": GenerateConfig,
+        "probes": ProbesConfig, "probe": ProbeConfig, "support": SupportConfig, "judge": JudgeConfig, "score": ScoreConfig,
+        "report": ReportConfig, "gate": GateConfig, "ability": AbilityConfig, "validate": ValidateConfig,
     }  # fmt: skip
 
 

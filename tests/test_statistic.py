@@ -38,6 +38,8 @@ def test_intervals_cover_the_truth_because_they_resample_families():
 
 
 def test_few_families_widen_the_percentiles():
+    # With four families Student's 3.182, times the root of 4/3, leaves 0.012%: hardly a draw of the 10,000 lies beyond.
+    assert expanded_tail(4) == pytest.approx(0.00012, abs=1e-5)
     # Student's 2.228 for 10 degrees of freedom, times the root of 11/10, is the normal quantile of 0.97%.
     assert expanded_tail(11) == pytest.approx(0.0097, abs=2e-4)
     assert expanded_tail(10_000) == pytest.approx(0.025, abs=1e-4)
@@ -74,6 +76,8 @@ def test_agreement_of_all_cards_is_no_certainty():
     assert same.mean == same.high == 1.0
     assert same.low == pytest.approx(1 - 0.1684, abs=1e-4)  # Clopper and Pearson, 20 of 20
     assert unseen_share(20) == pytest.approx(0.1684, abs=1e-4)
+    rounding = np.array([0.1 + 0.2, 0.3] * 10)  # differ in their last bit
+    assert "all cards agree" in estimate_mean(rounding, np.arange(20), bounds=(0, 1)).note
     tied = estimate_mean(np.zeros(20), np.arange(20), bounds=(-1, 1))
     assert (tied.mean, tied.low) == (0, -tied.high)
     assert tied.high == pytest.approx(0.1684, abs=1e-4)

@@ -3,18 +3,21 @@
 | check         | what it measures (`value`)                  | why                                     | passes                              | fails |
 |---------------|---------------------------------------------|-----------------------------------------|-------------------------------------|-------|
 | length        | rendered words                              | one page is what was asked for          | 300 to 500 words                    | 299 words; 501 words; URLs do not count |
-| structure     | share of words in list items                | skimmable, and renders anywhere         | a heading and 4 bullets, plain Markdown | no bullets, unclosed fence, raw HTML, `<think>`, two `#` titles, YAML echo |
+| structure     | share of words in list items                | skimmable, and renders anywhere         | a heading and 4 bullets, plain Markdown | no bullets, unclosed fence, `**` or `](` left open, raw HTML, `<think>`, two `#` titles, YAML echo |
 | preamble      | words of chat around the summary            | a summary is a document, not a reply    | starts with its heading             | "Sure, here is a summary", "Let me know if ..." |
 | repetition    | share of word 4-grams that stood before     | small models loop                       | up to 0.20, nothing said twice      | the same bullet or sentence again |
 | praise        | superlatives that the source does not use   | a researcher wants claims with a source | "state-of-the-art" if the card says so | "groundbreaking" out of nowhere |
-| links         | share of distinct targets in the source     | an invented link costs the most trust   | canonical form is in the source (arXiv pdf = abs, hf.co, anchors, tracking), or is the model's own page | any other address; none although the source has some |
-| numbers       | share of numbers that the source gives      | figures are what is quoted on           | 11.2T = 11.2 trillion, 64k = 65,536, 3B for 3.08B, 71.2% for a score of 71.2 | a changed score; 3.2B for 3.08B; none although the source has five |
+| copying       | density: mean length of the fragment that a word is in (Grusky et al. 2018), in words | a page of lifted paragraphs is no summary | phrases and single sentences of the sources | more than 60 words in a row as in the sources, inside one bullet or paragraph |
+| language      | share of words in English blocks        | readers read English; broken bytes show a broken pipeline | names and short quotations in any language; broken letters that the source has too | a paragraph of French; one mostly in another script; "Ã©", U+FFFD |
+| links         | share of distinct targets in the source     | an invented link costs the most trust   | canonical form is in the source (arXiv pdf = abs = DOI, hf.co, anchors, tracking), or is the model's own page | any other address; none although the source has some |
+| numbers       | share of numbers that the source gives      | figures are what is quoted on           | 11.2T = 11.2 trillion, 64k = 65,536, 3B for 3.08B, 71.2% for a score of 71.2, 0.48 s for 480 ms | a changed score; 3.2B for 3.08B; 24 MB for 24 GB; none although the source has five |
 | names         | share of names that the source has          | invented models and data sets           | Qwen3 for Qwen3-32B, "Llama 3.1 8B" for Llama-3.1-8B, DPO spelled out | Qwen3-70B where the source has Qwen3-32B |
 | facts         | share of stated facts recalled              | a page that leaves out the licence is of no use | half of those that the source states | 2 of 7; facts the source lacks are not asked for |
 | contradiction | statements that differ from the source      | worse than leaving out                  | another tool's licence, if the source names it | "MIT licence" where the card says apache-2.0 and nothing says MIT |
 
 `check_summary` returns one result per check, in the order of `CHECKS`, for any text whatsoever. It works from shapes and sets, with no
-model, and so it is precise rather than complete: it cannot see that a true number stands beside the wrong benchmark.
+model, and so it is precise rather than complete: it cannot see that a true number stands beside the wrong benchmark. Precision and
+recall against planted faults are in eval/checks.md, made by `python -m eval.validate`.
 Decisions that a threshold hides: a percentage may match a source's plain decimal or table cell, since tables leave the sign out;
 a bare one-digit number, a count ("45 languages") or a year is never a rounding; "one" and "zero" are words, not numbers;
 names are told by shape, so capitalised English words are never flagged.
@@ -26,10 +29,12 @@ from collections.abc import Sequence
 
 from data_prep.checks.base import CheckResult, Span
 from data_prep.checks.contradiction import check_contradiction
+from data_prep.checks.copying import check_copying
 from data_prep.checks.document import read
 from data_prep.checks.facts import Fact, check_facts, facts_of
 from data_prep.checks.form import check_length, check_preamble, check_structure
 from data_prep.checks.inventory import Inventory
+from data_prep.checks.language import check_language
 from data_prep.checks.licences import licences_in
 from data_prep.checks.links import check_links
 from data_prep.checks.names import check_names
@@ -38,7 +43,20 @@ from data_prep.checks.wording import check_praise, check_repetition
 
 __all__ = ["CHECKS", "CheckResult", "Fact", "Inventory", "Span", "check_summary", "facts_of", "failures", "passed_all"]
 
-CHECKS = ("length", "structure", "preamble", "repetition", "praise", "links", "numbers", "names", "facts", "contradiction")
+CHECKS = (
+    "length",
+    "structure",
+    "preamble",
+    "repetition",
+    "praise",
+    "copying",
+    "language",
+    "links",
+    "numbers",
+    "names",
+    "facts",
+    "contradiction",
+)
 
 
 def check_summary(summary: str, source: str) -> list[CheckResult]:
@@ -54,6 +72,8 @@ def check_summary(summary: str, source: str) -> list[CheckResult]:
         check_preamble(document),
         check_repetition(document),
         check_praise(document, known.praise),
+        check_copying(document, known.words),
+        check_language(document, known.broken_letters),
         check_links(document, known.links, expected=known.offers_links),
         check_numbers(numbers, known.numbers),
         check_names(document, licences, known.names),

@@ -132,12 +132,14 @@ def lowered(text: str) -> str:
 
 def rendered_words(text: str) -> tuple[str, ...]:
     """Pieces between white space that hold a letter or a digit: a dash is no word."""
-    return tuple(piece for piece in text.split() if _LETTER_OR_DIGIT.search(piece))
+    return tuple(piece for piece in text.split() if piece[0].isalnum() or _LETTER_OR_DIGIT.search(piece))
 
 
 def trimmed_url(url: str) -> str:
     """A bare address without what follows it in the sentence: closing brackets that it did not open, punctuation, emphasis."""
     for opening, closing in ("()", "{}"):
+        if closing not in url:
+            continue
         depth = 0
         for index, character in enumerate(url):
             depth += (character == opening) - (character == closing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from data_prep.checks.base import CheckResult, Span, listed
 from data_prep.checks.document import Document
@@ -15,6 +16,8 @@ TITLES_MAX = 1  # level-one headings
 
 _THINK = re.compile(r"</?think(?:ing)?>", re.IGNORECASE)
 _CONTROL = re.compile(r"<\|[\w ]{1,40}\|>")
+# Marks that are still there after rendering: an emphasis or a link that was opened and never closed, or the other way round.
+_STRAY = re.compile(r"(?<![\w*\\])\*\*(?=[^\s*])|(?<=[^\s*\\])\*\*(?![\w*])|\]\(")
 _OPENING = re.compile(
     r"\s*(?:sure|certainly|of course|absolutely|okay|ok|great)\b[,!. ]|\s*here(?:'s|’s| is| are)\b.{0,60}\b(?:summary|overview)"
     r"|\s*(?:below|the following) is\b",
@@ -74,6 +77,7 @@ def check_structure(document: Document) -> CheckResult:
         ([match.span() for match in _CONTROL.finditer(document.text)], "control tokens"),
         ([span for span in document.html if not _THINK.match(document.text, span[0])], "raw HTML"),
         ([document.front_matter] if document.front_matter else [], "front matter copied from the card"),
+        (list(_stray_marks(document)), "emphasis or a link that is never closed"),
     ):
         if found:
             faults.append(fault)
@@ -82,6 +86,15 @@ def check_structure(document: Document) -> CheckResult:
     value = sum(len(block.words) for block in bullets) / total if total else 0.0
     reason = "; ".join(faults) if faults else f"{len(headings)} headings, {len(bullets)} bullets"
     return CheckResult("structure", not faults, value, reason, sorted(spans, key=lambda span: span.start))
+
+
+def _stray_marks(document: Document) -> Iterator[tuple[int, int]]:
+    """Blocks whose rendered text still shows `**` or `](`."""
+    for block in document.blocks:
+        shown = "**" in block.text or "](" in block.text
+        # What is escaped is meant to be read.
+        if shown and _STRAY.search(block.text) and "\\*" not in document.text[block.start : block.end]:
+            yield block.start, block.end
 
 
 def check_preamble(document: Document) -> CheckResult:

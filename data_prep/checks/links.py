@@ -10,34 +10,47 @@ from data_prep.checks.base import CheckResult, Span, listed
 from data_prep.checks.document import Document, trimmed_url
 
 _ADDRESS = re.compile(
-    r"(?:https?://|www\.|(?<![\w./@:-])(?:github\.com|huggingface\.co|hf\.co|arxiv\.org)/)[^\s<>\[\]\"'`|\\^]+", re.IGNORECASE
+    r"(?=[hwga])(?:https?://|www\.|(?<![\w./@:-])(?:github\.com|huggingface\.co|hf\.co|arxiv\.org)/)[^\s<>\[\]\"'`|\\^]+",
+    re.IGNORECASE,
 )
 _ARXIV_MENTION = re.compile(r"\barxiv[:/ ]\s?(\d{4}\.\d{4,5})", re.IGNORECASE)
 _ARXIV_PATH = re.compile(r"/(?:abs|pdf|html)/(.+?)(?:v\d+)?(?:\.pdf)?", re.IGNORECASE)
 _README = re.compile(r"/(?:blob|tree|raw|resolve)/(?:main|master)(?:/readme\.md)?$")
 _MAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{2,64})+")
 _MODEL_LINE = re.compile(r"^Model: (\S+/\S+)[ \t]*$", re.MULTILINE)
-_TRACKING = re.compile(r"utm_\w+|ref|ref_src|fbclid|gclid", re.IGNORECASE)
-_SAME_HOST = {"hf.co": "huggingface.co", "export.arxiv.org": "arxiv.org", "m.youtube.com": "youtube.com"}
+_TRACKING = re.compile(r"utm_\w+|ref|ref_src|fbclid|gclid|msclkid|igshid|mc_[ce]id|trk|library", re.IGNORECASE)
+_ARXIV_DOI = re.compile(r"/10\.48550/arxiv\.(\d{4}\.\d{4,5})(?:v\d+)?", re.IGNORECASE)
+_DOI_MENTION = re.compile(r"\bdoi\b[\s:={\"']{1,4}(10\.\d{4,9}/[^\s{}\"'<>]+)", re.IGNORECASE)
+_SAME_HOST = {
+    "hf.co": "huggingface.co",
+    "export.arxiv.org": "arxiv.org",
+    "ar5iv.org": "arxiv.org",
+    "ar5iv.labs.arxiv.org": "arxiv.org",
+    "dx.doi.org": "doi.org",
+    "m.youtube.com": "youtube.com",
+}
 _CASE_BLIND = ("github.com", "huggingface.co")  # both redirect whatever the case of owner and name
 
 
 def canonical(url: str) -> str:
     """One spelling for one page: no scheme, lower-case host without www, no fragment, tracking or trailing slash;
-    arXiv abs, pdf, html and versions are one paper; a repository's README is the repository. Never raises; an address that is
+    arXiv abs, pdf, html, DOI and versions are one paper; a repository's README is the repository. Never raises; an address that is
     no address, or a relative one, comes back in lower case and matches nothing that `links_of` finds."""
     url = html.unescape(url).strip().strip("<>")
     if not re.match(r"[A-Za-z][\w+.-]*:", url):
         url = "https://" + url if _ADDRESS.match(url) else url
     try:
         parts = urlsplit(url)
-        host, port = (parts.hostname or "").removeprefix("www."), parts.port
+        host, port = (parts.hostname or "").removeprefix("www.").rstrip("."), parts.port
     except ValueError:  # a port or an IPv6 address that is none
         return url.lower()
     if parts.scheme not in ("http", "https"):
         return url.lower()
     host = _SAME_HOST.get(host, host) + (f":{port}" if port not in (None, 80, 443) else "")
     path = unquote(parts.path).rstrip("/")
+    if host == "doi.org":  # names are the same whatever their case; arXiv gives each of its papers one
+        paper = _ARXIV_DOI.fullmatch(path)
+        return f"arxiv.org/abs/{paper[1]}" if paper else host + path.lower()
     if host == "arxiv.org" and (paper := _ARXIV_PATH.fullmatch(path)):
         return f"arxiv.org/abs/{paper[1].lower()}"
     if host in _CASE_BLIND:
@@ -50,10 +63,12 @@ def canonical(url: str) -> str:
 
 def links_of(source: str) -> frozenset[str]:
     """Canonical form of every absolute address anywhere in the source (prose, code, HTML, BibTeX), of papers named by
-    arXiv id, of mail boxes, and of the model's own page, which `Model: ORG/NAME` names."""
+    arXiv id or DOI, of mail boxes, and of the model's own page, which `Model: ORG/NAME` names."""
     addresses = [trimmed_url(match[0]) for match in _ADDRESS.finditer(source)]
     addresses += [f"https://arxiv.org/abs/{match[1]}" for match in _ARXIV_MENTION.finditer(source)]
-    addresses += [f"mailto:{address}" for address in _MAIL.findall(source)]
+    addresses += [f"https://doi.org/{trimmed_url(match[1])}" for match in _DOI_MENTION.finditer(source)]
+    # The pattern tries every word anew, and few lines hold the sign.
+    addresses += [f"mailto:{address}" for line in source.splitlines() if "@" in line for address in _MAIL.findall(line)]
     addresses += [f"https://huggingface.co/{match[1]}" for match in _MODEL_LINE.finditer(source)]
     return frozenset(canonical(address) for address in addresses)
 

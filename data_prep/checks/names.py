@@ -15,6 +15,7 @@ from data_prep.checks.document import Document
 MAX_PIECES = 5  # of one name: Qwen / 2.5 / Coder / 32B / Instruct
 
 _TOKEN = re.compile(r"(?<![\w@#&])[A-Za-z](?:[\w.+-]*\w)?(?:/[A-Za-z0-9](?:[\w.+-]*\w)?)*")
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # written without spaces: no part of the name before it
 _ARXIV = re.compile(r"\b[0-9]{2}(?:0[1-9]|1[0-2])\.[0-9]{4,5}(?=v[0-9]|\b)")
 _NAME = re.compile(r"[0-9]|[a-z][A-Z]|[A-Z]{2,}[a-z]{2,}|(?<![A-Za-z])[A-Z]{3,}(?![a-z])")
 _PIECE = re.compile(r"[A-Za-z0-9]+(?:\.[0-9]+)*")
@@ -48,9 +49,13 @@ _TERMS = frozenset(
 )
 
 
+_OTHER = re.compile(r"[^a-z0-9]+")
+
+
 def compact(name: str) -> str:
     """Lower-case letters and digits: Llama-3.1-8B, Llama 3.1 8B and llama3.1_8b are one name."""
-    return re.sub(r"[^a-z0-9]+", "", name.lower())
+    lower = name.lower()
+    return lower if lower.isalnum() and lower.isascii() else _OTHER.sub("", lower)
 
 
 def names_of(source: str) -> frozenset[str]:
@@ -58,7 +63,7 @@ def names_of(source: str) -> frozenset[str]:
     of one ("Qwen3-32B" gives qwen, qwen3 and qwen332b), and of the acronyms that capitalised words spell."""
     pieces = _PIECE.findall(source.replace("_", " "))
     keys = [compact(piece) for piece in pieces]
-    found = {compact(token) for token in _WHOLE.findall(source)} | _acronyms(source) | set(_ARXIV.findall(source))
+    found = {compact(token) for token in set(_WHOLE.findall(source))} | _acronyms(source) | set(_ARXIV.findall(source))
     for index, key in enumerate(keys):
         found.add(key)
         if key[-1:].isdigit() and not key.isdigit():
@@ -81,7 +86,7 @@ def _acronyms(source: str) -> set[str]:
 def names_in(text: str) -> Iterator[Span]:
     """Words of `text` whose shape makes them names; the label is the name. Headings in capitals are skipped."""
     shouted = [match.span() for match in _SHOUTED_LINE.finditer(text)]
-    for match in _TOKEN.finditer(text):
+    for match in _TOKEN.finditer(text if text.isascii() else _UNSPACED.sub(" ", text)):
         if match[0].islower() and match[0].isalpha():
             continue  # most words; the rest costs ten times as much
         if _NAME.search(match[0]) and not any(start <= match.start() < end for start, end in shouted):

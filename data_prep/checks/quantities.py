@@ -59,6 +59,27 @@ _LABELS = re.compile(
     r"|general|lesser|affero|attribution|sharealike|noncommercial|licen[cs]e|m))*,?[ ]?(?:\(?(?:version|v)\.?)?[ -]?[0-9](?:\.[0-9])?\b)",
     re.MULTILINE,
 )
+# Units that may not be swapped, as powers of one base each: 24 GB is not 24 MB, 480 ms is 0.48 s. Binary and decimal ones are
+# one here, since cards mix them. Calendar units are kept apart from each other but for what is exact.
+UNITS: dict[str, tuple[str, Decimal]] = {
+    name: (kind, Decimal(size))
+    for kind, size, names in (
+        ("time", "0.001", "ms msec milliseconds millisecond"),
+        ("time", "1", "s sec secs seconds second"),
+        ("time", "60", "min mins minutes minute"),
+        ("time", "3600", "h hr hrs hours hour"),
+        ("time", "86400", "days day"),
+        ("time", "604800", "weeks week"),
+        ("month", "1", "months month"),
+        ("month", "12", "years year"),
+        ("memory", "0.000001", "kb kib kilobytes"),
+        ("memory", "0.001", "mb mib megabytes"),
+        ("memory", "1", "gb gib gigabytes"),
+        ("memory", "1000", "tb tib terabytes"),
+    )
+    for name in names.split()
+}
+_UNIT = re.compile(rf"[ \u00a0-]?({'|'.join(sorted(UNITS, key=len, reverse=True))})(?![\w'’])")
 _LEADING_WORD = re.compile(r"([A-Z]\w*)[ \u00a0-]\Z")
 _ABOUT = re.compile(r"(?:\b(?:about|around|roughly|approximately|approx\.?|circa|some|ca\.)|[~≈])\s*\Z", re.IGNORECASE)
 _MORE_THAN = re.compile(r"(?:\b(?:over|more than|above|exceed(?:s|ing)|at least|beyond)|>=?|≥)\s*\Z", re.IGNORECASE)
@@ -88,6 +109,7 @@ class Quantity:
     kind: str = "plain"  # "plain", "percent", "date"
     literal: str = ""  # digits alone, as written
     counts: bool = False  # "45 languages" counts something; "45 on MMLU" is a score
+    unit: str = ""  # of UNITS: what follows the number
     leading: str = ""  # a capitalised word right before: "Llama 3.1" is a name
     date: tuple[int, int | None, int | None] | None = None
 
@@ -97,13 +119,15 @@ def without_labels(text: str) -> str:
     return blank(text, (match.span() for match in _LABELS.finditer(lowered(text))))
 
 
-def quantities(text: str) -> Iterator[Quantity]:
-    """Every number of `text` in order. Digits inside names (Qwen2.5, H100, GPT-4), arXiv ids and versions are skipped."""
-    for match in _SCAN.finditer(lowered(text)):
+def quantities(text: str, bounds: bool = True) -> Iterator[Quantity]:
+    """Every number of `text` in order. Digits inside names (Qwen2.5, H100, GPT-4), arXiv ids and versions are skipped. Without
+    `bounds` each reading is its value alone: a source's numbers are not rounded to anything."""
+    lower = lowered(text)
+    for match in _SCAN.finditer(lower):
         if match["identifier"]:
             continue
         if match["number"]:
-            quantity = _number(match, text)
+            quantity = _number(match, text, lower, bounds)
         elif match["word"]:
             quantity = _spelled(match, text)
         elif match["iso"] or match["day_first"] or match["month_first"]:
@@ -128,7 +152,7 @@ def contains(values: Sequence[Decimal], reading: Reading) -> bool:
     return at < len(values) and values[at] <= reading.high
 
 
-def _number(match: re.Match[str], text: str) -> Quantity | None:
+def _number(match: re.Match[str], text: str, lower: str, bounds: bool) -> Quantity | None:
     literal = re.sub(r"[^0-9.e+-]", "", match["number"])
     glued = match["glued"]
     if (glued and glued not in _GLUED) or len(literal) > 24:
@@ -142,8 +166,13 @@ def _number(match: re.Match[str], text: str) -> Quantity | None:
     before = text[max(0, start - 20) : start]
     counts = kind == "plain" and not scale and not glued and bool(_COUNTED_NOUN.match(text, end))
     word = _LEADING_WORD.search(before)
-    readings = _readings(literal, scale, _half_widths(literal, scale, kind, counts, before))
-    return Quantity(text[start:end], start, end, readings, kind, literal, counts, word[1].lower() if word else "")
+    widths = _half_widths(literal, scale, kind, counts, before) if bounds else (Decimal(0), Decimal(0))
+    readings = _readings(literal, scale, widths)
+    unit = _UNIT.match(lower, match.start("glued") if glued else end) if kind == "plain" and not scale else None
+    end = unit.end() if unit else end
+    return Quantity(
+        text[start:end], start, end, readings, kind, literal, counts, unit[1] if unit else "", word[1].lower() if word else ""
+    )
 
 
 def _half_widths(literal: str, scale: str, kind: str, counts: bool, before: str) -> tuple[Decimal, Decimal]:

@@ -1,0 +1,200 @@
+"""Compares two finished runs on the same held-out cards: another recipe, seed, or base model.
+
+    python -m eval.compare RUN_A RUN_B
+    python -m eval.compare RUN_A RUN_B --systems sft,aligned --output sft_to_aligned.json
+
+Reads   RUN/eval/scores.parquet, RUN/eval/metrics.json, RUN/eval/score.manifest.json and
+        RUN/eval/generations/SYSTEM.manifest.json of both runs
+Writes  RUN_B/eval/compare-<name of RUN_A>.json   differences, what may be claimed of them, cards that differ most
+        the same name with .md                    the same as tables to paste
+
+Every difference is RUN_B minus RUN_A, card by card, with an interval that resamples families. Runs that saw other cards or
+prompts, whose texts were decoded otherwise, or that other checks scored, are refused: their difference would not be the
+models' alone. p is corrected (Holm) for the number of headline metrics of one pair of systems.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from data_prep.recipe import exit_on_mistake
+from data_prep.schema import replacing, sha256_file, write_json
+from eval.claims import claims, not_shown, number, signed
+from eval.comparison import add_holm, compare_cards, rounded
+from eval.finished_runs import Run, Side, card_means, common_metrics, read_run, refuse_unlike, sides_of, system_pairs
+
+SHOWN = 10  # cards listed, those that differ most
+
+
+def main(options: argparse.Namespace) -> None:
+    a, b = read_run(options.run_a), read_run(options.run_b)
+    refuse_unlike(a, b)
+    metrics, left_out = common_metrics(a, b)
+    headline = [metric["name"] for metric in metrics if metric["headline"]]
+    sides = [sides_of(a, b, pair) for pair in system_pairs(a, b, options.systems)]
+    comparisons, cards = [], []
+    for first, second in sides:
+        values = [{metric["name"]: card_means(side, metric["name"]) for metric in metrics} for side in (first, second)]
+        comparisons += compared(first, second, metrics, values)
+        cards.append({"a": first.label, "b": second.label, "cards": most_different(list(a.families), headline, values)})
+    add_holm(comparisons, headline)
+    result = {
+        "a": identity(a),
+        "b": identity(b),
+        "cards": len(a.families),
+        "families": len(set(a.families.values())),
+        "metrics": metrics,
+        "left_out": left_out,
+        "comparisons": comparisons,
+        "claims": claims(comparisons, metrics, headline),
+        "not_shown": not_shown(comparisons, metrics, headline),
+        "differ_most": cards,
+        "bootstrap": b.metrics["bootstrap"],
+    }
+    output = options.output or b.folder / "eval" / f"compare-{a.folder.resolve().name}.json"
+    if output.suffix != ".json":
+        raise ValueError(f"--output is {output}, expected a name that ends in .json; the tables go beside it, in .md")
+    write_json(output, result)
+    with replacing(output.with_suffix(".md")) as handle:
+        handle.write(markdown(result))
+    print_result(result)
+    print(f"compare: {output}, tables to paste: {output.with_suffix('.md')}")
+
+
+def compared(
+    first: Side, second: Side, metrics: Sequence[dict[str, Any]], values: Sequence[dict[str, np.ndarray]]
+) -> list[dict[str, Any]]:
+    families = np.array(list(first.run.families.values()))
+    bootstrap = second.run.metrics["bootstrap"]
+    return [
+        compare_cards(
+            (first.label, second.label),
+            metric,
+            values[0][metric["name"]],
+            values[1][metric["name"]],
+            families,
+            bootstrap["samples"],
+            bootstrap["seed"],
+        )
+        for metric in metrics
+    ]
+
+
+def most_different(
+    cards: Sequence[str], headline: Sequence[str], values: Sequence[dict[str, np.ndarray]]
+) -> list[dict[str, Any]]:
+    """The SHOWN cards with the largest mean absolute difference over the headline metrics, with both values of each."""
+    gaps = np.stack([np.abs(values[1][name] - values[0][name]) for name in headline])
+    measured = ~np.isnan(gaps)
+    mean = np.where(measured, gaps, 0).sum(axis=0) / np.maximum(measured.sum(axis=0), 1)
+    order = [index for index in np.argsort(-mean, kind="stable")[:SHOWN] if mean[index] > 0]
+    return [
+        {"id": cards[index], "values": {name: [shown(side[name][index]) for side in values] for name in headline}}
+        for index in order
+    ]
+
+
+def shown(value: float) -> float | None:
+    return None if np.isnan(value) else rounded(value)
+
+
+def identity(run: Run) -> dict[str, Any]:
+    folder = run.folder / "eval"
+    files = {name: sha256_file(folder / name) for name in ("metrics.json", "scores.parquet")}
+    return {"run": run.name, "decoding": run.metrics["decoding"], "files": files, "versions": run.metrics.get("versions", {})}
+
+
+def difference_rows(result: dict[str, Any]) -> Iterator[list[str]]:
+    """Cells of the headline differences: who, metric, points, p (Holm), McNemar's p, detectable difference, cards."""
+    metrics = {metric["name"]: metric for metric in result["metrics"] if metric["headline"]}
+    for row in result["comparisons"]:
+        metric = metrics.get(row["metric"])
+        if metric is None:
+            continue
+        points = "not measured" if row["difference"] is None else signed(row["difference"], metric)
+        ends = f" [{', '.join(signed(end, metric) for end in row['ci95'])}]" if row["ci95"] else ""
+        detectable = number(row["detectable"], metric) if "detectable" in row else "–"
+        p = [probability(row.get(key)) for key in ("p_holm", "mcnemar_p")]
+        yield [f"{row['b']} − {row['a']}", metric["label"], points + ends, *p, detectable, str(row["n"])]
+
+
+def probability(p: float | None) -> str:
+    if p is None:
+        return "–"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+COLUMNS = ("difference", "metric", "points", "p (Holm)", "p (McNemar)", "detectable", "n")
+
+
+def print_result(result: dict[str, Any]) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)
+    table = Table(title=f"{result['cards']} held-out cards of {result['families']} families, paired: mean [95% interval]")
+    for place, name in enumerate(COLUMNS):
+        table.add_column(name, justify="left" if place < 2 else "right")
+    for cells in difference_rows(result):
+        table.add_row(*(escape(cell) for cell in cells))
+    console.print(table)
+    for sentence in [*result["claims"], *result["not_shown"], *left_out(result)]:
+        console.print(escape(sentence), highlight=False)
+    for pair in result["differ_most"]:
+        names = ", ".join(card["id"] for card in pair["cards"]) or "none"
+        console.print(escape(f"cards on which {pair['a']} and {pair['b']} differ most: {names}"), highlight=False)
+
+
+def left_out(result: dict[str, Any]) -> list[str]:
+    return [f"left out: {why}." for why in result["left_out"]]
+
+
+def markdown(result: dict[str, Any]) -> str:
+    headline = [metric for metric in result["metrics"] if metric["headline"]]
+    lines = [
+        f"# {result['b']['run']} against {result['a']['run']}",
+        "",
+        f"{result['cards']} held-out cards of {result['families']} families, paired by card. Percent, difference [95% interval]; "
+        "intervals resample families. Detectable: the smallest true difference that this test finds four times in five.",
+        "",
+        *table_lines(COLUMNS, difference_rows(result)),
+    ]
+    for title, sentences in (("Shown", result["claims"]), ("Not shown", [*result["not_shown"], *left_out(result)])):
+        lines += ["", f"## {title}", "", *([f"- {sentence}" for sentence in sentences] or ["Nothing."])]
+    for pair in result["differ_most"]:
+        lines += ["", f"## Cards on which {pair['a']} and {pair['b']} differ most", ""]
+        cells = ([card["id"], *(both(card["values"][metric["name"]], metric) for metric in headline)] for card in pair["cards"])
+        lines += table_lines(["card", *(metric["label"] for metric in headline)], cells)
+    return "\n".join(lines) + "\n"
+
+
+def both(values: Sequence[float | None], metric: dict[str, Any]) -> str:
+    return " → ".join("–" if value is None else number(value, metric) for value in values)
+
+
+def table_lines(names: Sequence[str], rows: Iterator[list[str]]) -> list[str]:
+    cells = [list(names), ["---"] * len(names), *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
+
+
+def options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m eval.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run_a", metavar="RUN_A", type=Path, help="folder of the run to compare with")
+    parser.add_argument("run_b", metavar="RUN_B", type=Path, help="folder of the run that is judged; the result lies in it")
+    parser.add_argument("--systems", metavar="A,B", help="a system of RUN_A and one of RUN_B; default: every name in both")
+    parser.add_argument("--output", metavar="FILE.json", type=Path, help="where to write instead")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    exit_on_mistake(lambda: main(options(sys.argv[1:])), "eval.compare")

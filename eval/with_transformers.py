@@ -1,0 +1,84 @@
+"""Summaries by a model in this process, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from data_prep.schema import Generation
+from eval.batches import Batch, Decoding
+from eval.local_model import LocalModel, first_line, summary
+
+
+def summaries(
+    model: LocalModel, batches: Iterable[Batch], system: str, max_new_tokens: int, dtype: str, device: str
+) -> Iterator[list[Generation]]:
+    """Loads the weights; then each batch's rows, in the order of its asks. A batch sets the random state itself: what came
+    before changes nothing. Raises ValueError where the weights cannot be loaded."""
+    return _written(load_weights(model, dtype).to(device).eval(), model, batches, system, max_new_tokens)
+
+
+def _written(
+    weights: Any, model: LocalModel, batches: Iterable[Batch], system: str, max_new_tokens: int
+) -> Iterator[list[Generation]]:
+    import torch
+
+    tokenizer = model.tokenizer
+    for batch in batches:
+        texts = [ask.opening.text for ask in batch.asks]
+        encoded = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False).to(weights.device)
+        torch.manual_seed(batch.seed)
+        with torch.inference_mode():
+            output = weights.generate(
+                **encoded,
+                max_new_tokens=max_new_tokens,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+                **sampling(batch.asks[0].decoding),
+            )
+        new = output[:, encoded["input_ids"].shape[1] :].tolist()
+        lengths = encoded["attention_mask"].sum(dim=1).tolist()
+        yield [summary(model, ask, system, ids, length) for ask, ids, length in zip(batch.asks, new, lengths, strict=True)]
+    del weights
+    torch.cuda.empty_cache()  # the next system may be vLLM's, which counts what is free
+
+
+def sampling(decoding: Decoding) -> dict[str, Any]:
+    if not decoding.temperature:
+        return {"do_sample": False}
+    return {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
+
+
+def load_weights(model: LocalModel, dtype: str) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            model.place, revision=model.revision, dtype=getattr(torch, dtype), use_safetensors=True
+        )
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f'cannot load the model "{model.place}": {first_line(error)}; run the stage that makes it, or correct systems'
+        ) from None
+
+
+def use_threads(threads: int | None) -> None:
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def device_of(name: str, local_rank: int) -> str:
+    """`auto` and `cuda` are this process's own GPU, `auto` the CPU where there is none. Raises ValueError where a launch has
+    more processes than GPUs."""
+    import torch
+
+    if name not in ("auto", "cuda") or not torch.cuda.is_available():
+        return "cpu" if name == "auto" else name
+    if local_rank >= torch.cuda.device_count():
+        raise ValueError(
+            f"process {local_rank} of this machine has no GPU of its own, there are {torch.cuda.device_count()}; lower --num_processes"
+        )
+    return f"cuda:{local_rank}"
