@@ -44,6 +44,10 @@ BLOCKS = (
     "compare",
     "gate",
     "ability",
+    "summarize",
+    "notes",
+    "publish_model",
+    "export",
     "benchmark",
 )
 EXIT_MISTAKE = 2  # a person's mistake: bad recipe, missing input

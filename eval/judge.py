@@ -39,8 +39,9 @@ from eval.judge_gate import fault, tallies
 from eval.judge_pairs import outcome
 from eval.judge_questions import JUDGE_VERSION
 from eval.judge_results import Judged, described, measure_rows
-from eval.judge_task import FORMS, JudgeConfig, Task, named_systems, print_estimate, read_task
+from eval.judge_task import FORMS, JudgeConfig, Task, print_estimate, read_task
 from eval.model_families import relatives, writers
+from eval.read_run import named_systems
 
 
 def main(recipe: Recipe[JudgeConfig]) -> None:
@@ -50,7 +51,7 @@ def main(recipe: Recipe[JudgeConfig]) -> None:
         print("judge: no model named in judge.judges, so nothing is judged")
         return
     check_judges(block.judges)
-    systems = named_systems(generations, block)
+    systems = named_systems(generations, block.systems, block.comparisons, "judge")
     notes = family_notes(recipe.run_dir, systems, block)
     outputs = [folder / "judgments.jsonl", folder / "measures" / "judge.jsonl", folder / "measures" / "judge.json"]
     manifest = Manifest(

@@ -11,19 +11,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from data_prep.checks.document import read
-from data_prep.recipe import Block, did_you_mean
-from data_prep.schema import Generation, HeldOut, read_jsonl
+from data_prep.recipe import Block
+from data_prep.schema import Generation, HeldOut
 from eval.judge_answers import Judge, Subject
 from eval.judge_gate import Planted, planted
 from eval.judge_pairs import Pair
 from eval.judge_questions import MAX_SOURCE_CHARACTERS, RUBRIC, SYSTEM, clean
+from eval.read_run import read_cards, read_system
+from eval.summarise import default_pairs
 
 CHARACTERS_PER_TOKEN = 4  # about, of English and Markdown
 ANSWER_TOKENS = {"pointwise": 450, "pairwise": 200}  # about, without reasoning
@@ -104,28 +105,13 @@ class Task:
         return [subject for subject in self.uses if (subject.second is None) == (form == "pointwise")]
 
 
-def named_systems(folder: Path, block: JudgeConfig) -> list[str]:
-    found = sorted(path.stem for path in folder.glob("*.jsonl"))
-    if not found:
-        raise ValueError(f"{folder} holds no summaries; run eval.generate first")
-    wanted = block.systems or found
-    for name in [*wanted, *(name for pair in block.comparisons for name in pair)]:
-        if name not in found:
-            raise ValueError(f'no summaries by "{name}" in {folder}. {did_you_mean(name, found)} Or run eval.generate for it.')
-        if name not in wanted:
-            raise ValueError(f'judge.comparisons names "{name}", which judge.systems leaves out; add it there')
-    return wanted
-
-
 def read_task(heldout: Path, generations: Path, systems: Sequence[str], block: JudgeConfig, seed: int) -> Task:
-    cards = {card.id: card for card in read_jsonl(heldout, HeldOut)}
-    if not cards:
-        raise ValueError(f"{heldout} holds no card, so there is nothing to judge; give data_prep.split more cards")
+    cards = read_cards(heldout)
     drawn = sorted(cards, key=lambda card: hashlib.sha256(f"{seed} {card}".encode()).digest())
-    by_system = {name: read_system(generations / f"{name}.jsonl", cards, block) for name in systems}
+    by_system = {name: summaries_by_card(generations / f"{name}.jsonl", cards, block) for name in systems}
     judged = drawn[: block.cards]
     texts = {card: [summary.text for found in by_system.values() for summary in found.get(card, ())] for card in drawn}
-    comparisons = block.comparisons or default_comparisons(systems)
+    comparisons = block.comparisons or default_pairs(systems)
     return Task(
         cards,
         [summary for card in judged for found in by_system.values() for summary in found.get(card, ())],
@@ -134,23 +120,15 @@ def read_task(heldout: Path, generations: Path, systems: Sequence[str], block: J
     )
 
 
-def read_system(path: Path, cards: Mapping[str, HeldOut], block: JudgeConfig) -> dict[str, list[Summary]]:
+def summaries_by_card(path: Path, cards: Mapping[str, HeldOut], block: JudgeConfig) -> dict[str, list[Summary]]:
     """A system's summaries to judge, by card."""
-    rows = sorted(read_jsonl(path, Generation), key=lambda row: row.sample)
-    sampled = [row for row in rows if row.decoding == "sampled"]
-    wanted = sampled if block.decoding != "greedy" and sampled else [row for row in rows if row.decoding == "greedy"]
+    system = read_system(path, cards, allow_missing=True)
+    rows = (block.decoding != "greedy" and system.decoded("sampled")) or system.decoded("greedy")
     found: dict[str, list[Summary]] = defaultdict(list)
-    for row in wanted:
-        if row.id not in cards:
-            raise ValueError(f"{path} summarises card {row.id}, which is not held out; delete it and run eval.generate")
+    for row in rows:
         if len(found[row.id]) < block.samples:
             found[row.id].append(Summary(cards[row.id], row, clean(row.text)))
     return found
-
-
-def default_comparisons(names: Sequence[str]) -> list[tuple[str, str]]:
-    """As eval.score's: each system against the one before it, then each against the first."""
-    return list(dict.fromkeys([*pairwise(names), *((names[0], name) for name in names[1:])]))
 
 
 def pairs_of(a: Mapping[str, list[Summary]], b: Mapping[str, list[Summary]], cards: Iterable[str]) -> Iterator[Pair]:

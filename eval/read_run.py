@@ -46,22 +46,21 @@ def read_cards(path: Path) -> dict[str, HeldOut]:
     return cards
 
 
-def read_systems(
-    folder: Path, cards: Collection[str], wanted: Sequence[str], paired: Sequence[Sequence[str]], allow_missing: bool
-) -> list[System]:
-    """The `wanted` systems (all, by name, where none is named) in their order. `paired` are those that are to be compared."""
+def named_systems(folder: Path, wanted: Sequence[str], paired: Sequence[Sequence[str]], stage: str) -> list[str]:
+    """The `wanted` systems that have summaries in `folder`; all, by name, where none is named. Raises ValueError where there
+    are none, or not those that `wanted` or `paired`, the pairs that `stage` is to compare, name."""
     found = sorted(path.stem for path in folder.glob("*.jsonl"))
     if not found:
         raise ValueError(f"{folder} holds no summaries; run eval.generate first")
-    wanted = wanted or found
-    for name in sorted({*wanted, *(name for pair in paired for name in pair)}):
+    names = list(wanted) or found
+    for name in sorted({*names, *(name for pair in paired for name in pair)}):
         if name not in found:
             raise ValueError(f'no summaries by "{name}" in {folder}. {did_you_mean(name, found)} Or run eval.generate for it.')
-        if name not in wanted:
-            raise ValueError(f'score.comparisons names "{name}", which score.systems leaves out; add it there')
-    for name in sorted(set(found) - set(wanted)):
-        print(f"score: {name} is not in score.systems and is left out")
-    return [read_system(folder / f"{name}.jsonl", cards, allow_missing) for name in wanted]
+        if name not in names:
+            raise ValueError(f'{stage}.comparisons names "{name}", which {stage}.systems leaves out; add it there')
+    for name in sorted(set(found) - set(names)):
+        print(f"{stage}: {name} is not in {stage}.systems and is left out")
+    return names
 
 
 def read_system(path: Path, cards: Collection[str], allow_missing: bool) -> System:

@@ -39,7 +39,7 @@ from data_prep.untrusted import UNSEEN
 from eval.claims import claims
 from eval.measure import METRICS, Metric, code_version, measure
 from eval.merge_measures import Measure, read_measures
-from eval.read_run import System, by_card, choose_decoding, read_cards, read_systems
+from eval.read_run import System, by_card, choose_decoding, named_systems, read_cards, read_system
 from eval.score_probes import probe_figures, read_answers, read_probes
 from eval.score_store import ScoreStore
 from eval.slices import Slices, slice_cards
@@ -87,7 +87,9 @@ def score_run(recipe: Recipe[ScoreConfig], scores: Path, metrics: Path) -> tuple
     """Measures everything and writes both files; returns how many summaries there are and how many each system lacks."""
     config, folder, data = recipe.block, recipe.run_dir / "eval", recipe.run_dir / "data"
     cards = read_cards(data / "heldout.jsonl")
-    systems = read_systems(folder / "generations", cards, config.systems, config.comparisons, config.allow_missing)
+    generations = folder / "generations"
+    names = named_systems(generations, config.systems, config.comparisons, "score")
+    systems = [read_system(generations / f"{name}.jsonl", cards, config.allow_missing) for name in names]
     decoding = choose_decoding(systems, config.decoding)
     measures = read_measures(folder / "measures", {row.key for system in systems for row in system.generations})
     known = [*METRICS, *(metric for one in measures for metric in one.metrics)]

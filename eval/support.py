@@ -18,6 +18,7 @@ import json
 import os
 import random
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,14 @@ from pydantic import Field
 from tqdm import tqdm
 
 from data_prep.manifest import Manifest, content_hash
-from data_prep.recipe import Block, Recipe, command, did_you_mean
+from data_prep.recipe import Block, Recipe, command
 from data_prep.schema import Generation, HeldOut, read_jsonl, sha256_text, to_json, write_json, write_jsonl
 from eval.calibration import SYNTHETIC, Labelled, read_labelled, synthetic_claims
-from eval.checkers import Checker, Checking, Item, Verdict, open_checker
+from eval.checkers import KNOWN, Checker, Checking, Item, Verdict, contract_of
 from eval.chunks import Ranking, chunks_of
+from eval.endpoint_checker import EndpointChecker
+from eval.local_checker import LocalChecker
+from eval.read_run import named_systems, read_cards, read_system
 from eval.statements import statements
 from eval.support_findings import Checked, Findings
 
@@ -66,6 +70,7 @@ def main(recipe: Recipe[SupportConfig]) -> None:
     if not block.checkers:
         print("support: no checker named in support.checkers, so no statement is checked")
         return
+    names = named_systems(generations, block.systems, (), "support")
     marked = [Path(block.calibration)] if block.calibration not in (None, SYNTHETIC) else []
     # Not among the inputs: two folders of one name would share a key there. An endpoint's empty name is no folder.
     folders = [Path(checker.model) for checker in block.checkers if checker.model]
@@ -81,8 +86,10 @@ def main(recipe: Recipe[SupportConfig]) -> None:
         print_figures(json.loads(figures.read_text(encoding="utf-8")))
         return
     labelled = read_calibration(block.calibration)
-    cards = {card.id: card for card in list(read_jsonl(heldout, HeldOut))[: block.cards]}
-    written = [one for path in stores(generations, block.systems) for one in read_generations(path, cards)]
+    known = read_cards(heldout)
+    cards = dict(islice(known.items(), block.cards))
+    systems = [read_system(generations / f"{name}.jsonl", known, allow_missing=True) for name in names]
+    written = [row for system in systems for row in system.generations if row.id in cards]
     checkers = [open_checker(checker, folder / "support" / "answers.sqlite") for checker in block.checkers]
     if len({checker.name for checker in checkers}) < len(checkers):
         raise ValueError(f'both checkers are called "{checkers[0].name}"; take two different ones, or rename one\'s folder')
@@ -111,30 +118,6 @@ def read_calibration(name: str | None) -> list[Labelled]:
             f"or write {SYNTHETIC}"
         )
     return read_labelled(Path(name))
-
-
-def stores(folder: Path, wanted: Sequence[str]) -> list[Path]:
-    """The systems' files. Raises ValueError where there are none, or not that one."""
-    found = sorted(path.stem for path in folder.glob("*.jsonl"))
-    if not found:
-        raise ValueError(f"{folder} holds no summaries; run eval.generate first")
-    for name in wanted:
-        if name not in found:
-            raise ValueError(f'no summaries by "{name}" in {folder}. {did_you_mean(name, found)}')
-    return [folder / f"{name}.jsonl" for name in wanted or found]
-
-
-def read_generations(path: Path, cards: dict[str, HeldOut]) -> list[Generation]:
-    """One system's summaries of these cards. Raises ValueError where a key stands twice: measures go by key."""
-    found: dict[str, Generation] = {}
-    for one in read_jsonl(path, Generation):
-        if one.key in found:
-            raise ValueError(f"{path} holds the key {one.key} twice; delete one of the lines")
-        if one.id in cards:
-            found[one.key] = one
-    if not found:
-        raise ValueError(f"{path} holds no summary of the held-out cards; run eval.generate again")
-    return list(found.values())
 
 
 def refuse_relatives(run_dir: Path, checkers: Sequence[Checking]) -> None:
@@ -173,6 +156,18 @@ def _is_same(a: str, b: str) -> bool:
     """One model under two names: a server may leave out the owner. Folders are compared whole."""
     a, b = a.rstrip("/").lower(), b.rstrip("/").lower()
     return a == b or (not Path(a).exists() and not Path(b).exists() and a.split("/")[-1] == b.split("/")[-1])
+
+
+def open_checker(config: Checker, cache: Path) -> Checking:
+    """A checker, its weights not loaded yet. Raises ValueError where the configuration does not say how to ask it."""
+    contract = contract_of(config)
+    if contract.kind == "endpoint":
+        if config.endpoint is None:
+            raise ValueError("a checker of kind endpoint lacks `endpoint`; add endpoint: {model: ..., base_url: ...}")
+        return EndpointChecker(config, cache)
+    if not config.model:
+        raise ValueError(f"a checker of kind {contract.kind} names no model; add model: HUB_ID or FOLDER ({', '.join(KNOWN)})")
+    return LocalChecker(config, contract)
 
 
 # --- asking -----------------------------------------------------------------------------------------------------------

@@ -21,10 +21,12 @@ from data_prep.recipe import Recipe, load
 from data_prep.schema import Generation, HeldOut, read_dicts, write_jsonl
 from data_prep.synthetic import raw_cards
 from eval.calibration import synthetic_claims
-from eval.checkers import KNOWN, Checker, Item, contract_of, open_checker, read_verdict, supported_index
+from eval.checkers import KNOWN, Checker, Item, contract_of
 from eval.chunks import Ranking, chunks_of
+from eval.endpoint_checker import read_verdict
+from eval.local_checker import supported_index
 from eval.statements import statements
-from eval.support import SupportConfig, main, read_calibration, stores
+from eval.support import SupportConfig, main, open_checker, read_calibration
 
 FACTCG, MINICHECK, FLAN = (
     "yaxili96/FactCG-DeBERTa-v3-Large",
@@ -427,10 +429,6 @@ def test_a_relative_of_the_run_does_not_check_it(run_dir):
 def test_mistakes_are_told_in_one_line(run_dir):
     with pytest.raises(ValueError, match=r"label eval/support/to_label\.jsonl"):
         read_calibration(str(run_dir / "none.jsonl"))
-    with pytest.raises(ValueError, match="Did you mean"):
-        stores(run_dir / "eval" / "generations", ["goood"])
-    with pytest.raises(ValueError, match=r"run eval\.generate first"):
-        stores(run_dir, [])
     here = {"endpoint": {"model": "m", "base_url": "http://127.0.0.1:9/v1"}}
     block = SupportConfig(checkers=[Checker(**here), Checker(**here)])
     with pytest.raises(ValueError, match="both checkers are called"):
