@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import islice
 from typing import Any, Literal
 
 from pydantic import Field
@@ -34,7 +33,7 @@ class ProbesConfig(Block):
     """Block `probes` of an eval recipe."""
 
     cards: int = Field(default=30, ge=1)
-    """How many held-out cards are changed, the first ones; each gives at most one probe of a kind."""
+    """How many held-out cards are changed, of as many families as there are; each gives at most one probe of a kind."""
     kinds: list[Literal["counterfactual", "injected", "missing", "long"]] = ["counterfactual", "injected", "missing", "long"]
     """Kinds of probes to make."""
     tokenizer: str | None = None
@@ -51,7 +50,7 @@ def main(recipe: Recipe[ProbesConfig]) -> None:
         return
     if (block.tokenizer is None) != (block.max_prompt_tokens is None):
         raise ValueError("probes.tokenizer and probes.max_prompt_tokens go together; give both, or neither and no long probes")
-    cards = list(islice(read_jsonl(heldout, HeldOut), block.cards))
+    cards = spread(read_jsonl(heldout, HeldOut))[: block.cards]
     if not cards:
         raise ValueError(f"{heldout} holds no card, so there is nothing to change; give data_prep.split more cards")
     probes, without = make(cards, makers(block), recipe.seed)
@@ -63,6 +62,16 @@ def main(recipe: Recipe[ProbesConfig]) -> None:
     )
     for why, count in without.items():
         print(f"  {count} without {why}")
+
+
+def spread(cards: Iterable[HeldOut]) -> list[HeldOut]:
+    """One card of each family, then a second of those that have one, and so on: an interval rests on families, not on cards."""
+    met: Counter[str] = Counter()
+    rounds = []
+    for card in cards:
+        rounds.append((met[card.family], card))
+        met[card.family] += 1
+    return [card for _, card in sorted(rounds, key=lambda row: row[0])]
 
 
 def makers(block: ProbesConfig) -> dict[str, Maker]:
