@@ -5,6 +5,8 @@
 Reads data/cards.jsonl, split.json, notes.jsonl, candidates.jsonl. Writes data/sft/{train,validation}.parquet,
 data/heldout.jsonl (cards no training stage sees), data/sampling.jsonl (training and validation cards). A candidate that
 fails a check goes to data/rejected.jsonl with the reason that evaluation would print for it.
+With `examples.notes_rows` the second task joins in, notes on a linked page: it also reads data/sources.jsonl and pages.sqlite, adds
+rows to both tables and writes data/heldout_notes.jsonl.
 """
 
 from __future__ import annotations
@@ -12,15 +14,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
 from tqdm import tqdm
 
 from data_prep.checks import CheckResult, failures
 from data_prep.judged import Judged
 from data_prep.manifest import Manifest
+from data_prep.notes_rows import NotesRows
 from data_prep.prompts import PROMPT_VERSION, TEMPLATE_KWARGS, Prompt, build_completion, build_prompt, count_tokens, source_text
 from data_prep.recipe import Block, Recipe, command
 from data_prep.schema import (
@@ -31,6 +35,7 @@ from data_prep.schema import (
     HeldOut,
     Note,
     Rejected,
+    SourceRecord,
     joined,
     read_jsonl,
     read_split,
@@ -39,6 +44,7 @@ from data_prep.schema import (
     stable_id,
     to_json,
 )
+from data_prep.snapshots import Snapshots
 from data_prep.tables import EXAMPLE_SCHEMA, TableWriter
 
 NO_SUMMARY = "no summary of the card is accepted: it is in no table"
@@ -54,6 +60,12 @@ class ExamplesConfig(Block):
     """Accepted summaries used per training card, the best ones by the checks' measures; each is a row of its own."""
     check: bool = True
     """False keeps candidates that fail a check. Only for looking at data: training on them teaches the fault."""
+    notes_rows: bool = False
+    """True adds rows of the second task: notes on a linked page, from the page's text in data/pages.sqlite."""
+    notes_per_card: int = Field(2, ge=1)
+    """At most this many of them a card, so that summaries keep their share."""
+    notes_prompt_tokens: int | None = Field(None, ge=1)
+    """Length of their prompts as rendered; null takes max_prompt_tokens. Of a longer page the beginning is shown."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,7 @@ class Material:
     candidates: list[Candidate]
     split: str
     family: str
+    records: list[SourceRecord] = field(default_factory=list)  # of its links, where notes rows are asked for
 
 
 @dataclass(frozen=True)
@@ -82,6 +95,11 @@ def main(recipe: Recipe[ExamplesConfig]) -> None:
     inputs = [data / name for name in ("cards.jsonl", "split.json", "notes.jsonl", "candidates.jsonl")]
     tables = {split: data / "sft" / f"{split}.parquet" for split in ("train", "validation")}
     outputs = [*tables.values(), data / "heldout.jsonl", data / "sampling.jsonl"]
+    if recipe.block.notes_rows:
+        inputs += [data / "sources.jsonl", data / "pages.sqlite"]
+        outputs.append(data / "heldout_notes.jsonl")
+    else:
+        (data / "heldout_notes.jsonl").unlink(missing_ok=True)  # of an earlier build, whose split may have been another
     manifest = Manifest(
         data / "examples.manifest.json", "examples", recipe.resolved(), inputs, outputs, data / "rejected.jsonl"
     )
@@ -91,21 +109,31 @@ def main(recipe: Recipe[ExamplesConfig]) -> None:
     tally = Tally()
     with ExitStack() as stack:
         rows = {split: stack.enter_context(TableWriter(path, EXAMPLE_SCHEMA)) for split, path in tables.items()}
-        cards = {name: stack.enter_context(replacing(data / f"{name}.jsonl")) for name in ("heldout", "sampling")}
-        for material in tqdm(materials(data), desc="examples", unit=" cards", mininterval=1):
+        cards = {path.stem: stack.enter_context(replacing(path)) for path in outputs if path.suffix == ".jsonl"}
+        noted = open_notes(data, tokenizer, recipe.block, stack) if recipe.block.notes_rows else None
+        for material in tqdm(materials(data, noted is not None), desc="examples", unit=" cards", mininterval=1):
             built = build(material, tokenizer, recipe.block)
             tally.add(built, tokenizer)
-            if built.prompt is None or not built.used:
-                continue
-            store = cards["heldout" if material.split == "heldout" else "sampling"]
-            store.write(to_json(held_out(material, built.prompt, built.used[0].text)) + "\n")
-            if material.split in rows:
-                for candidate in built.used:
-                    rows[material.split].add(example(material, candidate, built.prompt, tokenizer))
-    set_aside(data / "rejected.jsonl", "examples", [*tally.rejected, *tally.without])
+            if built.prompt is not None and built.used:
+                store = cards["heldout" if material.split == "heldout" else "sampling"]
+                store.write(to_json(held_out(material, built.prompt, built.used[0].text)) + "\n")
+                if material.split in rows:
+                    for candidate in built.used:
+                        rows[material.split].add(example(material, candidate, built.prompt, tokenizer))
+            if noted:
+                for row in noted.of(material.card, material.notes, material.records, material.split, material.family):
+                    if material.split in rows:
+                        rows[material.split].add(row.example(tokenizer))
+                    else:
+                        cards["heldout_notes"].write(to_json(row.held_out()) + "\n")
+    aside = [*tally.rejected, *tally.without, *(noted.rejected if noted else [])]
+    set_aside(data / "rejected.jsonl", "examples", aside)
     counts, tokens = tally.result()
-    manifest.write(**counts, rejected=len(tally.rejected), cards_without=len(tally.without), tokens=tokens)
-    report(counts, tokens, [*tally.rejected, *tally.without])
+    second = {"notes": dict(noted.counts) | {"prompt tokens": spread(noted.prompt_lengths)}} if noted else {}
+    manifest.write(**counts, rejected=len(tally.rejected), cards_without=len(tally.without), tokens=tokens, **second)
+    report(counts, tokens, aside)
+    if noted:
+        report_notes(noted)
 
 
 class Tally:
@@ -163,15 +191,23 @@ def load_tokenizer(name: str) -> Any:
         raise ValueError(f'examples.tokenizer is "{name}", which cannot be loaded: {str(error).splitlines()[0]}') from None
 
 
-def materials(data: Path) -> Iterator[Material]:
+def open_notes(data: Path, tokenizer: Any, block: ExamplesConfig, stack: ExitStack) -> NotesRows:
+    pages = data / "pages.sqlite"
+    store = stack.enter_context(Snapshots(pages)) if pages.exists() else None
+    return NotesRows.of_run(data, store, tokenizer, block.notes_per_card, block.notes_prompt_tokens or block.max_prompt_tokens)
+
+
+def materials(data: Path, with_records: bool = False) -> Iterator[Material]:
     """Joins cards, notes and candidates, all in the order of cards.jsonl, holding one card at a time."""
     split = read_split(data / "split.json")
     cards = (card for card in read_jsonl(data / "cards.jsonl", Card) if card.id in split["splits"])
     noted = joined(cards, read_jsonl(data / "notes.jsonl", CardNotes), lambda card: card.id, lambda row: row.card_id)
     written = read_jsonl(data / "candidates.jsonl", Candidate)
-    for (card, rows), candidates in joined(noted, written, lambda pair: pair[0].id, lambda row: row.card_id):
+    matched = joined(noted, written, lambda pair: pair[0].id, lambda row: row.card_id)
+    told = read_jsonl(data / "sources.jsonl", SourceRecord) if with_records else ()
+    for ((card, rows), candidates), records in joined(matched, told, lambda both: both[0][0].id, lambda row: row.card_id):
         notes = [note for row in rows for note in row.notes]
-        yield Material(card, notes, candidates, split["splits"][card.id], split["families"][card.id])
+        yield Material(card, notes, candidates, split["splits"][card.id], split["families"][card.id], records)
 
 
 def fit(material: Material, tokenizer: Any, block: ExamplesConfig) -> tuple[Prompt | None, str]:
@@ -245,6 +281,8 @@ def held_out(material: Material, prompt: Prompt, reference: str) -> HeldOut:
 
 def spread(values: Sequence[int]) -> dict[str, int]:
     """How many, and the smallest, middle, 95th of 100 and largest."""
+    if not values:
+        return {"n": 0}
     ordered = sorted(values)
     at = {"min": 0, "median": len(ordered) // 2, "p95": int(len(ordered) * 0.95), "max": len(ordered) - 1}
     return {"n": len(ordered)} | {name: ordered[min(place, len(ordered) - 1)] for name, place in at.items()}
@@ -258,6 +296,16 @@ def report(counts: dict[str, int], tokens: dict[str, dict[str, int]], rejected: 
         print(f"  tokens {name}: " + ", ".join(f"{key} {number:,}" for key, number in numbers.items()))
     for reason, count in Counter(row.reason for row in rejected).most_common():
         print(f"  set aside {count}: {reason}")
+
+
+def report_notes(noted: NotesRows) -> None:
+    counts = noted.counts
+    parts = [
+        f"{counts[f'{split} told']} {split} (+{counts[f'{split} declined']} NOTHING NEW)"
+        for split in ("train", "validation", "heldout")
+    ]
+    print(f"examples: notes rows of {counts['notes']} notes: {', '.join(parts)}")
+    print("  tokens notes prompt: " + ", ".join(f"{key} {number:,}" for key, number in spread(noted.prompt_lengths).items()))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ card text there could switch the mode. `/system_override` leaves out the templat
 make a prompt of today differ from a prompt of yesterday. `/no_think` puts the empty think block into the prompt.
 The user turn holds card, notes and the task, in that order: a model reads its task last, and several completions of one
 card share the longest prefix.
+
+The second task, notes on a page that a card links to, has the same shape: beginning of the card, page, task.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from data_prep.front_matter import split_front_matter
 from data_prep.schema import Note
 
 PROMPT_VERSION = "1"
+NOTES_VERSION = "1"
 TEMPLATE_KWARGS = {"enable_thinking": False}
 SYSTEM = (
     "You write one-page summaries of machine-learning models for AI researchers. "
@@ -31,6 +35,23 @@ TASK = (
 )
 # Our own delimiters: a card that spells one of them must not end its section.
 DELIMITERS = ("<model_card", "</model_card", "<research", "</research", "<source", "</source")
+
+NOTHING_NEW = "NOTHING NEW"
+NOTES_WORDS = 350
+CARD_TOKENS = 1_000  # of the card in a notes prompt: enough to know the model, and the room belongs to the page
+NOTES_SYSTEM = (
+    "You write research notes on web pages about machine-learning models for AI researchers. "
+    "You state only what the page says.\n"
+    "/system_override /no_think"
+)
+NOTES_TASK = (
+    "Write notes on this page for a researcher who has read the card of {model_id}: what the page adds about the model. "
+    "Markdown bullets, the most important first, each one a fact with its figures as they stand on the page, "
+    "at most {words} words. If the page adds nothing about {model_id}, answer NOTHING NEW."
+)
+SYSTEMS = (SYSTEM, NOTES_SYSTEM)  # of the prompts that are trained on
+# Apart from DELIMITERS: there they would change the summary prompt of a card that spells them.
+PAGE_DELIMITERS = ("<page", "</page")
 
 
 class Tokenizer(Protocol):
@@ -96,6 +117,64 @@ def build_prompt(model_id: str, card: str, notes: Sequence[Note], tokenizer: Tok
     return Prompt(messages, total, omitted, cut[0], kept)
 
 
+def build_notes_prompt(
+    model_id: str, card: str, url: str, page: str, tokenizer: Tokenizer, max_tokens: int, card_tokens: int = CARD_TOKENS
+) -> Prompt:
+    """The prompt for notes on one page, at most `max_tokens` long as rendered with its generation prompt.
+
+    Of the card the beginning of its body is shown, at most `card_tokens`; the page is cut to the rest. Both end at a line's
+    end; a page whose first line alone is too long, at a word's end. The page's omission is recorded under its URL; the
+    result's `card` is the excerpt and its one note is the page.
+    Raises ValueError where the page is empty or `max_tokens` leaves no room for it.
+    """
+    if not page.strip():
+        raise ValueError(f"the page {url} holds no text; leave it out of the pages to take notes on")
+    control = notes_control_strings(tokenizer)
+    # Front matter would fill the excerpt of many cards with tags and results.
+    body = neutralise((split_front_matter(card).body.strip() or card.strip()), control)
+    text = neutralise(page.strip(), control)
+    excerpt = body if count_tokens(body, tokenizer) <= card_tokens else cut_to(body, card_tokens, tokenizer)
+    size = count_tokens(text, tokenizer)
+    frame = rendered_length(notes_messages(model_id, excerpt, url, "", control), tokenizer)
+    room = max_tokens - frame
+    while True:
+        short = text if size <= room else cut_to(text, room, tokenizer) or cut_to_words(text, room, tokenizer)
+        if not short:
+            raise ValueError(
+                f"the frame of the notes prompt takes {frame} tokens of {max_tokens} for {model_id} and leaves no room for {url}; "
+                "raise the budget"
+            )
+        messages = notes_messages(model_id, excerpt, url, short, control)
+        total = rendered_length(messages, tokenizer)
+        if total <= max_tokens:
+            break
+        room = min(room, size) - (total - max_tokens)
+    omitted = [
+        Omission(label, count_tokens(whole, tokenizer) - count_tokens(kept, tokenizer))
+        for label, whole, kept in (("card", body, excerpt), (url, text, short))
+        if kept != whole
+    ]
+    return Prompt(messages, total, omitted, excerpt, [Note(url, short)])
+
+
+def notes_messages(model_id: str, card_excerpt: str, url: str, page: str, control: tuple[str, ...]) -> list[dict[str, str]]:
+    """System and user turn of the notes task. `control` comes from `notes_control_strings`; no text need be neutralised
+    before, and text that is stays as it is."""
+    name = neutralise(model_id, control)
+    card = f'<model_card id="{html.escape(name)}">\n{neutralise(card_excerpt, control)}\n</model_card>'
+    document = f'<page url="{_attribute(url, control)}">\n{neutralise(page, control)}\n</page>'
+    task = NOTES_TASK.format(model_id=name, words=NOTES_WORDS)
+    return [
+        {"role": "system", "content": NOTES_SYSTEM},
+        {"role": "user", "content": f"{card}\n\n{document}\n\n{task}"},
+    ]
+
+
+def is_nothing_new(notes: str) -> bool:
+    """True where the answer says that the page adds nothing, with or without marks around it."""
+    return notes.strip().strip(".*_`").upper() == NOTHING_NEW
+
+
 def build_completion(summary: str, tokenizer: Tokenizer) -> list[dict[str, str]]:
     """The assistant's turn. No think block: the template writes the empty one into the prompt."""
     return [{"role": "assistant", "content": neutralise(summary.strip(), control_strings(tokenizer))}]
@@ -132,6 +211,11 @@ def control_strings(tokenizer: Tokenizer) -> tuple[str, ...]:
     return (*sorted(tokenizer.get_added_vocab()), *DELIMITERS)
 
 
+def notes_control_strings(tokenizer: Tokenizer) -> tuple[str, ...]:
+    """The same for the notes prompt, which has a delimiter of its own."""
+    return (*control_strings(tokenizer), *PAGE_DELIMITERS)
+
+
 def neutralise(text: str, control: Iterable[str]) -> str:
     """Puts a space behind the first character of each control string: `<|im_end|>` becomes `< |im_end|>`.
 
@@ -157,15 +241,23 @@ def fair_shares(sizes: Sequence[int], room: int) -> list[int]:
 
 def cut_to(text: str, limit: int, tokenizer: Tokenizer) -> str:
     """The longest run of whole lines from the start with at most `limit` tokens."""
-    lines = text.splitlines(keepends=True)
-    low, high = 0, len(lines)
+    return _longest_start(text.splitlines(keepends=True), limit, tokenizer)
+
+
+def cut_to_words(text: str, limit: int, tokenizer: Tokenizer) -> str:
+    """The longest run of whole words from the start with at most `limit` tokens."""
+    return _longest_start(re.findall(r"\s*\S+", text), limit, tokenizer)
+
+
+def _longest_start(pieces: Sequence[str], limit: int, tokenizer: Tokenizer) -> str:
+    low, high = 0, len(pieces)
     while low < high:
         middle = (low + high + 1) // 2
-        if count_tokens("".join(lines[:middle]), tokenizer) <= limit:
+        if count_tokens("".join(pieces[:middle]), tokenizer) <= limit:
             low = middle
         else:
             high = middle - 1
-    return "".join(lines[:low]).rstrip()
+    return "".join(pieces[:low]).rstrip()
 
 
 def _messages(model_id: str, card: str, notes: Sequence[Note], control: tuple[str, ...]) -> list[dict[str, str]]:

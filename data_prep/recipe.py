@@ -13,7 +13,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -44,7 +44,6 @@ BLOCKS = (
     "compare",
     "gate",
     "ability",
-    "summarize",
     "notes",
     "publish_model",
     "export",
@@ -79,7 +78,38 @@ class Recipe(BaseModel, Generic[BlockT]):
 
 
 class _Loader(yaml.CSafeLoader):
-    """Safe YAML, with `2e-4` a float as people expect (YAML 1.1 alone reads a string)."""
+    """Safe YAML, with `2e-4` a float as people expect (YAML 1.1 alone reads a string). A key that stands twice is refused:
+    YAML alone takes the last one, and the first is what a person reads."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        root = super().get_single_node()
+        todo, seen = [root] if root else [], set()
+        while todo:
+            node = todo.pop()
+            if id(node) in seen or isinstance(node, yaml.ScalarNode):
+                continue
+            seen.add(id(node))
+            if isinstance(node, yaml.MappingNode):
+                _refuse_twice([key for key, _ in node.value])
+                todo += [value for _, value in node.value]
+            else:
+                todo += node.value
+        return root
+
+
+def _refuse_twice(keys: Sequence[yaml.Node]) -> None:
+    known: set[tuple[str, str]] = set()
+    for key in keys:
+        if not isinstance(key, yaml.ScalarNode):
+            continue
+        if (key.tag, key.value) in known:
+            raise yaml.MarkedYAMLError(problem=f'the key "{key.value}" stands twice; keep one', problem_mark=key.start_mark)
+        known.add((key.tag, key.value))
+
+
+def _yaml_fault(error: Exception) -> str:
+    """What is wrong, in one line."""
+    return getattr(error, "problem", None) or " ".join(str(error).split())
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
@@ -92,7 +122,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ValueError(f"there is no recipe {path}; recipes/README.md lists those that ship") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from None
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ValueError(f"{path} is not valid YAML{where}: {_yaml_fault(error)}") from None
     if not isinstance(value, dict):
         raise ValueError(f"{path} holds {type(value).__name__}, expected keys and values")
     return value
@@ -128,32 +160,33 @@ def load(stage: str, schema: type[BlockT], arguments: Sequence[str], neighbours:
     known = ("run_dir", "seed", *neighbours)
     for name in [*raw, *(key.partition(".")[0] for key in overrides)]:
         if name not in known:
-            raise ValueError(f'unknown key "{name}" in {where}. {did_you_mean(str(name), known)}')
+            place = where if name in raw else "the command line"
+            raise ValueError(f'unknown key "{name}" in {place}. {did_you_mean(str(name), known)}')
     block = dict(raw.get(stage) or {})
     for name, text in overrides.items():
         head, _, key = name.partition(".")
         if head == stage:
             if not key:
                 raise ValueError(f"--{stage} is a block; write --{stage}.KEY VALUE. Keys: {', '.join(schema.model_fields)}.")
-            _put(block, schema, key, text)
-    seed = yaml.load(overrides["seed"], _Loader) if "seed" in overrides else raw.get("seed", 0)
+            _put(block, schema, key, text, f"--{name}")
+    seed = _yaml_value(overrides["seed"], "--seed") if "seed" in overrides else raw.get("seed", 0)
     run_dir = overrides.get("run_dir", raw.get("run_dir"))
     if type(seed) is not int:
         raise ValueError(f"seed is {seed!r}, expected a whole number")
     if not isinstance(run_dir, str) or not run_dir:
         raise ValueError(f"{where} names no run_dir; add `run_dir: runs/NAME` or --run_dir runs/NAME")
-    return Recipe(stage=stage, run_dir=Path(run_dir), seed=seed, block=_validated(schema, block, stage, where))
+    return Recipe(stage=stage, run_dir=Path(run_dir), seed=seed, block=_validated(schema, block, stage, config, overrides))
 
 
-def _put(block: dict[str, Any], schema: type[Block], key: str, text: str) -> None:
+def _put(block: dict[str, Any], schema: type[Block], key: str, text: str, flag: str) -> None:
     """Sets one override; `teacher.model` goes into the block within the block, which may not be there yet."""
     head, dot, rest = key.partition(".")
     inner = _inner_block(schema, head) if dot else None
     if inner is None:
-        block[key] = _typed(schema, key, text)
+        block[key] = _typed(schema, key, text, flag)
         return
     block[head] = dict(block.get(head) or {})
-    _put(block[head], inner, rest, text)
+    _put(block[head], inner, rest, text, flag)
 
 
 def _inner_block(schema: type[Block], key: str) -> type[Block] | None:
@@ -164,15 +197,21 @@ def _inner_block(schema: type[Block], key: str) -> type[Block] | None:
     return next((part for part in parts if isinstance(part, type) and issubclass(part, Block)), None)
 
 
-def _typed(schema: type[Block], key: str, text: str) -> Any:
+def _typed(schema: type[Block], key: str, text: str, flag: str) -> Any:
     """The command line knows only text: text stays text where the field takes text, everything else is YAML."""
     field = schema.model_fields.get(key)
-    if field is not None and _takes_text(field.annotation):
+    if field is None:
+        return text  # a misspelt key, which is what to tell, whatever its value
+    if _takes_text(field.annotation):
         return None if text in ("null", "~") else text
+    return _yaml_value(text, flag)
+
+
+def _yaml_value(text: str, flag: str) -> Any:
     try:
         return yaml.load(text, _Loader)
-    except yaml.YAMLError:
-        return text
+    except yaml.YAMLError as error:
+        raise ValueError(f"{flag} is {text!r}, which is not valid YAML: {_yaml_fault(error)}") from None
 
 
 def _takes_text(annotation: Any) -> bool:
@@ -181,13 +220,15 @@ def _takes_text(annotation: Any) -> bool:
     return annotation is str or typing.get_origin(annotation) is typing.Literal
 
 
-def _validated(schema: type[BlockT], block: dict[str, Any], stage: str, where: str) -> BlockT:
+def _validated(schema: type[BlockT], block: dict[str, Any], stage: str, config: str | None, overrides: Iterable[str]) -> BlockT:
     try:
         return schema(**block)
     except ValidationError as error:
         # A misspelt name also leaves the right one missing; the misspelling is what to tell.
         first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     place = ".".join([stage, *(str(part) for part in first["loc"])])
+    given = any(f"{place}.".startswith(f"{name}.") for name in overrides)
+    where = config if config and not given else "the command line"
     if first["type"] == "extra_forbidden":
         raise ValueError(
             f'unknown key "{place}" in {where}. {did_you_mean(str(first["loc"][-1]), keys_at(schema, first["loc"]))}'

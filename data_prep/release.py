@@ -127,6 +127,9 @@ class Release:
             card = self.cards[notes.card_id]
             for row in found:
                 told = row["provenance"]
+                if told.get("task") == "notes":
+                    self.left_out[f"{kind} rows: the prompt holds the text of a linked page"] += 1
+                    continue
                 writer = told["writer"] if kind == "sft" else self.writer_of_pair(card, row)
                 if refused := self.refusal(card, notes, writer) or self.withheld(card):
                     self.left_out[f"{kind} rows: {refused}"] += 1

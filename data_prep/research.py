@@ -28,11 +28,12 @@ from data_prep.fetch import FetchConfig, fetch_all
 from data_prep.lineage import source_key, training_only
 from data_prep.manifest import Manifest
 from data_prep.offline import lead_notes
+from data_prep.prompts import is_nothing_new
 from data_prep.recipe import Block, Recipe, command
 from data_prep.schema import Attached, Card, CardNotes, Note, SourceRecord, joined, read_jsonl, read_split, replacing, to_json
 from data_prep.snapshots import Snapshots
 from data_prep.sources import Link, addresses, links_of_interest, names_model
-from data_prep.teacher import NOTHING_NEW, TEACHER_VERSION, excerpt, notes_question
+from data_prep.teacher import TEACHER_VERSION, excerpt, notes_question
 from data_prep.teacher_text import refuse_licences
 from data_prep.untrusted import injection_flags
 
@@ -245,7 +246,7 @@ def with_note(record: SourceRecord, answer: Any, teacher: str) -> SourceRecord:
     record = replace(record, teacher=teacher, answer_key=answer.key)
     if not isinstance(answer, Answer):
         return replace(record, reason=f"the teacher gave no answer: {answer.reason}")
-    if answer.text.strip().strip(".*").upper() == NOTHING_NEW:
+    if is_nothing_new(answer.text):
         return replace(record, reason="nothing new beyond the card")
     if answer.finish_reason == "length":
         return replace(record, reason="the note was cut at the teacher's max_tokens")

@@ -33,7 +33,8 @@ class Card:
     language: list[str]
     sha256: str
     source: str
-    # Facts an invented card was made from. Read by tests and by the validation of the checks, by no stage.
+    # Facts an invented card was made from. Read by tests, by the validation of the checks and by
+    # synthetic_pages, which plays the web; by no stage.
     truth: dict[str, Any] | None = None
 
 

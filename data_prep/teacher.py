@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from data_prep.checks.form import LENGTH_MAX, LENGTH_MIN
+from data_prep.prompts import NOTHING_NEW
 from data_prep.schema import Note
 from data_prep.untrusted import enclosed, marker, visible
 
 TEACHER_VERSION = "1"
-NOTHING_NEW = "NOTHING NEW"
 MAX_CARD_CHARACTERS = 80_000  # some 20,000 tokens; longer cards are logs and tables at their end
 CUT = "[The text goes on; the rest was left out.]"
 Messages = list[dict[str, str]]
@@ -28,7 +28,7 @@ NOTES_TASK = (
     "what the page adds beyond the card about {model_id}, and what would surprise or help an AI researcher - methods, data, ablations, "
     "training details, evaluation set-ups, figures, limitations, caveats. Markdown bullets, most important first, each one a fact "
     "with its figures; at most {words} words. No introduction, no praise, no conclusion. Where the page says nothing about {model_id} "
-    "or nothing that the card lacks, answer with the two words NOTHING NEW."
+    "or nothing that the card lacks, answer with the two words {nothing_new}."
 )
 SUMMARY_TASK = (
     "Write a summary of {model_id} for AI researchers in {low} to {high} words of Markdown. Open with a level-two heading that holds the "
@@ -49,7 +49,7 @@ def notes_question(model_id: str, card: str, url: str, page: str, words: int = 3
     """Asks for notes on one page. The card comes first, so that all pages of a card share the longest prefix."""
     return _question(
         [("card", excerpt(card, MAX_CARD_CHARACTERS)), (f"page {url}", page)],
-        NOTES_TASK.format(model_id=visible(model_id), words=words),
+        NOTES_TASK.format(model_id=visible(model_id), words=words, nothing_new=NOTHING_NEW),
     )
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from eval.words import plural
+
 LEVEL = 0.05
 
 Comparison = dict[str, Any]
@@ -52,9 +54,10 @@ def said_of(pair: list[Comparison], metrics: dict[str, Metric], headline: Sequen
     gains, falls = directions(pair, metrics)
     whole = {row["metric"] for row in pair if row["ci95"]} == set(headline)
     if gains and not falls and whole:
+        ending = "it is not shown to fall" if len(pair) == 1 else f"none of the {len(pair)} is shown to fall"
         yield (
             f"{pair[0]['b']} writes the better summaries of the two by the headline metrics: better than {pair[0]['a']} in "
-            f"{listed(gains)}; none of the {len(pair)} is shown to fall."
+            f"{listed(gains)}; {ending}."
         )
 
 
@@ -127,7 +130,7 @@ def power(row: Comparison, metric: Metric) -> str:
 
 
 def basis(row: Comparison) -> str:
-    return f"{row['n']} cards of {row['families']} families"
+    return f"{plural(row['n'], 'card')} of {plural(row['families'], 'family', 'families')}"
 
 
 def listed(labels: Sequence[str]) -> str:

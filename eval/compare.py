@@ -31,6 +31,7 @@ from data_prep.schema import replacing, sha256_file, write_json
 from eval.claims import claims, not_shown, number, signed
 from eval.comparison import add_holm, compare_cards, rounded
 from eval.finished_runs import Run, Side, card_means, common_metrics, read_run, refuse_unlike, sides_of, system_pairs
+from eval.words import plural
 
 SHOWN = 10  # cards listed, those that differ most
 
@@ -140,7 +141,7 @@ def print_result(result: dict[str, Any]) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)
-    table = Table(title=f"{result['cards']} held-out cards of {result['families']} families, paired: mean [95% interval]")
+    table = Table(title=f"{of_families(result)}, paired: mean [95% interval]")
     for place, name in enumerate(COLUMNS):
         table.add_column(name, justify="left" if place < 2 else "right")
     for cells in difference_rows(result):
@@ -153,6 +154,10 @@ def print_result(result: dict[str, Any]) -> None:
         console.print(escape(f"cards on which {pair['a']} and {pair['b']} differ most: {names}"), highlight=False)
 
 
+def of_families(result: dict[str, Any]) -> str:
+    return f"{plural(result['cards'], 'held-out card')} of {plural(result['families'], 'family', 'families')}"
+
+
 def left_out(result: dict[str, Any]) -> list[str]:
     return [f"left out: {why}." for why in result["left_out"]]
 
@@ -162,7 +167,7 @@ def markdown(result: dict[str, Any]) -> str:
     lines = [
         f"# {result['b']['run']} against {result['a']['run']}",
         "",
-        f"{result['cards']} held-out cards of {result['families']} families, paired by card. Percent, difference [95% interval]; "
+        f"{of_families(result)}, paired by card. Percent, difference [95% interval]; "
         "intervals resample families. Detectable: the smallest true difference that this test finds four times in five.",
         "",
         *table_lines(COLUMNS, difference_rows(result)),

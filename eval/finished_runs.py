@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from data_prep.recipe import did_you_mean
-from eval.comparison import read_metrics
+from eval.comparison import read_metrics, refuse_changed
+from eval.words import plural
 
 NAMED = 5  # ids named in a message
 ROW = ("id", "system", "family", "decoding")
@@ -48,8 +49,7 @@ class Side:
 
 def read_run(folder: Path) -> Run:
     metrics, scores = read_metrics(folder, NEEDED), folder / "eval" / "scores.parquet"
-    if not scores.exists():
-        raise ValueError(f"{scores} is missing; run eval.score with --run_dir {folder}")
+    refuse_changed(folder)
     known = set(pq.read_schema(scores).names)
     columns = [*ROW, *(metric["name"] for metric in metrics["metrics"] if metric["name"] in known)]
     if lacking := [name for name in ROW if name not in known]:
@@ -69,7 +69,7 @@ def refuse_unlike(a: Run, b: Run) -> None:
         if extra:
             named = ", ".join(extra[:NAMED]) + (" ..." if len(extra) > NAMED else "")
             raise ValueError(
-                f"{here.folder} has {len(extra)} cards that {there.folder} has not ({named}); "
+                f"{here.folder} has {plural(len(extra), 'card')} that {there.folder} has not ({named}); "
                 "a comparison needs the same data/heldout.jsonl in both: copy one run's, then run eval.generate and eval.score"
             )
     if a.metrics["prompts"] != b.metrics["prompts"]:
@@ -87,7 +87,7 @@ def refuse_unlike(a: Run, b: Run) -> None:
     if moved:
         raise ValueError(
             f"card {moved[0]} is of family {a.families[moved[0]]} in {a.folder} and of {b.families[moved[0]]} in {b.folder} "
-            f"({len(moved)} cards in all), so their families cannot be resampled as one; use one data/heldout.jsonl for both"
+            f"({plural(len(moved), 'card')} in all), so their families cannot be resampled as one; use one data/heldout.jsonl for both"
         )
 
 

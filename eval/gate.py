@@ -6,10 +6,12 @@ Reads   <run_dir>/eval/metrics.json, score.manifest.json and generations/<tuned>
 Writes  <run_dir>/eval/gate.json   the verdict, its reasons and figures, and the hash of the model that it is about
 
 Exit code 0: passed. 1: not passed, with the reasons. 2: no verdict, something is missing or misspelt.
-Every metric in `gate.metrics` must be won: the 95% interval of the paired difference lies on the better side of 0. As all
-must be, none needs a correction for their number. Every other headline metric and every guard must be held: the interval
-ends no further than the margin on the worse side. A wide interval that reaches beyond it fails too: that a model gives
-nothing up has to be shown, not assumed. Few cards show little, so set the margin to the loss that you would accept.
+Every metric in `gate.metrics` must be won: the 95% interval of the paired difference lies on the better side of 0, and p is
+at most 0.05, corrected (Holm) where it is a headline metric: what eval.score does not claim wins nothing here. Every other
+headline metric and every guard must be held: the interval ends no further than the margin on the worse side. A wide interval
+that reaches beyond it fails too: that a model gives nothing up has to be shown, not assumed. Few cards show little, so set
+the margin to the loss that you would accept. Where held-out cards, generations or measures changed after eval.score, there is
+no verdict.
 """
 
 from __future__ import annotations
@@ -17,18 +19,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
-
+from data_prep.checks.form import LENGTH_MAX
 from data_prep.manifest import content_hash
 from data_prep.recipe import Block, Recipe, command, did_you_mean
 from data_prep.schema import replacing, sha256_file
-from eval.claims import amount, signed, toward_better, unit
-from eval.comparison import read_metrics
+from eval.claims import LEVEL, amount, is_shown, signed, toward_better, unit
+from eval.comparison import read_metrics, refuse_changed
+from eval.read_run import refuse_twice
+from eval.words import plural
 
 EXIT_NOT_PASSED = 1
 MARGIN = 0.01  # of a share: a point
+MOST = {"share": 1.0, "words": float(LENGTH_MAX)}  # a margin of so much holds nothing
 NEEDED = ("metrics", "systems", "missing", "comparisons", "decoding")
 
 
@@ -39,11 +43,11 @@ class GateConfig(Block):
     """The system that would be published."""
     base: str
     """The system that it has to beat."""
-    metrics: list[str] = []
-    """Metrics to be won. Empty: the headline metrics."""
+    metrics: list[str] | None = None
+    """Metrics to be won. Null: the headline metrics. An empty list: none, all are to be held, as of a quantised copy."""
     guards: list[str] = []
     """More metrics to be held, beside the headline metrics that need not be won."""
-    margin: dict[str, Annotated[float, Field(ge=0)]] = {}
+    margin: dict[str, float] = {}
     """Metric -> how much of it may be lost, in its own unit (0.02 is 2 points). A metric not named: 0.01."""
 
 
@@ -52,7 +56,8 @@ def main(recipe: Recipe[GateConfig]) -> None:
     metrics = read_metrics(recipe.run_dir, NEEDED)
     verdict = judge(config, metrics)
     figures = {"model_sha256": model_hash(folder, config.tuned), "metrics_json_sha256": sha256_file(folder / "metrics.json")}
-    text = json.dumps(verdict | figures, indent=2, ensure_ascii=False) + "\n"
+    refuse_changed(recipe.run_dir)
+    text = json.dumps(verdict | figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if not (path := folder / "gate.json").exists() or path.read_text(encoding="utf-8") != text:
         with replacing(path) as handle:
             handle.write(text)
@@ -60,9 +65,11 @@ def main(recipe: Recipe[GateConfig]) -> None:
         print(f"gate: {reason}")
     won, held = (sum(row["must"] == must for row in verdict["metrics"].values()) for must in ("win", "hold"))
     if not verdict["passed"]:
-        print(f"gate: not passed, {config.tuned} against {config.base}: {len(verdict['reasons'])} reasons, {path}")
+        print(f"gate: not passed, {config.tuned} against {config.base}: {plural(len(verdict['reasons']), 'reason')}, {path}")
         raise SystemExit(EXIT_NOT_PASSED)
-    print(f"gate: passed, {config.tuned} beats {config.base} in {won} metrics and holds {held} more, {path}")
+    beaten = f"beats {config.base} in {plural(won, 'metric')} and holds {held} more"
+    only_held = f"holds {plural(held, 'metric')} of {config.base}"
+    print(f"gate: passed, {config.tuned} {beaten if won else only_held}, {path}")
 
 
 def judge(config: GateConfig, metrics: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +82,7 @@ def judge(config: GateConfig, metrics: dict[str, Any]) -> dict[str, Any]:
         margin = None if name in must_win else config.margin.get(name, MARGIN)
         reason = not_won(row, metric, config.base) if margin is None else not_held(row, metric, margin, config.base)
         reasons += [f"{config.tuned} {reason}"] if reason else []
-        kept = {key: row.get(key) for key in ("difference", "ci95", "detectable", "n", "families")}
+        kept = {key: row.get(key) for key in ("difference", "ci95", "p", "p_holm", "detectable", "n", "families")}
         figures[name] = {"must": "win" if margin is None else "hold", "margin": margin, "passed": not reason, **kept}
     found = {"decoding": metrics["decoding"], "metrics": figures}
     return {"passed": not reasons, "reasons": reasons, "tuned": config.tuned, "base": config.base, **found}
@@ -90,7 +97,9 @@ def declared(config: GateConfig, metrics: dict[str, Any]) -> tuple[list[str], li
         raise ValueError(f"gate.tuned and gate.base are both {config.base}; name two systems")
     better = {metric["name"]: metric["better"] for metric in metrics["metrics"]}
     headline = [metric["name"] for metric in metrics["metrics"] if metric["headline"]]
-    must_win = config.metrics or headline
+    for key, names in (("metrics", config.metrics or []), ("guards", config.guards)):
+        refuse_twice(names, f"gate.{key}")
+    must_win = headline if config.metrics is None else config.metrics
     must_hold = [name for name in dict.fromkeys([*headline, *config.guards]) if name not in must_win]
     held_back = [name for name, measure in metrics.get("measures", {}).items() if not measure["printed"]]
     hint = f" Held back, as their own check failed: the measures of {', '.join(held_back)}." if held_back else ""
@@ -100,16 +109,22 @@ def declared(config: GateConfig, metrics: dict[str, Any]) -> tuple[list[str], li
                 raise ValueError(f'gate.{key} names "{name}", which is no metric. {did_you_mean(name, list(better))}{hint}')
             if better[name] is None:
                 raise ValueError(f'gate.{key} names "{name}", of which neither more nor less is better; leave it out')
-    for name in config.margin:
+    units = {metric["name"]: metric["unit"] for metric in metrics["metrics"]}
+    for name, margin in config.margin.items():
         if name not in must_hold:
             raise ValueError(f'gate.margin names "{name}", which is not to be held but won; add it to gate.guards or drop it')
+        if not 0 <= margin < MOST[units[name]]:
+            raise ValueError(
+                f"gate.margin.{name} is {margin}, and a margin is at least 0 and below {MOST[units[name]]:g} ({units[name]}), "
+                "or it would hold nothing; give the loss that you would accept, as 0.02 for 2 points"
+            )
     return must_win, must_hold
 
 
 def incomplete(config: GateConfig, metrics: dict[str, Any]) -> Iterator[str]:
     for name in (config.tuned, config.base):
         if count := metrics["missing"].get(name, 0):
-            yield f"{name} lacks {count} summaries, which may be the hard ones: run eval.generate and eval.score again"
+            yield f"{name} lacks {plural(count, 'summary', 'summaries')}, which may be the hard ones: run eval.generate and eval.score again"
 
 
 def comparison(config: GateConfig, metrics: dict[str, Any], name: str) -> dict[str, Any]:
@@ -133,13 +148,22 @@ def not_won(row: dict[str, Any], metric: dict[str, Any], base: str) -> str | Non
     ends = toward_better(row, metric)
     if ends is None:
         return unmeasured(row, metric, base)
-    if ends[0] > 0:
+    if ends[0] > 0 and is_shown(row | {"p_holm": deciding_p(row)}):
         return None
     opening = f'does not beat {base} in "{metric["label"]}": {found(row, metric)}'
     if ends[1] < 0:
         return f"{opening}, it is worse"
+    if ends[0] > 0:
+        p = deciding_p(row)
+        why = "there is no p" if p is None else f"p is {p:.3f}{' after correction' * ('p_holm' in row)}"
+        return f"{opening}; {why}, and at most {LEVEL:g} is needed"
     power = f"; {row['n']} cards find {amount(row['detectable'], metric)} four times in five" if row.get("detectable") else ""
     return f"{opening} leaves 0 possible{power}"
+
+
+def deciding_p(row: dict[str, Any]) -> float | None:
+    """p as corrected for the number of headline metrics; of another metric, which stands alone, its own."""
+    return row["p_holm"] if "p_holm" in row else row.get("p")
 
 
 def not_held(row: dict[str, Any], metric: dict[str, Any], margin: float, base: str) -> str | None:
@@ -176,15 +200,6 @@ def model_hash(folder: Path, tuned: str) -> str | None:
     generated = json.loads(record.read_text(encoding="utf-8"))
     if generated["outputs"].get(summaries.name) != content_hash(summaries):
         raise ValueError(f"{summaries} is not what {record.name} says eval.generate wrote; {again}")
-    if not (folder / "score.manifest.json").exists():
-        raise ValueError(
-            f"{folder / 'score.manifest.json'} is missing, so the scores may be of other summaries; run eval.score again"
-        )
-    scored = json.loads((folder / "score.manifest.json").read_text(encoding="utf-8"))
-    if scored["inputs"].get("generations") != content_hash(folder / "generations"):
-        raise ValueError(f"{folder / 'generations'} changed after it was scored; run eval.score again")
-    if scored["outputs"].get("metrics.json") != sha256_file(folder / "metrics.json"):
-        raise ValueError(f"{folder / 'metrics.json'} is not what eval.score wrote; run eval.score again")
     return next((digest for name, digest in generated["inputs"].items() if name != "heldout.jsonl"), None)
 
 

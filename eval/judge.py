@@ -11,6 +11,7 @@ Writes  <run_dir>/eval/judge.sqlite           every answer, kept as it comes: af
         <run_dir>/eval/measures/judge.jsonl   scores of each summary, from 0 to 1, mean of the judges that passed the gate
         <run_dir>/eval/measures/judge.json    what the scores are, preferences, the judges with gate and controls
 
+Where a question got no answer, measures/judge.* stay as they were and the exit code is 2: answers are kept, run it again.
 A judge that fails the gate (judge_gate.py) stays out of scores and preferences; where none passes, none are printed.
 Judging all at once costs a failed judge's answers: try a new judge with `--judge.cards 1` first, which asks the whole gate
 and one card.
@@ -42,6 +43,7 @@ from eval.judge_results import Judged, described, measure_rows
 from eval.judge_task import FORMS, JudgeConfig, Task, print_estimate, read_task
 from eval.model_families import relatives, writers
 from eval.read_run import named_systems
+from eval.words import plural
 
 
 def main(recipe: Recipe[JudgeConfig]) -> None:
@@ -71,13 +73,13 @@ def main(recipe: Recipe[JudgeConfig]) -> None:
             ask(judge, task, block, folder / "judge.sqlite", usage, handle)
             for judge, usage in zip(block.judges, usages, strict=True)
         ]
+    for one, usage in zip(judges, usages, strict=True):
+        report_judge(one, usage)
+    refuse_unheard(judges, outputs[2])
     write_jsonl(outputs[1], measure_rows(task, judges))
     measures = described(task, judges, notes, block, recipe.seed)
     write_json(outputs[2], measures)
-    report(judges, usages, measures)
-    if any(usage.failures for usage in usages):
-        print("judge: some questions got no answer; run it again to ask for these alone")
-        return
+    report(measures)
     manifest.write(judges={one.judge.model: one.fault or "passed the gate" for one in judges}, summaries=len(task.summaries))
 
 
@@ -126,14 +128,29 @@ def ask(judge: Judge, task: Task, block: JudgeConfig, cache: Path, usage: Usage,
     return Judged(judge, answers, gate, fault(gate, block.gate_accuracy, block.gate_kind_accuracy), outcomes)
 
 
-def report(judges: Sequence[Judged], usages: Sequence[Usage], measures: Mapping[str, Any]) -> None:
-    for one, usage in zip(judges, usages, strict=True):
-        print(f"judge {one.judge.model}: {usage.line()}")
-        print(
-            "  gate: "
-            + ("passed; " if not one.fault else f"FAILED, {one.fault}; ")
-            + ", ".join(tally.line() for tally in one.gate)
+def report_judge(one: Judged, usage: Usage) -> None:
+    print(f"judge {one.judge.model}: {usage.line()}")
+    if one.failures:
+        print(f"  gate: not heard, {unanswered(one)}")
+        return
+    verdict = f"FAILED, {one.fault}" if one.fault else "passed"
+    print(f"  gate: {verdict}; " + ", ".join(tally.line() for tally in one.gate))
+
+
+def unanswered(one: Judged) -> str:
+    return f"{len(one.failures):,} of {plural(len(one.answers), 'question')} got no answer, the first: {one.failures[0]}"
+
+
+def refuse_unheard(judges: Sequence[Judged], measures: Path) -> None:
+    """Raises ValueError where a question got no answer: means over whatever came would be of a part that nobody chose."""
+    if failed := [f"of {one.judge.model} {unanswered(one)}" for one in judges if one.failures]:
+        left = "was left as it was, of an earlier run" if measures.exists() else "was not written"
+        raise ValueError(
+            f"{'; '.join(failed)}. {measures} {left}; what was answered is kept, run it again to ask for the rest alone"
         )
+
+
+def report(measures: Mapping[str, Any]) -> None:
     for row in measures["preferences"]:
         interval = "" if row["ci95"] is None else f" [{100 * row['ci95'][0]:.1f}, {100 * row['ci95'][1]:.1f}]"
         rate = "no verdict" if row["win_rate"] is None else f"{100 * row['win_rate']:.1f}%{interval} of {row['n']} cards"

@@ -22,6 +22,7 @@ from eval.judge_questions import Scores, Verdict, question, response_format, sho
 from eval.model_families import families_of
 
 _FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL | re.IGNORECASE)
+NO_ANSWER = "no answer: "
 _EMPHASIS = re.compile(r"[*_`]")
 _AROUND = " \t\n\"'“”‘’.…,;:"
 
@@ -77,6 +78,11 @@ class Judgment:
     unfounded: list[str] = field(default_factory=list)  # quotes that stand in neither summary nor material
     answer_key: str = ""
 
+    @property
+    def failed(self) -> str:
+        """Why no answer came at all; "" where one did, readable or not."""
+        return self.unparsed.removeprefix(NO_ANSWER) if self.unparsed.startswith(NO_ANSWER) else ""
+
     def row(self, uses: list[str]) -> dict[str, Any]:
         """A line of judgments.jsonl; `uses` says what the judgment is for."""
         return {
@@ -108,7 +114,7 @@ def judgments(
 
 def judged(judge: str, subject: Subject, source: str, answer: Answer | Failure) -> Judgment:
     if isinstance(answer, Failure):
-        return Judgment(judge, subject, None, f"no answer: {answer.reason}", answer_key=answer.key)
+        return Judgment(judge, subject, None, f"{NO_ANSWER}{answer.reason}", answer_key=answer.key)
     try:
         parsed = parse(answer.text, subject.form)
     except ValueError as error:

@@ -15,6 +15,7 @@ from eval.judge_pairs import Outcome, alpha, compared, controls, panel, rounded,
 from eval.judge_questions import DIMENSIONS, MAX_SOURCE_CHARACTERS, Scores
 from eval.judge_task import JudgeConfig, Summary, Task
 from eval.statistic import estimate_mean
+from eval.words import plural
 
 METRICS = (*DIMENSIONS, "overall")
 ALL_JUDGES = "all judges"
@@ -29,6 +30,11 @@ class Judged:
     gate: list[Tally]
     fault: str  # why it does not pass
     outcomes: dict[tuple[str, str], list[Outcome]]
+
+    @property
+    def failures(self) -> list[str]:
+        """Why each question that got no answer got none: a judge is heard when there is no such question."""
+        return [judgment.failed for judgment in self.answers.values() if judgment.failed]
 
     def shares(self, summary: Summary) -> dict[str, float] | None:
         answer = self.answers[summary.subject].answer
@@ -138,7 +144,7 @@ def control_notes(task: Task, judges: Mapping[str, dict[str, Any]]) -> Iterator[
     for name, figures in judges.items():
         if figures["unparsed"]["mean"]:
             share_, n = figures["unparsed"]["mean"], figures["judgments"]
-            yield f"{share_:.1%} of {n} answers of {name} could not be read; they are left out, not counted as zero."
+            yield f"{share_:.1%} of {plural(n, 'answer')} of {name} could not be read; they are left out, not counted as zero."
         if figures["positional_consistency"]["n"]:
             yield (
                 f"{name} gave the same verdict in both orders for {figures['positional_consistency']['mean']:.1%} of "
@@ -151,10 +157,12 @@ def control_notes(task: Task, judges: Mapping[str, dict[str, Any]]) -> Iterator[
             )
     cards = dict.fromkeys(summary.card.id for summary in task.summaries)
     if cut := sum(len(visible(task.cards[card].source)) > MAX_SOURCE_CHARACTERS for card in cards):
-        yield f"{cut} cards with notes are longer than {MAX_SOURCE_CHARACTERS:,} characters; judges saw their beginning."
+        are = "is" if cut == 1 else "are"
+        yield f"{plural(cut, 'card')} with notes {are} longer than {MAX_SOURCE_CHARACTERS:,} characters; judges saw their beginning."
     flagged = sum(bool(injection_flags(summary.text)) for summary in task.summaries)
     if flagged:
-        yield f"{flagged} summaries hold words that read as meant for a model; the gate says whether judges obey such words."
+        hold = "holds" if flagged == 1 else "hold"
+        yield f"{plural(flagged, 'summary', 'summaries')} {hold} words that read as meant for a model; the gate says whether judges obey such words."
 
 
 def agreement_notes(task: Task, passed: Sequence[Judged]) -> Iterator[str]:

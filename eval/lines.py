@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from typing import Any, BinaryIO
 from data_prep.recipe import did_you_mean
 from data_prep.schema import Generation, replacing, stable_id, to_json
 from eval.measure import code_version, measure
+from eval.store import alone
+from eval.words import plural
 
 KEYS = ("id", "source", "summary")
 MAX_LINE = 32 * 2**20  # bytes
@@ -59,14 +62,31 @@ def score_lines(source: Path, output: Path) -> LinesReport:
     """Scores the lines of `source` (JSONL) into `output`, in their order, and sets bad ones aside in OUTPUT.rejected.jsonl.
 
     An output line: {"id", "key", "metrics": {name: number or null}, "checks": [{"name", "passed", "value", "reason", "spans"}]}.
-    Raises ValueError where `source` is no file or is `output`.
+    Raises ValueError where `source` is no file or is `output`, and where `output` cannot be written or another run writes it.
     """
     if not source.is_file():
         raise ValueError(f"{source} is no file; score.input names a file with one JSON object a line: {', '.join(KEYS)}")
     part, rejected = output.with_name(output.name + ".part"), output.with_name(output.name + ".rejected.jsonl")
     if source.resolve() in {path.resolve() for path in (output, part, rejected)}:
         raise ValueError(f"{source} would be overwritten; give score.output another name")
-    output.parent.mkdir(parents=True, exist_ok=True)
+    refuse_unwritable(output)
+    with alone(output):
+        return _score_lines(source, output, part, rejected)
+
+
+def refuse_unwritable(output: Path) -> None:
+    """Raises ValueError where no file can be made at `output`: hours later would be too late to say so."""
+    if output.is_dir():
+        raise ValueError(f"{output} is a folder; score.output names a file, as {output / 'scored.jsonl'}")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"{output} cannot be written ({error.strerror}); give score.output another place") from None
+
+
+def _score_lines(source: Path, output: Path, part: Path, rejected: Path) -> LinesReport:
     version, reasons, scored, kept, shown = code_version(), Counter[str](), 0, 0, time.monotonic()
     with replacing(rejected) as aside, open(part, "a+b") as done:
         done.seek(0)
@@ -115,10 +135,10 @@ def _is_there(done: BinaryIO, key: str) -> bool:
 
 def _say(scored: int, kept: int, reasons: Counter[str], output: Path, rejected: Path) -> None:
     again = f", {kept:,} of them done before" if kept else ""
-    print(f"score: {scored:,} lines scored{again}, see {output}")
+    print(f"score: {plural(scored, 'line')} scored{again}, see {output}")
     if reasons:
         said = ", ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common())
-        print(f"score: {reasons.total():,} lines set aside: {said}; see {rejected}")
+        print(f"score: {plural(reasons.total(), 'line')} set aside: {said}; see {rejected}")
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

@@ -161,6 +161,21 @@ def _base_model(summary: str, facts: Facts, source: str, rng: random.Random) -> 
     return summary.replace(facts.base_model, "zelkor/Velmara-8B") if facts.base_model else summary
 
 
+def _owner(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
+    return summary.replace(facts.base_model, f"zelkor/{facts.base_model.rpartition('/')[2]}") if facts.base_model else summary
+
+
+def _user(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
+    """`https://other.example@host/page`: what stands before the sign is a user, and read as the host."""
+    match = rng.choice(list(re.finditer(r"(?<=\]\(https://)", summary)))
+    return f"{summary[: match.start()]}pages.example@{summary[match.start() :]}"
+
+
+def _two_scripts(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
+    match = rng.choice(list(re.finditer(r"(?<![\w/.:(-])[ABCEHMOPT](?=[A-Z]+\b)", summary)))
+    return summary[: match.start()] + _LOOK_ALIKE[match[0]] + summary[match.end() :]
+
+
 def _gpu(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
     return summary.replace(f" {facts.gpu} GPUs", f" {rng.choice([gpu for gpu in GPUS if gpu != facts.gpu])} GPUs")
 
@@ -219,6 +234,7 @@ _FOREIGN = (
     "**Итог**: модель обучена на текстах, отобранных авторами, и проверена на нескольких наборах заданий; результаты зависят от"
     " подсказок, поэтому каждый ответ следует проверять перед использованием.",
 )
+_LOOK_ALIKE = dict(zip("ABCEHMOPT", "АВСЕНМОРТ", strict=True))  # Latin, Cyrillic
 _SCALES = {"T": ("B", "M"), "B": ("T", "M"), "M": ("B", "T")}
 _UNITS = {"GB": ("MB", "TB"), "ms": ("s", "hours"), "days": ("hours", "weeks")}
 
@@ -231,6 +247,7 @@ KINDS: dict[str, Kind] = {
     "a page that is nowhere": _kind("links", _faulty("link invented")),
     "a page beside the real one": _kind("links", _broken("link invented")),
     "another model's page": _kind("links", _faulty("source wrong")),
+    "a user before the host": _kind("links", _user),
     "a benchmark score changed": _kind("numbers", _faulty("number changed"), new_text=True),
     "one digit of a number changed": _kind("numbers", _broken("number changed"), "contradiction facts names", new_text=True),
     "a scale changed (11.2T, 11.2B)": _kind(
@@ -240,9 +257,14 @@ KINDS: dict[str, Kind] = {
     "a percentage changed": _kind("numbers", _percent, new_text=True),
     "another licence": _kind("contradiction", _faulty("licence swapped"), "facts"),
     "another number of parameters": _kind("contradiction", _parameters, "numbers facts", new_text=True),
+    "another number of parameters in words": _kind(
+        "contradiction", _bullet("**Size**: ninety-seven billion parameters.", "**Size**: it has eighty-nine million parameters."), "numbers"
+    ),
     "another base model": _kind("contradiction", _base_model, "names numbers facts"),
     "another model's lineage": _kind("names", _faulty("fact of another"), "contradiction numbers"),
     "one digit of a name changed": _kind("names", _broken("name changed"), "contradiction numbers facts", new_text=True),
+    "another owner of the base model": _kind("names", _owner, "contradiction"),
+    "letters of two scripts in a name": _kind("names", _two_scripts, "facts"),
     "other hardware": _kind("names", _gpu, new_text=True),
     "a benchmark that nobody ran": _kind(
         "names", _bullet("**HELMET**: the authors report results as well.", "**Also tested**: ZeroSCROLLS and RepoQA.")

@@ -25,6 +25,7 @@ from data_prep.manifest import Manifest
 from data_prep.recipe import Block, Recipe, command
 from data_prep.schema import HeldOut, Probe, read_jsonl, stable_id, to_json, write_jsonl
 from eval.probe_texts import Budget, Changed, counterfactual, injected, long, missing
+from eval.words import plural
 
 Maker = Callable[[HeldOut, random.Random, int], Changed]
 
@@ -34,11 +35,13 @@ class ProbesConfig(Block):
 
     cards: int = Field(default=30, ge=1)
     """How many held-out cards are changed, of as many families as there are; each gives at most one probe of a kind."""
-    kinds: list[Literal["counterfactual", "injected", "missing", "long"]] = ["counterfactual", "injected", "missing", "long"]
+    kinds: list[Literal["counterfactual", "injected", "missing", "long"]] = Field(
+        default=["counterfactual", "injected", "missing", "long"], min_length=1
+    )
     """Kinds of probes to make."""
     tokenizer: str | None = None
     """Folder or Hub id of the tokenizer that the prompts were counted with. Without it there are no `long` probes."""
-    max_prompt_tokens: int | None = None
+    max_prompt_tokens: int | None = Field(default=None, ge=1)
     """Budget of a prompt, as in the block `examples` of the data recipe; `long` needs it too."""
 
 
@@ -58,7 +61,7 @@ def main(recipe: Recipe[ProbesConfig]) -> None:
     counts = Counter(probe.kind for probe in probes)
     manifest.write(cards=len(cards), probes=counts, without=without)
     print(
-        f"probes: {', '.join(f'{count} {kind}' for kind, count in counts.items()) or 'none'} from {len(cards)} cards in {output}"
+        f"probes: {', '.join(f'{count} {kind}' for kind, count in counts.items()) or 'none'} from {plural(len(cards), 'card')} in {output}"
     )
     for why, count in without.items():
         print(f"  {count} without {why}")

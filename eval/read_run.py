@@ -48,10 +48,14 @@ def read_cards(path: Path) -> dict[str, HeldOut]:
 
 def named_systems(folder: Path, wanted: Sequence[str], paired: Sequence[Sequence[str]], stage: str) -> list[str]:
     """The `wanted` systems that have summaries in `folder`; all, by name, where none is named. Raises ValueError where there
-    are none, or not those that `wanted` or `paired`, the pairs that `stage` is to compare, name."""
+    are none, or not those that `wanted` or `paired`, the pairs that `stage` is to compare, name, or one is named twice."""
     found = sorted(path.stem for path in folder.glob("*.jsonl"))
     if not found:
         raise ValueError(f"{folder} holds no summaries; run eval.generate first")
+    refuse_twice(wanted, f"{stage}.systems")
+    refuse_twice([f"[{', '.join(pair)}]" for pair in paired], f"{stage}.comparisons")
+    if alike := [pair[0] for pair in paired if len(set(pair)) == 1]:
+        raise ValueError(f'{stage}.comparisons sets "{alike[0]}" against itself; name two systems')
     names = list(wanted) or found
     for name in sorted({*names, *(name for pair in paired for name in pair)}):
         if name not in found:
@@ -61,6 +65,12 @@ def named_systems(folder: Path, wanted: Sequence[str], paired: Sequence[Sequence
     for name in sorted(set(found) - set(names)):
         print(f"{stage}: {name} is not in {stage}.systems and is left out")
     return names
+
+
+def refuse_twice(names: Sequence[str], key: str) -> None:
+    """Raises ValueError where a recipe's list names one thing twice: it would count twice in tables and corrections."""
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f'{key} names "{twice[0]}" twice; name it once')
 
 
 def read_system(path: Path, cards: Collection[str], allow_missing: bool) -> System:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +31,7 @@ from data_prep.recipe import Block, Recipe, command, did_you_mean
 from data_prep.schema import HeldOut, read_jsonl, replacing
 from eval.card_metadata import write_card_metadata
 from eval.claims import not_shown
+from eval.comparison import read_metrics, refuse_changed
 from eval.report_data import headline_decodings, page_data
 from eval.report_plots import COLOURS, copying, differences, histogram, lengths, range_mark, slice_panels
 from eval.report_words import figure, markdown_results, measure_rows, probability, signed
@@ -39,6 +39,7 @@ from eval.wandb_report import check_wandb, log_report
 
 HERE = Path(__file__).parent
 PAGE_FILES = tuple(HERE / name for name in ("report.html.j2", "report.css", "report.js"))
+NEEDED = ("cards", "families", "metrics", "systems", "comparisons", "claims", "decoding", "slices", "measures")
 GROUPS = {
     "checks": ("Checks (also used to select training data)", "A system tuned on what they accept is expected to do well here."),
     "independent": ("Independent", "Measures that selected nothing."),
@@ -70,15 +71,16 @@ def main(recipe: Recipe[ReportConfig]) -> None:
     )
     inputs = [heldout, scores, measured, *PAGE_FILES]
     outputs = [report, results, index, entries]
+    if not scores.exists() or not measured.exists():
+        raise ValueError(f"{folder} lacks scores.parquet or metrics.json; run eval.score first")
+    metrics = read_metrics(recipe.run_dir, NEEDED)
+    refuse_changed(recipe.run_dir)
     manifest = Manifest(folder / "report.manifest.json", "report", recipe.resolved(), inputs, outputs)
     if manifest.is_done():
         return
-    if not scores.exists() or not measured.exists():
-        raise ValueError(f"{folder} lacks scores.parquet or metrics.json; run eval.score first")
     if config.report_to == "wandb":
         check_wandb()
     cards, rows = list(read_jsonl(heldout, HeldOut)), pq.read_table(scores).to_pylist()
-    metrics = json.loads(measured.read_text(encoding="utf-8"))
     system = chosen(config.system, list(metrics["systems"]))
     write_text(report, render_page(config, cards, rows, metrics))
     write_text(results, markdown_results(metrics))

@@ -37,13 +37,15 @@ from data_prep.recipe import Block, Recipe, command, did_you_mean, exit_on_mista
 from data_prep.schema import HeldOut, replacing, write_json
 from data_prep.untrusted import UNSEEN
 from eval.claims import claims
+from eval.comparison import score_inputs
 from eval.measure import METRICS, Metric, code_version, measure
 from eval.merge_measures import Measure, read_measures
-from eval.read_run import System, by_card, choose_decoding, named_systems, read_cards, read_system
+from eval.read_run import System, by_card, choose_decoding, named_systems, read_cards, read_system, refuse_twice
 from eval.score_probes import probe_figures, read_answers, read_probes
 from eval.score_store import ScoreStore
 from eval.slices import Slices, slice_cards
 from eval.summarise import Reckoning, Scored, comparisons, default_pairs, prompts_hash, slice_figures, systems_figures
+from eval.words import plural
 
 FILE_KEYS = ("score.input", "score.output")
 TEXT_COLUMNS = ("id", "system", "family", "decoding", "key", "finish_reason", "text", "thinking", "checks", "spans", "slices")
@@ -69,14 +71,10 @@ class ScoreConfig(Block):
 
 
 def main(recipe: Recipe[ScoreConfig]) -> None:
-    folder, data = recipe.run_dir / "eval", recipe.run_dir / "data"
+    folder = recipe.run_dir / "eval"
     scores, metrics = folder / "scores.parquet", folder / "metrics.json"
-    inputs = [data / "heldout.jsonl", folder / "generations"]
-    other = [folder / "measures", folder / "probe_generations"]
-    other += [data / name for name in ("probes.jsonl", "cards.jsonl", "split.json", "notes.jsonl")]
-    inputs += [path for path in other if path.exists()]
     resolved = recipe.resolved() | {"code": code_version()}
-    manifest = Manifest(folder / "score.manifest.json", "score", resolved, inputs, [scores, metrics])
+    manifest = Manifest(folder / "score.manifest.json", "score", resolved, score_inputs(recipe.run_dir), [scores, metrics])
     if not manifest.is_done():
         count, missing = score_run(recipe, scores, metrics)
         manifest.write(summaries=count, missing=missing)
@@ -109,6 +107,7 @@ def score_run(recipe: Recipe[ScoreConfig], scores: Path, metrics: Path) -> tuple
 
 
 def check_headline(headline: Sequence[str], known: Sequence[Metric]) -> None:
+    refuse_twice(headline, "score.headline")
     names = [metric.name for metric in known]
     for name in headline:
         if name not in names:
@@ -228,7 +227,7 @@ def print_results(metrics: dict[str, Any]) -> None:
         console = Console(width=120)
     headline = [metric for metric in metrics["metrics"] if metric["headline"]]
     table = Table(
-        title=f"{metrics['cards']} held-out cards of {metrics['families']} families, {metrics['decoding']}: mean [95% interval], n"
+        title=f"{plural(metrics['cards'], 'held-out card')} of {plural(metrics['families'], 'family', 'families')}, {metrics['decoding']}: mean [95% interval], n"
     )
     table.add_column("system")
     for metric in headline:
@@ -244,7 +243,7 @@ def remarks(metrics: dict[str, Any]) -> Iterator[str]:
     """What a reader of the table must know beside it."""
     for name, count in metrics["missing"].items():
         if count:
-            yield f"{name} lacks {count} summaries; its figures stand on the others"
+            yield f"{name} lacks {plural(count, 'summary', 'summaries')}; its figures stand on the others"
     for name, counts in metrics["odd"].items():
         yield f"{name}: {', '.join(f'{count} {what}' for what, count in counts.items())}; they are scored, and fail"
     for name, found in metrics["measures"].items():

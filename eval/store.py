@@ -81,7 +81,7 @@ def alone(output: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise ValueError(f"another process is writing {output}; wait for it to end, or give another run_dir") from None
+        raise ValueError(f"another process is writing {output}; wait for it to end, or write to another place") from None
     try:
         yield
     finally:

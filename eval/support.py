@@ -9,7 +9,8 @@ Writes  <run_dir>/eval/support/<checker>.jsonl     one verdict a line, appended 
         <run_dir>/eval/measures/support.json       shares by system, the checkers' errors, corrected shares, disagreement
 
 Every bullet, row and sentence is a claim; the source is cut into chunks, and the best of them decides. Stop it at any
-moment: verdicts are kept by the content of claim, chunks and checker, and none is asked for twice.
+moment: verdicts are kept by the content of claim, chunks and checker, and none is asked for twice. Where a claim got no answer,
+the measures stay as they were and the exit code is 2.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from eval.local_checker import LocalChecker
 from eval.read_run import named_systems, read_cards, read_system
 from eval.statements import statements
 from eval.support_findings import Checked, Findings
+from eval.words import plural
 
 SYNTHETIC_CARDS = 40  # 160 claims, half of them true
 TO_LABEL = 120
@@ -97,13 +99,16 @@ def main(recipe: Recipe[SupportConfig]) -> None:
     checked, labels, verdicts, failed = check_all(checkers, cards, written, labelled, block, folder / "support")
     if not (to_label := folder / "support" / "to_label.jsonl").exists():  # a person may be labelling in it
         write_jsonl(to_label, draw_to_label(checked, recipe.seed))
+    if failed:
+        left = "were left as they were, of an earlier run" if figures.exists() else "were not written"
+        raise ValueError(
+            f"{plural(failed, 'claim')} got no answer; {figures} and its rows {left}; "
+            "the verdicts that came are kept, run it again to ask for the rest alone"
+        )
     found = Findings(checkers, checked, verdicts, labels, labelled, block.bootstrap_samples, recipe.seed)
     write_jsonl(rows, found.rows())
     write_json(figures, found.figures())
-    if failed:
-        print(f"support: {failed} claims got no answer; their figures stand on the others, run again to ask for them")
-    else:
-        manifest.write(summaries=len(checked), claims=sum(len(one.statements) for one in checked))
+    manifest.write(summaries=len(checked), claims=sum(len(one.statements) for one in checked))
     print_figures(found.figures())
 
 

@@ -13,6 +13,7 @@ from eval.calibration import SYNTHETIC, Labelled, Rates, agreement, corrected, r
 from eval.checkers import Checking, Verdict
 from eval.statements import Statement
 from eval.statistic import estimate_mean
+from eval.words import plural
 
 DIGITS = 6
 METRICS = ("support", "support_2")
@@ -166,7 +167,7 @@ class Findings:
             if quoted:
                 yield f"{checker.name} quotes words that stand in the source for {sum(quoted):,} of the {len(quoted):,} claims it supports."
             if unread := sum(verdict.score is None for verdict in self.verdicts[place].values()):
-                yield f"{unread:,} answers of {checker.name} could not be read; they count neither way."
+                yield f"{plural(unread, 'answer')} of {checker.name} could not be read, and counted neither way."
         if not self.rates:
             yield "No labelled claims (support.calibration), so nothing is known of the checkers' errors and no share is corrected."
         elif SYNTHETIC in (origins := self._origins()):

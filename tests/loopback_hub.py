@@ -1,5 +1,5 @@
-"""A Hub on loopback that takes data sets and models: create, preupload, LFS, commit, tags, and READMEs to be read. It can
-cut connections."""
+"""A Hub on loopback that takes data sets and models and gives them back: create, preupload, LFS, commit, pull requests,
+tags, files at a revision, and READMEs to be read. It can cut connections, before a request is heard or after it is done."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import ThreadingHTTPServer
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from loopback import Replies
 
 TOKEN = "hf_" + "w" * 30
 SHA = "c0ffee" + "0" * 34
+LARGE = (".parquet", ".safetensors", ".pt")
 
 
 @dataclass
@@ -32,6 +33,17 @@ class Store:
     asked: list[str] = field(default_factory=list)
     commits: list[tuple[str, list[str]]] = field(default_factory=list)
     cuts: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)  # requests that are done and whose answer never arrives
+    tagged: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)  # repository and tag -> its files then
+    pulls: dict[str, list[dict[str, bytes]]] = field(default_factory=dict)  # repository -> the files of each pull request
+
+    def at(self, name: str, revision: str) -> dict[str, bytes] | None:
+        """The files of a repository at a branch, commit, tag or pull request; None where there is no such revision."""
+        if revision in ("main", SHA):
+            return self.files[name]
+        if revision.startswith("refs/pr/"):
+            return self.pulls[name][int(revision.removeprefix("refs/pr/")) - 1]
+        return self.tagged.get((name, revision))
 
 
 class Hub(Replies):
@@ -48,14 +60,26 @@ class Hub(Replies):
             rest = "/".join(parts[5:])
             if rest == "refs":
                 tags = [{"name": tag, "ref": f"refs/tags/{tag}", "targetCommit": oid} for tag, oid in store.tags[name].items()]
-                self.reply(200, {"branches": [], "converts": [], "tags": tags})
+                pulls = [f"refs/pr/{number + 1}" for number in range(len(store.pulls.get(name, ())))]
+                pulls = [{"name": ref, "ref": ref, "targetCommit": SHA} for ref in pulls]
+                self.reply(200, {"branches": [], "converts": [], "tags": tags, "pullRequests": pulls})
             elif rest.startswith("tree/"):
-                files = [
-                    {"type": "file", "path": file, "size": len(text), "oid": "0"} for file, text in store.files[name].items()
-                ]
-                self.reply(200, files)
+                revision, inside = unquote(parts[6]), "/".join(parts[7:])
+                files = store.at(name, revision)
+                if files is None or inside:
+                    self.reply(404, b"", {"X-Error-Code": "EntryNotFound" if inside else "RevisionNotFound"})
+                else:
+                    self.reply(200, [listed(file, content) for file, content in files.items()])
+            elif rest.startswith("revision/") and store.at(name, unquote(parts[6])) is None:
+                self.reply(404, b"", {"X-Error-Code": "RevisionNotFound"})
             else:
-                self.reply(200, {"id": name, "sha": SHA, "private": store.private[name]})
+                self.reply(200, {"id": name, "sha": SHA, "private": store.private.get(name, False)})
+        elif parts[3:4] == ["resolve"] and (name := "/".join(parts[1:3])) in store.files:
+            content = (store.at(name, unquote(parts[4])) or {}).get("/".join(parts[5:]))
+            if content is None:
+                self.reply(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": SHA})
+            else:
+                self.reply(200, content, {"X-Repo-Commit": SHA, "ETag": f'"{hashlib.sha256(content).hexdigest()}"'})
         else:
             self.reply(404, b"", {"X-Error-Code": "EntryNotFound" if "resolve" in parts else "RepoNotFound"})
 
@@ -81,25 +105,36 @@ class Hub(Replies):
             modes = [
                 {
                     "path": file["path"],
-                    "uploadMode": "lfs" if file["path"].endswith((".parquet", ".safetensors", ".pt")) else "regular",
+                    "uploadMode": "lfs" if file["path"].endswith(LARGE) else "regular",
                     "shouldIgnore": False,
                 }
                 for file in json.loads(body)["files"]
             ]
             self.reply(200, {"files": modes})
         elif path.endswith("/info/lfs/objects/batch"):
-            objects = [
-                {**one, "actions": {"upload": {"href": f"{self.server.address}/lfs/{one['oid']}"}}}
-                for one in json.loads(body)["objects"]
-            ]
+            objects = json.loads(body)["objects"]
+            for one in objects:
+                if one["oid"] not in store.lfs:  # what is there is not asked for again
+                    one["actions"] = {"upload": {"href": f"{self.server.address}/lfs/{one['oid']}"}}
             self.reply(200, {"transfer": "basic", "objects": objects})
         elif "/commit/" in path:
             name, kind = "/".join(path.split("/")[3:5]), "datasets/" if path.startswith("/api/datasets/") else ""
-            self.commit(store.files[name], [json.loads(line) for line in body.splitlines()])
-            self.reply(200, {"commitUrl": f"{self.server.address}/{kind}{name}/commit/{SHA}", "commitOid": SHA})
+            files, answer = (
+                store.files[name],
+                {"commitUrl": f"{self.server.address}/{kind}{name}/commit/{SHA}", "commitOid": SHA},
+            )
+            if "create_pr=1" in self.path:
+                files = dict(files)
+                pulls = store.pulls.setdefault(name, [])
+                pulls.append(files)
+                answer["pullRequestUrl"] = f"{self.server.address}/{kind}{name}/discussions/{len(pulls)}"
+            self.commit(files, [json.loads(line) for line in body.splitlines()])
+            if not self.hang_up(path, store.lost):
+                self.reply(200, answer)
         elif "/tag/" in path:
             name, revision = "/".join(path.split("/")[3:5]), path.split("/")[-1]
-            self.server.store.tags[name][json.loads(body)["tag"]] = revision
+            tag = json.loads(body)["tag"]
+            store.tags[name][tag], store.tagged[name, tag] = revision, dict(store.files[name])
             self.reply(200, {})
         else:
             self.reply(404, b"")
@@ -133,12 +168,15 @@ class Hub(Replies):
 
     def is_cut(self, path: str) -> bool:
         """Hangs up after half of the body where the store says so."""
-        cuts = self.server.store.cuts
+        if any(part in path and left for part, left in self.server.store.cuts.items()):
+            self.rfile.read(int(self.headers.get("content-length", 0)) // 2)
+        return self.hang_up(path, self.server.store.cuts)
+
+    def hang_up(self, path: str, cuts: dict[str, int]) -> bool:
         part = next((part for part, left in cuts.items() if part in path and left), None)
         if part is None:
             return False
         cuts[part] -= 1
-        self.rfile.read(int(self.headers.get("content-length", 0)) // 2)
         self.connection.shutdown(socket.SHUT_RDWR)
         self.close_connection = True
         return True
@@ -151,6 +189,15 @@ class Hub(Replies):
     def reply(self, status, body, headers=None):
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send(status, content, headers)
+
+
+def listed(file: str, content: bytes) -> dict:
+    """A file as the Hub's tree lists it: git's hash of it, or of a large one that of its content."""
+    entry = {"type": "file", "path": file, "size": len(content)}
+    if file.endswith(LARGE):
+        sha256 = hashlib.sha256(content).hexdigest()
+        return {**entry, "oid": "0" * 40, "lfs": {"oid": sha256, "size": len(content), "pointerSize": 134}}
+    return {**entry, "oid": hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()}
 
 
 @contextmanager

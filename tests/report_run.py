@@ -11,8 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_prep.manifest import Manifest
 from data_prep.recipe import load
 from data_prep.schema import HeldOut, stable_id, write_json, write_jsonl
+from eval.comparison import score_inputs
 from eval.report import ReportConfig, main
 
 SYLLABLES = "ka lo mi ren tos vel du par sin gra mon teb qui nar os el fi zu".split()
@@ -33,9 +35,17 @@ NAMES = [metric["name"] for metric in METRICS]
 
 
 def report(run_dir: Path, *arguments: str) -> Path:
-    """The report of a scored run, made in this process as the command makes it."""
+    """The report of a scored run, made in this process as the command makes it, whatever a test changed in the scores."""
+    seal(run_dir)
     main(load("report", ReportConfig, ["--run_dir", str(run_dir), *arguments]))
     return run_dir / "eval" / "report.html"
+
+
+def seal(run_dir: Path) -> None:
+    """What eval.score says of the files that it wrote."""
+    folder = run_dir / "eval"
+    outputs = [folder / "scores.parquet", folder / "metrics.json"]
+    Manifest(folder / "score.manifest.json", "score", {}, score_inputs(run_dir), outputs).write()
 
 
 def invented_words(random: random.Random, count: int) -> list[str]:
@@ -70,6 +80,7 @@ def make_scored_run(
     text = ("id", "system", "family", "decoding", "key", "finish_reason", "text", "thinking", "checks", "spans", "slices")
     schema = pa.schema({**{name: pa.string() for name in text}, "sample": pa.int64(), **numbers})
     pq.write_table(pa.Table.from_pylist(rows, schema), run_dir / "eval" / "scores.parquet")
+    seal(run_dir)
     return metrics
 
 

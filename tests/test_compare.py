@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from commands import run_command
 
+from data_prep.manifest import Manifest
 from data_prep.schema import write_json
 from eval.compare import main, options
+from eval.comparison import score_inputs
 
 CARDS, FAMILIES = 60, 20
 METRICS = [
@@ -44,7 +46,7 @@ def score_rows(system, passing=0.5, recall=0.8, samples=1, decoding="greedy", ca
             }
 
 
-def finished_run(folder, rows, *, recipes=None, **changes):
+def finished_run(folder, rows, *, recipes=None, code="c", **changes):
     """What eval.score leaves of a run; `recipes`: of eval.generate by system. `changes` to metrics.json, None drops a key."""
     rows = list(rows)
     content = {
@@ -58,6 +60,10 @@ def finished_run(folder, rows, *, recipes=None, **changes):
     pq.write_table(pa.Table.from_pylist(rows), folder / "eval" / "scores.parquet")
     for system, recipe in (recipes or {}).items():
         write_json(folder / "eval" / "generations" / f"{system}.manifest.json", {"recipe": recipe})
+    (folder / "data").mkdir(exist_ok=True)
+    (folder / "data" / "heldout.jsonl").write_text(json.dumps(sorted({row["id"] for row in rows})))
+    outputs = [folder / "eval" / name for name in ("scores.parquet", "metrics.json")]
+    Manifest(folder / "eval" / "score.manifest.json", "score", {"code": code}, score_inputs(folder), outputs).write()
     return folder
 
 
@@ -163,7 +169,9 @@ def test_other_cards_or_prompts_are_refused(tmp_path):
     moved = [row | {"family": "elsewhere"} if row["id"] == "card07" else row for row in score_rows("sft")]
     message = refused(a, finished_run(tmp_path / "moved", moved))
     assert "card card07 is of family family7 in" in message
-    assert "(1 cards in all)" in message
+    assert "(1 card in all)" in message
+    one = finished_run(tmp_path / "one", score_rows("sft", cards=59))
+    assert f"{a} has 1 card that {one} has not (card59)" in refused(a, one)
 
 
 def test_another_decoding_is_refused(tmp_path):
@@ -193,9 +201,7 @@ def test_a_baseline_without_samples_is_compared_with_what_it_has(tmp_path):
 
 
 def test_scores_by_two_versions_of_the_checks_are_refused(tmp_path):
-    runs = [finished_run(tmp_path / name, score_rows("sft")) for name in ("first", "second")]
-    for run, code in zip(runs, ("c" * 64, "d" * 64), strict=True):
-        write_json(run / "eval" / "score.manifest.json", {"recipe": {"code": code}})
+    runs = [finished_run(tmp_path / name, score_rows("sft"), code=name) for name in ("first", "second")]
     assert "were scored by different versions of the checks; run eval.score for both" in refused(*runs)
 
 
@@ -216,6 +222,26 @@ def test_what_is_not_there_is_named_with_the_next_move(tmp_path):
     assert "metrics.json is missing; run eval.score with --run_dir" in refused(tmp_path / "nowhere", b)
     (a / "eval" / "scores.parquet").unlink()
     assert "scores.parquet is missing; run eval.score" in refused(a, b)
+
+
+@pytest.mark.parametrize(
+    ("change", "content", "message"),
+    [
+        (
+            "eval/scores.parquet",
+            "no parquet",
+            "scores.parquet is not what eval.score wrote; run eval.score again, with --run_dir",
+        ),
+        ("eval/metrics.json", "[]", "metrics.json holds list, expected an object; run eval.score with --run_dir"),
+        ("data/heldout.jsonl", "", "heldout.jsonl changed after it was scored; run eval.score again, with --run_dir"),
+        ("eval/generations/sft.jsonl", "", "generations changed after it was scored; run eval.score again, with --run_dir"),
+    ],
+)
+def test_what_was_damaged_or_changed_after_scoring_is_refused(tmp_path, change, content, message):
+    a, b = (finished_run(tmp_path / name, score_rows("sft")) for name in ("first", "second"))
+    (a / change).parent.mkdir(exist_ok=True)
+    (a / change).write_text(content)
+    assert message in refused(a, b)
 
 
 def test_a_refusal_is_one_line_and_help_says_what_is_compared(tmp_path):

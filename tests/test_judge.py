@@ -223,20 +223,38 @@ def test_quotes_are_looked_up():
     ]  # fmt: skip
 
 
-def test_a_question_without_an_answer_is_unparsed_and_asked_again_by_the_next_run(server, small):
+def test_a_question_without_an_answer_is_unparsed_and_asked_again_by_the_next_run(server, small, capsys):
     judge(small, server, "--judge.cards", "1")
     complete = outputs(small)
     victim = server.asked[0]
     (small / "eval" / "judge.sqlite").unlink()
     (small / "eval" / "judge.manifest.json").unlink()
     server.trouble = {victim: [status(400, "too long")]}
-    judge(small, server, "--judge.cards", "1")
+    with pytest.raises(
+        ValueError, match=r"^of perfect 1 of \d+ questions got no answer, the first: HTTP 400: too long\. .*left as"
+    ):
+        judge(small, server, "--judge.cards", "1")
+    said = capsys.readouterr().out
+    assert "gate: not heard, 1 of" in said
+    assert "FAILED" not in said.rpartition("gate: not heard")[2]
+    assert {name: outputs(small)[name] for name in OUTPUTS[1:]} == {name: complete[name] for name in OUTPUTS[1:]}
     [row] = [row for row in read_dicts(small / "eval" / "judgments.jsonl") if row["unparsed"]]
     assert row["unparsed"] == "no answer: HTTP 400: too long"
     server.asked.clear()
     judge(small, server, "--judge.cards", "1")
     assert server.asked == [victim]
     assert outputs(small) == complete
+
+
+def test_a_judge_that_is_never_heard_is_no_failed_judge(small):
+    with ChatServer(reply=by_model) as server:
+        command = [sys.executable, "-m", "eval.judge", *arguments(small, server, retries=0)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "could not be read" not in done.stdout
+    assert "FAILED" not in done.stdout
+    assert not (small / "eval" / "measures").exists()
 
 
 def test_a_spent_budget_stops_with_the_answers_kept(server, small):

@@ -16,6 +16,7 @@ from data_prep.prompts import source_text
 from data_prep.synthetic import raw_cards
 from eval import lines
 from eval.lines import MAX_SUMMARY, score_lines
+from eval.store import alone
 
 PLAIN = (
     "Orvan has 3.2B parameters and saw 11.2T tokens. It is described at https://orvan.example/paper and was tested on GSM8K."
@@ -113,6 +114,19 @@ def test_mistakes_are_refused(tmp_path, rows):
     source = written(tmp_path / "in.jsonl", rows[:1])
     with pytest.raises(ValueError, match="would be overwritten"):
         score_lines(source, source)
+    with pytest.raises(ValueError, match=r"is a folder; score\.output names a file"):
+        score_lines(source, tmp_path)
+    with pytest.raises(ValueError, match=r"cannot be written \(.*\); give score\.output another place"):
+        score_lines(source, source / "out.jsonl")
+
+
+def test_a_second_run_on_the_same_output_is_refused_and_touches_nothing(tmp_path, rows):
+    source, output = written(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
+    with alone(output):
+        (tmp_path / "out.jsonl.part").write_text("the first run's\n")
+        with pytest.raises(ValueError, match="another process is writing"):
+            score_lines(source, output)
+    assert (tmp_path / "out.jsonl.part").read_text() == "the first run's\n"
 
 
 def test_whole_lines_of_a_part_are_kept_and_others_done_again(tmp_path, rows, monkeypatch):

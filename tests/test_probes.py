@@ -8,9 +8,11 @@ import pytest
 
 from data_prep.checks import check_summary, facts_of, passed_all
 from data_prep.prompts import build_prompt, rendered_length, source_text
+from data_prep.recipe import load
 from data_prep.schema import Generation, HeldOut, Note, Probe, read_dicts, read_jsonl, stable_id, write_jsonl
 from eval.probe_measures import against_own, measure_probe
 from eval.probe_texts import WORDINGS, counterfactual, injected, missing, renamed, without, word
+from eval.probes import ProbesConfig
 from tests.fixtures.small_run import make_run, run_stage
 
 CARD = """---
@@ -266,6 +268,12 @@ def test_scores_hold_the_probes_by_kind_and_system_with_intervals(probed):
     refused = run_stage("eval.score", run_dir, *arguments)
     assert refused.returncode == 2
     assert "the probes were made anew; delete base.jsonl and run eval.generate --stage probe" in refused.stderr
+
+
+@pytest.mark.parametrize(("key", "value"), [("kinds", "[]"), ("max_prompt_tokens", "0")])
+def test_probes_of_nothing_are_refused(key, value):
+    with pytest.raises(ValueError, match=f'"probes.{key}" is .* in the command line: .* at least 1|greater than or equal to 1'):
+        load("probes", ProbesConfig, ["--run_dir", "x", f"--probes.{key}", value])
 
 
 def test_without_an_own_summary_nothing_is_compared():

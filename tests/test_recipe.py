@@ -51,8 +51,35 @@ def test_yaml_and_overrides_meet_in_one_typed_block(tmp_path):
         ("run_dir: x\ncollect: {source: hub}", ["--collect", "hub"], ["--collect is a block", "limit"]),
         ("run_dir: x\ncollect: {source: hub}", ["hub"], ['"hub" is not an option']),
         ("run_dir: x\ncollect: {source: hub}", ["--merge.adaptor", "x", "--colect.limit", "3"], ['unknown key "colect"']),
+        (
+            "run_dir: x\ncollect:\n  source: hub\n  source: folder",
+            [],
+            ['not valid YAML, line 4: the key "source" stands twice; keep one'],
+        ),
+        (
+            "run_dir: x\ncollect: {source: hub}",
+            ["--collect.ids", "{a: 1, a: 2}"],
+            ["--collect.ids is '{a: 1, a: 2}'", 'key "a" stands twice'],
+        ),
+        (
+            "run_dir: x\ncollect: {source: hub}",
+            ["--collect.ids", "[a"],
+            ["--collect.ids is '[a', which is not valid YAML: did not find"],
+        ),
+        (
+            "run_dir: x\ncollect: {source: hub}",
+            ["--collect.sorce", "[a"],
+            ['"collect.sorce" in the command line', "Did you mean"],
+        ),
+        (
+            "run_dir: x\ncollect: {source: hub}",
+            ["--collect.limit", "five"],
+            ["\"collect.limit\" is 'five' in the command line"],
+        ),
+        ("run_dir: x\ncollect: {source: hub}", ["--seed", "[1"], ["--seed is '[1', which is not valid YAML"]),
+        ("run_dir: x\ncollect: {source: hub}", ["--colect.limit", "3"], ['unknown key "colect" in the command line']),
         ("- a\n- b", [], ["holds list"]),
-        ("a: [", [], ["not valid YAML"]),
+        ("a: [", [], ["not valid YAML, line 2"]),
     ],
 )
 def test_mistakes_are_refused_with_place_rule_and_next_move(tmp_path, text, overrides, words):
@@ -60,6 +87,13 @@ def test_mistakes_are_refused_with_place_rule_and_next_move(tmp_path, text, over
         read(tmp_path, text, *overrides)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_key_that_a_merge_brings_does_not_stand_twice(tmp_path):
+    text = (
+        "run_dir: x\nsplit: &base {source: hub, limit: 1}\nwrite: &more {<<: *base, limit: 2}\ncollect: {<<: *more, limit: 3}\n"
+    )
+    assert read(tmp_path, text).block == ToyConfig(source="hub", limit=3)
 
 
 def test_a_missing_recipe_is_named():

@@ -55,13 +55,16 @@ def schemas():
     from eval.gate import GateConfig
     from eval.generate import GenerateConfig, ProbeConfig, SampleConfig
     from eval.judge_task import JudgeConfig
+    from eval.notes import NotesConfig
     from eval.probes import ProbesConfig
     from eval.report import ReportConfig
     from eval.score import ScoreConfig
     from eval.support import SupportConfig
     from eval.validate import ValidateConfig
     from training.benchmark import BenchmarkConfig
+    from training.export import ExportConfig
     from training.merge import MergeConfig
+    from training.publish import PublishModelConfig
     from training.soup import SoupConfig
 
     return {
@@ -69,7 +72,7 @@ def schemas():
         "revise": ReviseConfig, "pairs": PairsConfig, "publish": PublishConfig, "merge": MergeConfig, "soup": SoupConfig,
         "benchmark": BenchmarkConfig, "sample": SampleConfig, "repair": SampleConfig, "generate": GenerateConfig,
         "probes": ProbesConfig, "probe": ProbeConfig, "support": SupportConfig, "judge": JudgeConfig, "score": ScoreConfig,
-        "report": ReportConfig, "gate": GateConfig, "ability": AbilityConfig, "validate": ValidateConfig,
+        "report": ReportConfig, "gate": GateConfig, "ability": AbilityConfig, "validate": ValidateConfig, "notes": NotesConfig, "export": ExportConfig, "publish_model": PublishModelConfig,
     }  # fmt: skip
 
 

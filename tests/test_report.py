@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from types import SimpleNamespace
 
 import pyarrow.parquet as pq
@@ -11,7 +12,9 @@ from commands import run_command
 from report_run import make_scored_run, report
 from selectolax.lexbor import LexborHTMLParser as HTMLParser
 
+from data_prep.recipe import load
 from data_prep.schema import HeldOut, read_dicts, read_jsonl, write_json
+from eval.report import ReportConfig, main
 from eval.report_data import card_title, headline_decodings, packed, pieces, rounded, unpacked
 from eval.report_plots import copying, differences, lengths, range_mark
 from eval.report_words import markdown_results, measure_rows, plain, probability, signed
@@ -81,6 +84,24 @@ def test_without_scores_the_next_move_is_named(tmp_path):
     finished = run_stage("eval.report", tmp_path)
     assert finished.returncode == 2
     assert "run eval.score first" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "content", "message"),
+    [
+        ("eval/metrics.json", "[]", "metrics.json holds list, expected an object; run eval.score with --run_dir"),
+        ("eval/metrics.json", '{"cards": 1}', "metrics.json is not what eval.score wrote; run eval.score again"),
+        ("eval/scores.parquet", "no parquet", "scores.parquet is not what eval.score wrote; run eval.score again"),
+        ("eval/generations/base.jsonl", "", "generations changed after it was scored; run eval.score again"),
+        ("data/heldout.jsonl", "", "heldout.jsonl changed after it was scored; run eval.score again"),
+    ],
+)
+def test_what_was_damaged_or_changed_after_scoring_is_not_published(run, tmp_path, change, content, message):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / change).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        main(load("report", ReportConfig, ["--run_dir", str(copy)]))
 
 
 def test_tables_to_paste(run):

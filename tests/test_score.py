@@ -136,7 +136,7 @@ def test_missing_summaries_stop_the_stage_unless_allowed(tmp_path, capsys, witho
     assert metrics["systems"]["base"]["all_pass"]["n"] == 11
     pair = next(row for row in metrics["comparisons"] if (row["a"], row["b"]) == ("base", "tuned"))
     assert pair["n"] == 11
-    assert "base lacks 1 summaries" in capsys.readouterr().out
+    assert "base lacks 1 summary;" in capsys.readouterr().out
 
 
 def test_a_system_that_repeats_another_differs_by_nothing(tmp_path, without_rouge):
@@ -216,6 +216,10 @@ def test_systems_decoded_in_two_ways_are_not_compared_but_a_baseline_stands_for_
         ({"systems": ["tunde"]}, 'no summaries by "tunde".*Did you mean "tuned"'),
         ({"systems": ["base", "lead"], "comparisons": [["base", "tuned"]]}, "which score.systems leaves out; add it there"),
         ({"headline": ["all_passed"]}, 'which is no metric. Did you mean "all_pass"'),
+        ({"comparisons": [["base", "base"]]}, 'score.comparisons sets "base" against itself; name two systems'),
+        ({"comparisons": [["lead", "base"]] * 2}, r'score.comparisons names "\[lead, base\]" twice; name it once'),
+        ({"systems": ["base", "lead", "base"]}, 'score.systems names "base" twice; name it once'),
+        ({"headline": ["all_pass", "all_pass"]}, 'score.headline names "all_pass" twice; name it once'),
         ({"headline": ["rouge3"]}, 'which is no metric. Did you mean "rouge'),
     ],
 )

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from chat_server import ChatServer
+from chat_server import ChatServer, status
 from commands import ROOT, run_command
 
 from data_prep.prompts import source_text
@@ -409,6 +409,28 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice(run_dir):
     rows = list(read_dicts(store))
     assert len(rows) == len({row["key"] for row in rows}) == kept + asked
     assert f"{kept} of {len(rows)} verdicts by compares-numbers are there already" in done.stdout
+
+
+def test_claims_without_an_answer_leave_the_measures_as_they_were(run_dir):
+    figures = run_dir / "eval" / "measures" / "support.json"
+    with ChatServer(reply=compares_numbers) as server:
+        recipe = recipe_for(run_dir, endpoint(server))
+        main(load("support", SupportConfig, ["--config", str(recipe), "--support.cards", "1"]))
+        before, victim = figures.read_bytes(), server.asked[0]
+        store = run_dir / "eval" / "support" / "compares-numbers.jsonl"
+        store.unlink()
+        for file in store.parent.glob("answers.sqlite*"):
+            file.unlink()
+        server.trouble = {victim: [status(400, "too long")]}
+        done = support(recipe)
+        assert done.returncode == 2
+        assert "1 claim got no answer" in done.stderr
+        assert "left as they were" in done.stderr
+        assert figures.read_bytes() == before
+        server.asked.clear()
+        assert support(recipe).returncode == 0
+        assert server.asked == [victim]
+    assert figures.read_bytes() != before
 
 
 def test_a_relative_of_the_run_does_not_check_it(run_dir):

@@ -113,6 +113,8 @@ def keep_outputs_whole(trainer: Any) -> None:
 
 def finish(trainer: Any, parsed: Parsed, manifest: Manifest, metrics: dict[str, float], commit: str | None) -> None:
     """Adapter, tokenizer, recipe; the manifest last. A later stage finds everything in this one folder."""
+    import torch
+
     output = manifest.path.parent
     trainer.save_model(str(output))  # by all processes: under FSDP the adapter is gathered from them
     if not trainer.is_world_process_zero():
@@ -120,10 +122,14 @@ def finish(trainer: Any, parsed: Parsed, manifest: Manifest, metrics: dict[str, 
     trainer.processing_class.save_pretrained(output)
     write_resolved(parsed, output / f"{manifest.stage}_recipe.json")
     history = [entry for entry in trainer.state.log_history if "loss" in entry or "eval_loss" in entry]
+    ended = next((entry for entry in reversed(trainer.state.log_history) if "train_runtime" in entry), {})
+    device = trainer.args.device
     manifest.write(
         rows=len(trainer.train_dataset),
         steps=trainer.state.global_step,
         base_commit=commit,
+        train_runtime=ended.get("train_runtime"),  # seconds; of a run that went on, its last part
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         **metrics,
         history=history,
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from data_prep.prompts import SYSTEM, TEMPLATE_KWARGS, count_tokens, render
+from data_prep.prompts import SYSTEMS, TEMPLATE_KWARGS, count_tokens, render
 from training.config import Parsed
 from training.load import torch_dtype
 
@@ -55,9 +55,9 @@ def row_fault(row: dict[str, Any], answers: Sequence[str], control: re.Pattern[s
         for turn in turns:
             if found := control.search(turn["content"]):
                 return f"{column} holds the special token {found[0]}, which would end or switch a turn"
-    if row["prompt"][0]["content"] != SYSTEM:
+    if row["prompt"][0]["content"] not in SYSTEMS:
         said = row["prompt"][0]["content"][:60]
-        return f"the system message is {said!r}, expected SYSTEM of data_prep/prompts.py: other text can switch the template's mode"
+        return f"the system message is {said!r}, expected SYSTEM or NOTES_SYSTEM of data_prep/prompts.py: other text can switch the template's mode"
     return ""
 
 

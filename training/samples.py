@@ -45,7 +45,8 @@ def validation_cards(data: Path, count: int) -> list[HeldOut]:
         if not path.exists():
             raise ValueError(f"sample_cards is {count} and {path} is missing; run data_prep.examples, or set sample_cards: 0")
     rows = pq.read_table(table, columns=["provenance"]).column("provenance").to_pylist()
-    wanted = list(dict.fromkeys(json.loads(row)["card_id"] for row in rows))[:count]
+    summaries = (told for row in rows if (told := json.loads(row)).get("task") != "notes")
+    wanted = list(dict.fromkeys(told["card_id"] for told in summaries))[:count]
     if not wanted:
         raise ValueError(f"sample_cards is {count} and {table} has no rows; raise split.validation, or set sample_cards: 0")
     found = {card.id: card for card in read_jsonl(cards, HeldOut) if card.id in wanted}

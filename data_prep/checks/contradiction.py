@@ -1,6 +1,7 @@
 """Contradiction: a licence, size, budget, context length or base model in a summary that the sources state differently.
 
-Only what is nowhere in the sources counts: a summary may well mention another model's size or the licence of a tool.
+Only what is nowhere in the sources counts: a summary may well mention another model's size or the licence of a tool. Nor does
+what its clause denies or sets apart count: "not MIT-licensed", "unlike Llama, which has an MIT licence".
 """
 
 from __future__ import annotations
@@ -26,6 +27,18 @@ _DERIVED = re.compile(
     r"|starts?(?:ed)? from|base model[:* ]{1,6}|(?:copy|version|variant|fork) of)\s+(?:the\s+)?[*`\[]*"
     r"(?P<name>[a-z][\w.-]*/[\w.-]*\w|[a-z][a-z.]*[0-9-][\w.-]*\w)",
 )
+# Up to the end of the clause: "it does not hallucinate and is MIT-licensed" states the licence.
+_CLAUSE_ENDS = (
+    r"\b(?:but|while|whereas|although)\b|\band (?:is|was|has|uses|comes|it|this)\b|, (?!which|that|who|whose|where)"
+    r"|[;:!?)]|\.(?!\w)| [–—-] |\n\s*[-*#|\n]"
+)
+_SET_APART = re.compile(
+    r"(?s:(?:\b(?:not(?! only)|never|neither|nor|no longer|unlike|instead of|rather than|other than|formerly|previously)|n[’']t)\b"
+    rf"(?:(?!{_CLAUSE_ENDS}).)*"
+    r"|\b(?:replac(?:es|ed|ing)|(?:changed|switched|moved|relicen[cs]ed) from)\b(?! (?:by|with)\b)"
+    rf"(?:(?!\b(?:with|by|to)\b|{_CLAUSE_ENDS}).)*)\Z"
+)
+APART_CHARACTERS = 70
 
 
 def check_contradiction(
@@ -38,7 +51,7 @@ def check_contradiction(
 ) -> CheckResult:
     """`value`: how many statements differ from the sources."""
     spans = [
-        *_licences(licences_named, facts, licences_known),
+        *_licences(document, licences_named, facts, licences_known),
         *_amounts(document, facts, numbers),
         *_base_models(document, facts, names),
     ]
@@ -48,13 +61,17 @@ def check_contradiction(
     return CheckResult("contradiction", False, float(len(spans)), listed(span.label for span in spans), spans)
 
 
-def _licences(named: Sequence[Span], facts: Mapping[str, Fact], known: frozenset[str]) -> Iterator[Span]:
+def _is_set_apart(document: Document, start: int) -> bool:
+    return _SET_APART.search(document.lower, max(0, start - APART_CHARACTERS), start) is not None
+
+
+def _licences(document: Document, named: Sequence[Span], facts: Mapping[str, Fact], known: frozenset[str]) -> Iterator[Span]:
     fact = facts.get("licence")
     if fact is None:
         return
     stated = known | {str(value) for value in fact.values}
     for span in named:
-        if not any(agree(span.label, licence) for licence in stated):
+        if not any(agree(span.label, licence) for licence in stated) and not _is_set_apart(document, span.start):
             yield Span(span.start, span.end, f"licence {span.label} is stated, the sources say {fact.display}")
 
 
@@ -65,7 +82,7 @@ def _amounts(document: Document, facts: Mapping[str, Fact], numbers: Numbers) ->
             continue
         for span in dict.fromkeys(span for _, span in stated_amounts(name, document.prose)):
             readings = [reading for quantity in quantities(span.label) for reading in quantity.readings]
-            if not any(contains(numbers.plain, reading) for reading in readings):
+            if not any(contains(numbers.plain, reading) for reading in readings) and not _is_set_apart(document, span.start):
                 yield Span(span.start, span.end, f"{span.label} is stated as {what}, the sources say {fact.display}")
 
 
@@ -76,5 +93,5 @@ def _base_models(document: Document, facts: Mapping[str, Fact], names: frozenset
     for match in _DERIVED.finditer(document.lower):
         start, end = match.span("name")
         name = document.prose[start:end]
-        if not is_known(name, names):
+        if not is_known(name, names) and not _is_set_apart(document, match.start()):
             yield Span(start, end, f"{name} is stated as base model, the sources say {fact.display}")

@@ -16,7 +16,7 @@ from data_prep.checks import licences
 from data_prep.checks.base import CheckResult, Span, listed
 from data_prep.checks.document import Document, lowered
 from data_prep.checks.names import compact
-from data_prep.checks.quantities import Quantity, binary_aliases, contains, quantities
+from data_prep.checks.quantities import WORD, Quantity, binary_aliases, contains, quantities
 
 FACT_RECALL_MIN = 0.5  # share of the stated facts that a summary must recall
 ENOUGH_OF_A_LIST = 3  # of many data sets or languages a summary may name this many
@@ -59,6 +59,10 @@ _BENCHMARK = re.compile(r"(?<![\w/.-])[A-Za-z][A-Za-z0-9]*(?:[-_ ][A-Za-z0-9]+){
 _SCORE = re.compile(r"(?<![\w.])\d{1,3}\.\d{1,2}(?![\w.]*\d)")
 
 _AMOUNT = r"(?P<amount>(?<![0-9])[0-9][0-9,.]{0,23}(?:[ -]?(?:[kmbt](?![a-z])|thousand|million|billion|trillion))?)"
+# "a hundred and three billion", "one point five billion" and "twenty five billion" are more than their last words.
+_SPELLED = (
+    rf"(?<!and )(?<!hundred )(?<!point )(?<!ty )(?<![a-z-])(?P<amount>(?=[ofnstez]){WORD}[ -](?:million|billion|trillion))"
+)
 # `~` is a gap: a space, a hyphen, or the stars of **3.2B** parameters.
 _STATED: dict[str, tuple[str, ...]] = {
     "parameters": (
@@ -82,6 +86,10 @@ _STATED: dict[str, tuple[str, ...]] = {
 }
 _PATTERNS = {
     name: tuple(re.compile(pattern.replace("~", r"[ *-]{1,5}")) for pattern in patterns) for name, patterns in _STATED.items()
+}
+_SPELLED_PATTERNS = {
+    name: tuple(re.compile(pattern.replace(_AMOUNT, _SPELLED).replace("~", r"[ *-]{1,5}")) for pattern in _STATED[name])
+    for name in ("parameters", "tokens")
 }
 _KEYWORD = {"parameters": "param", "tokens": "token", "context": ""}
 # Below these an amount is something else: "3 parameters to set", "context of 5 examples".
@@ -169,7 +177,8 @@ def stated_amounts(name: str, text: str) -> Iterator[tuple[Decimal, Span]]:
     lower = lowered(text)
     if _KEYWORD[name] not in lower:
         return
-    for pattern in _PATTERNS[name]:
+    spelled = _SPELLED_PATTERNS.get(name, ()) if "illion" in lower else ()
+    for pattern in (*_PATTERNS[name], *spelled):
         for match in pattern.finditer(lower):
             start = match.start("amount")
             spelling = text[start : match.end("amount")].rstrip(".,")

@@ -9,7 +9,7 @@ from functools import lru_cache
 from data_prep.checks.copying import SourceWords, index_words
 from data_prep.checks.facts import Fact, facts_of, list_lengths
 from data_prep.checks.language import mojibake_of
-from data_prep.checks.licences import licences_in
+from data_prep.checks.licences import named_in
 from data_prep.checks.links import has_links_to_cite, links_of
 from data_prep.checks.names import names_of
 from data_prep.checks.number_grounding import Numbers, numbers_of
@@ -47,7 +47,7 @@ def _index(source: str) -> Inventory:
         numbers=numbers_of(source, counts=list_lengths(source)),
         names=names_of(source),
         facts=facts_of(source),
-        licences=frozenset(span.label for span in licences_in(source)),
+        licences=frozenset(named_in(source)),
         praise=praise_of(source),
         words=index_words(source),
         broken_letters=mojibake_of(source),

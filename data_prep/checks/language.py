@@ -43,7 +43,7 @@ def check_language(document: Document, broken_in_source: frozenset[str]) -> Chec
     total = len(document.words)
     value = 1 - sum(len(block.words) for block in foreign) / total if total else 1.0
     if not spans:
-        return CheckResult("language", True, value, "English prose")
+        return CheckResult("language", True, value, "English prose" if _is_enough(document) else "too short to tell")
     faults = [f"{len(found)} places with a broken encoding: {listed(match[0] for match in found)}"] * bool(found)
     quoted = listed(f"“{block.text[:60]}” ({code})" for block, code in foreign.items())
     faults += [f"not English: {quoted}"] * bool(foreign)
@@ -64,6 +64,11 @@ def _foreign(document: Document) -> Iterator[tuple[Block, str]]:
     together = " ".join(block.text for block in short if block.kind in ("text", "bullet"))
     if _plain_letters(together) >= LEAST_LETTERS and (code := _other_language(together)):
         yield from ((block, code) for block in short if block.kind in ("text", "bullet"))
+
+
+def _is_enough(document: Document) -> bool:
+    letters = 0
+    return any((letters := letters + _plain_letters(block.text)) >= LEAST_LETTERS for block in document.blocks)
 
 
 def _letters(text: str) -> int:

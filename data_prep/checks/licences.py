@@ -32,6 +32,7 @@ _LICENCE = re.compile(
     | (?P<gnu>(?:gnu[ ])?(?:[al]?gpl|(?:lesser[ ]|affero[ ])?general[ ]public[ ]licen[cs]e))(?:{_VERSION}(?P<gnu_v>[0-9](?:\.[0-9])?))?
     | (?P<mpl>mpl|mozilla[ ]public[ ]licen[cs]e)(?:{_VERSION}(?P<mpl_v>[0-9](?:\.[0-9])?))?
     | (?P<rail>(?:creativeml-|bigscience-(?:bloom-)?|bigcode-)?(?:open)?rail(?:\+\+)?(?:-[ms])?)
+    | (?P<llama>llama[ -]?(?P<llama_v>[0-9](?:\.[0-9])?)[ -](?:community(?:[ -]licen[cs]e)?|licen[cs]e))
     | (?P<mit>mit)
     )(?![\w])
     """,
@@ -40,6 +41,14 @@ _LICENCE = re.compile(
 # MIT is also a university, Apache a foundation, RAIL a word: those need a word of licensing nearby.
 _CONTEXT = re.compile(r"licen[cs]|released under|available under|under the|terms of")
 CONTEXT_CHARACTERS = 60
+_UNIVERSITY = re.compile(
+    r"(?:(?<=\bat )|(?<=\bfrom ))mit\b(?![- ]?licen| to\b)|mit(?= (?:researchers?|csail|teams?|students?|professors?|scientists?|engineers?|press|media lab|labs?)\b)"
+)
+# Text in the public domain is more often what a model was trained on than the model.
+_PUBLIC_DOMAIN = re.compile(
+    r"\b(?:released|placed|dedicated|published|(?:models?|weights|it|this) (?:is|are)) (?:in|into|to) the (?P<name>public domain)\b"
+)
+PUBLIC_DOMAIN = frozenset("public-domain cc0-1.0 cc0 unlicense pddl cc-pddc".split())
 
 
 def licences_in(text: str) -> Iterator[Span]:
@@ -47,16 +56,28 @@ def licences_in(text: str) -> Iterator[Span]:
     lower = lowered(text)
     for match in _LICENCE.finditer(lower):
         name = identifier(match)
+        if name == "mit" and _UNIVERSITY.match(lower, match.start()):
+            continue
         certain = name.startswith("cc") or any(map(str.isdigit, name))
         around = lower[max(0, match.start() - CONTEXT_CHARACTERS) : match.end() + CONTEXT_CHARACTERS]
         if certain or _CONTEXT.search(around):
             yield Span(*match.span(), name)
+    if "public domain" in lower:
+        yield from (Span(*match.span("name"), "public-domain") for match in _PUBLIC_DOMAIN.finditer(lower))
+
+
+def named_in(source: str) -> Iterator[str]:
+    """What a summary may call a licence: those that the source names, and the public domain wherever it speaks of it."""
+    yield from (span.label for span in licences_in(source))
+    if "public domain" in source.lower():
+        yield "public-domain"
 
 
 def normal(licence: str) -> str:
     """The identifier of a licence field's value, or the value in lower case where the licence is not one of the table's."""
-    match = _LICENCE.fullmatch(licence.strip().lower())
-    return identifier(match) if match else licence.strip().lower()
+    value = licence.strip().lower()
+    match = _LICENCE.fullmatch(value)
+    return identifier(match) if match else value.replace("public domain", "public-domain")
 
 
 def identifier(match: re.Match[str]) -> str:
@@ -74,13 +95,17 @@ def identifier(match: re.Match[str]) -> str:
         return name + (f"-{_dotted(groups['gnu_v'])}" if groups["gnu_v"] else "")
     if groups["mpl"]:
         return "mpl-" + _dotted(groups["mpl_v"] or "2.0")
+    if groups["llama"]:
+        return "llama" + groups["llama_v"]
     return "mit" if groups["mit"] else groups["rail"]
 
 
 def agree(named: str, known: str) -> bool:
     """True where they are the same, or one only lacks the version: `gpl` and `gpl-3.0`, never `cc-by` and `cc-by-nc-4.0`."""
-    if named == known or ("rail" in named and "rail" in known):
+    if named == known or ("rail" in named and "rail" in known) or {named, known} <= PUBLIC_DOMAIN:
         return True
+    if named.startswith("llama"):  # authors name it in many ways, often without the digit after the point
+        return re.sub(r"[^a-z0-9.]", "", known).find(named) >= 0
     short, long = sorted((named, known), key=len)
     return re.fullmatch(r"-[0-9](?:\.[0-9]|-clause)?", long.removeprefix(short)) is not None and long.startswith(short)
 

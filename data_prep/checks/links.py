@@ -15,10 +15,11 @@ _ADDRESS = re.compile(
 )
 _ARXIV_MENTION = re.compile(r"\barxiv[:/ ]\s?(\d{4}\.\d{4,5})", re.IGNORECASE)
 _ARXIV_PATH = re.compile(r"/(?:abs|pdf|html)/(.+?)(?:v\d+)?(?:\.pdf)?", re.IGNORECASE)
+_PAPER_PAGE = re.compile(r"/papers/(\d{4}\.\d{4,5})(?:v\d+)?")
 _README = re.compile(r"/(?:blob|tree|raw|resolve)/(?:main|master)(?:/readme\.md)?$")
 _MAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{2,64})+")
 _MODEL_LINE = re.compile(r"^Model: (\S+/\S+)[ \t]*$", re.MULTILINE)
-_TRACKING = re.compile(r"utm_\w+|ref|ref_src|fbclid|gclid|msclkid|igshid|mc_[ce]id|trk|library", re.IGNORECASE)
+_TRACKING = re.compile(r"utm_\w+|ref_src|fbclid|gclid|msclkid|igshid|mc_[ce]id|trk", re.IGNORECASE)
 _ARXIV_DOI = re.compile(r"/10\.48550/arxiv\.(\d{4}\.\d{4,5})(?:v\d+)?", re.IGNORECASE)
 _DOI_MENTION = re.compile(r"\bdoi\b[\s:={\"']{1,4}(10\.\d{4,9}/[^\s{}\"'<>]+)", re.IGNORECASE)
 _SAME_HOST = {
@@ -34,7 +35,8 @@ _CASE_BLIND = ("github.com", "huggingface.co")  # both redirect whatever the cas
 
 def canonical(url: str) -> str:
     """One spelling for one page: no scheme, lower-case host without www, no fragment, tracking or trailing slash;
-    arXiv abs, pdf, html, DOI and versions are one paper; a repository's README is the repository. Never raises; an address that is
+    arXiv abs, pdf, html, DOI, versions and the Hub's page are one paper; a repository's README is the repository. An address with
+    a user is compared as it is written. Never raises; an address that is
     no address, or a relative one, comes back in lower case and matches nothing that `links_of` finds."""
     url = html.unescape(url).strip().strip("<>")
     if not re.match(r"[A-Za-z][\w+.-]*:", url):
@@ -46,6 +48,9 @@ def canonical(url: str) -> str:
         return url.lower()
     if parts.scheme not in ("http", "https"):
         return url.lower()
+    if "@" in parts.netloc:  # what stands before the sign is there to be taken for the host
+        return url
+    host = _ascii(host)
     host = _SAME_HOST.get(host, host) + (f":{port}" if port not in (None, 80, 443) else "")
     path = unquote(parts.path).rstrip("/")
     if host == "doi.org":  # names are the same whatever their case; arXiv gives each of its papers one
@@ -53,12 +58,22 @@ def canonical(url: str) -> str:
         return f"arxiv.org/abs/{paper[1]}" if paper else host + path.lower()
     if host == "arxiv.org" and (paper := _ARXIV_PATH.fullmatch(path)):
         return f"arxiv.org/abs/{paper[1].lower()}"
+    if host == "huggingface.co" and (paper := _PAPER_PAGE.fullmatch(path)):
+        return f"arxiv.org/abs/{paper[1]}"
     if host in _CASE_BLIND:
         path = _README.sub("", path.lower()).removesuffix(".git").rstrip("/")
     query = urlencode(
         sorted(pair for pair in parse_qsl(parts.query, keep_blank_values=True) if not _TRACKING.fullmatch(pair[0]))
     )
     return f"{host}{path}" + (f"?{query}" if query else "")
+
+
+def _ascii(host: str) -> str:
+    """The Punycode of a host with other letters, which is what the Markdown parser makes of it; as it is where there is none."""
+    try:
+        return host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return host
 
 
 def links_of(source: str) -> frozenset[str]:

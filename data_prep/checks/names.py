@@ -10,13 +10,19 @@ import re
 from collections.abc import Iterator, Sequence
 
 from data_prep.checks.base import CheckResult, Span, listed
-from data_prep.checks.document import Document
+from data_prep.checks.document import Document, blank
 
 MAX_PIECES = 5  # of one name: Qwen / 2.5 / Coder / 32B / Instruct
 
 _TOKEN = re.compile(r"(?<![\w@#&])[A-Za-z](?:[\w.+-]*\w)?(?:/[A-Za-z0-9](?:[\w.+-]*\w)?)*")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # written without spaces: no part of the name before it
 _ARXIV = re.compile(r"\b[0-9]{2}(?:0[1-9]|1[0-2])\.[0-9]{4,5}(?=v[0-9]|\b)")
+# Cyrillic letters, and the Greek ones that look like Latin, beside Latin ones in one word, or letters that look like Latin
+# before a digit: АdamW is not AdamW, Н100 not H100.
+_FOREIGN = "\u0400-\u04ffΑΒΕΖΗΙΚΜΝΟΡΤΥΧο"
+_MIXED = re.compile(rf"(?<!\w)\w*(?:[A-Za-z][{_FOREIGN}]|[{_FOREIGN}][A-Za-z]|[АВЕКМНОРСТХ]-?[0-9])(?:[\w.+/-]*\w)?")
+_OWNED = re.compile(r"(?<=[\w.-])/(\w[\w.+-]*)")
+_VERSION_AND_SIZE = re.compile(r"\b([A-Z][A-Za-z]+) ([1-9](?:\.[0-9])?) [0-9]+(?:\.[0-9]+)?[BM]\b")
 _NAME = re.compile(r"[0-9]|[a-z][A-Z]|[A-Z]{2,}[a-z]{2,}|(?<![A-Za-z])[A-Z]{3,}(?![a-z])")
 _PIECE = re.compile(r"[A-Za-z0-9]+(?:\.[0-9]+)*")
 _WHOLE = re.compile(r"\w[\w.+-]*")
@@ -25,7 +31,7 @@ _ENDING = re.compile(r"(?:['’]s|(?<=[A-Z])s)\Z")
 # What may follow a name without being part of it: H100-80GB, MMLU-5-shot.
 _AMOUNT = re.compile(r"-[0-9]+(?:[GMT]B|-?(?:bit|shot|way|fold))\Z", re.IGNORECASE)
 _LABEL = re.compile(
-    r"(?:stage|phase|step|top|level|tier|type|table|figure|section|version|part|layer|option|day|week|pass|v)[-@]?\d+[\d.]*"
+    r"(?:stage|phase|step|top|level|tier|type|table|figure|section|version|part|layer|option|day|week|pass|v)[-@]?\d+[\d.]*|q[1-4]"
 )
 _DENIAL = re.compile(
     r"says? nothing|(?:do|does|did|is|are|was|were) not (?:\w+ )?(?:mention|state|report|name|give|specif|list|disclose|compare|evaluat|test|cover|includ)"
@@ -60,10 +66,12 @@ def compact(name: str) -> str:
 
 def names_of(source: str) -> frozenset[str]:
     """Compact form of every word of the source, of every run of up to MAX_PIECES pieces that may be a name or the beginning
-    of one ("Qwen3-32B" gives qwen, qwen3 and qwen332b), and of the acronyms that capitalised words spell."""
+    of one ("Qwen3-32B" gives qwen, qwen3 and qwen332b), and of the acronyms that capitalised words spell; `/name` where an owner
+    stands before it; words of mixed scripts as they are, in lower case."""
     pieces = _PIECE.findall(source.replace("_", " "))
     keys = [compact(piece) for piece in pieces]
     found = {compact(token) for token in set(_WHOLE.findall(source))} | _acronyms(source) | set(_ARXIV.findall(source))
+    found |= {f"/{compact(name)}" for name in _OWNED.findall(source)} | _mixed(source)
     for index, key in enumerate(keys):
         found.add(key)
         if key[-1:].isdigit() and not key.isdigit():
@@ -72,6 +80,10 @@ def names_of(source: str) -> frozenset[str]:
             for end in range(index + 2, min(index + MAX_PIECES, len(keys)) + 1):
                 found.add("".join(keys[index:end]))
     return frozenset(found)
+
+
+def _mixed(text: str) -> set[str]:
+    return set() if text.isascii() else {word.lower() for word in _MIXED.findall(text)}
 
 
 def _acronyms(source: str) -> set[str]:
@@ -86,7 +98,13 @@ def _acronyms(source: str) -> set[str]:
 def names_in(text: str) -> Iterator[Span]:
     """Words of `text` whose shape makes them names; the label is the name. Headings in capitals are skipped."""
     shouted = [match.span() for match in _SHOUTED_LINE.finditer(text)]
-    for match in _TOKEN.finditer(text if text.isascii() else _UNSPACED.sub(" ", text)):
+    if not text.isascii():
+        text = _UNSPACED.sub(" ", text)
+        mixed = list(_MIXED.finditer(text))
+        yield from (Span(*match.span(), match[0]) for match in mixed)
+        text = blank(text, (match.span() for match in mixed))
+    yield from (Span(*match.span(), match[0]) for match in _VERSION_AND_SIZE.finditer(text))
+    for match in _TOKEN.finditer(text):
         if match[0].islower() and match[0].isalpha():
             continue  # most words; the rest costs ten times as much
         if _NAME.search(match[0]) and not any(start <= match.start() < end for start, end in shouted):
@@ -100,7 +118,28 @@ def is_known(name: str, known: frozenset[str]) -> bool:
     names and plain words (H100-hours, DPO/APO). A size belongs to its name: Qwen3-70B is not known from Qwen3-32B."""
     if _ARXIV.fullmatch(name):
         return name in known
+    if not name.isascii() and _MIXED.fullmatch(name):
+        return name.lower() in known
+    if versioned := _VERSION_AND_SIZE.fullmatch(name):
+        return not _is_another_version(versioned[1].lower(), versioned[2], known)
+    owner, slash, owned = name.partition("/")
+    if slash and _is_of_another(compact(owner), compact(owned), known):
+        return False
     return all(_is_known_part(part, known) for part in name.split("/"))
+
+
+def _is_another_version(name: str, version: str, known: frozenset[str]) -> bool:
+    """ "Llama 2 70B" where the sources know several Llama 3 and no Llama 2 at all."""
+    said = name + compact(version)
+    if name in _TERMS or _LABEL.fullmatch(said) or said in known:  # the last of them for speed
+        return False
+    versions = [other for other in known if re.fullmatch(rf"{name}[1-9][0-9]?", other)]
+    return bool(versions) and not any(other.startswith(said) for other in versions)
+
+
+def _is_of_another(owner: str, name: str, known: frozenset[str]) -> bool:
+    """openai/Foo-7B where the sources have acme/Foo-7B and no openai."""
+    return re.search(r"[0-9]", name) is not None and f"/{name}" in known and owner not in known and owner not in _TERMS
 
 
 def _is_known_part(part: str, known: frozenset[str]) -> bool:

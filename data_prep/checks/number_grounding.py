@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,17 @@ from decimal import Decimal
 
 from data_prep.checks.base import CheckResult, Span, listed
 from data_prep.checks.document import Document, lines_of
-from data_prep.checks.quantities import SCALES, UNITS, Quantity, Reading, binary_aliases, contains, quantities, without_labels
+from data_prep.checks.quantities import (
+    MONEY,
+    SCALES,
+    UNITS,
+    Quantity,
+    Reading,
+    binary_aliases,
+    contains,
+    quantities,
+    without_labels,
+)
 
 NUMBERS_EXPECTED = 5  # a source with this many distinct numbers deserves a summary with one
 
@@ -21,11 +31,6 @@ _NAME_AND_NUMBER = re.compile(r"(?<![A-Za-z])([A-Za-z]{1,40})[\s_-]?([0-9]+(?:\.
 _VERSION = re.compile(r"(?<![0-9.])([0-9]+\.[0-9]+)\.[0-9]+")
 _URL = re.compile(r"(?:https?://|data:)[^\s<>\[\]\"'|)]+", re.IGNORECASE)
 _SPACED_THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?: [0-9]{3})+(?![0-9.,])")
-_POWER = re.compile(
-    r"(?:(?<![0-9.])([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(?:[x×*·]|\\times|\\cdot) ?)?(?<![0-9.])10 ?(?:\^|\*\*) ?[{(]?(-?[0-9]{1,2})(?![0-9])"
-)
-_TEN_TO = re.compile(r"10 ?(?:\^|\*\*)")
-_RAISED = {ord(raised): f"^{plain}" for raised, plain in zip("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789", strict=True)}
 # A source that says these says the number too.
 _SAME_AS = {
     2: r"both|dual|twice|double|doubled|pair|second|two-fold|halves",
@@ -42,11 +47,12 @@ class Numbers:
     plain: tuple[Decimal, ...] = ()
     percent: tuple[Decimal, ...] = ()
     signed_percent: tuple[Decimal, ...] = ()
-    dates: frozenset[tuple[int, int | None, int | None]] = frozenset()
+    dates: frozenset[tuple[int | None, int | None, int | None]] = frozenset()
     named: frozenset[str] = frozenset()  # "llama3.1": a number that belongs to a name
     versions: frozenset[str] = frozenset()
     units: Mapping[Decimal, frozenset[str]] = field(default_factory=dict)  # of plain numbers that have some
     amounts: Mapping[str, tuple[Decimal, ...]] = field(default_factory=dict)  # kind of unit -> amounts in its base unit
+    signs: Mapping[Decimal, str] = field(default_factory=dict)  # values that stand nowhere without a sign -> "+", "-", "+-"
     distinct: int = 0
 
 
@@ -54,11 +60,13 @@ def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
     """Indexes the numbers of a source text. `counts` are lengths of its lists: eight languages are listed, not counted."""
     text = _URL.sub(" ", source)
     plain, percent, signed, dates = {Decimal(count) for count in counts if count > 1}, set(), set(), set()
+    written: dict[str, set[Decimal]] = {"": set(), "+": set(), "-": set()}  # values by their sign
     units: dict[Decimal, set[str]] = defaultdict(set)
     for offset, line in lines_of(text):
         scales = _table_scales(line, text, offset)
         for found in quantities(line, bounds=False):
             values = {reading.value for reading in found.readings}
+            written[found.sign] |= values
             if found.kind == "date" and found.date:
                 dates.add(found.date)
                 plain.update(Decimal(part) for part in found.date if part)
@@ -71,12 +79,17 @@ def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
                 percent |= _as_percent(found, in_table="|" in line)
                 plain.update(value.scaleb(power) for value in values for power in scales)
     distinct = len(plain) + len(signed)
-    plain |= _sizes(text) | _spaced(text) | _implied(text) | _powers(text)
+    others = _sizes(text) | _spaced(text) | _implied(text)
+    plain |= others
     plain |= {alias for value in plain for alias in binary_aliases(value)}
     return Numbers(
         plain=tuple(sorted(plain)),
         percent=tuple(sorted(percent | signed)),
         signed_percent=tuple(sorted(signed)),
+        signs={
+            value: "".join(sign for sign in "+-" if value in written[sign])
+            for value in (written["+"] | written["-"]) - written[""] - others
+        },
         dates=frozenset(dates),
         named=frozenset(f"{word}{number}".lower() for word, number in _NAME_AND_NUMBER.findall(text)),
         versions=frozenset(_VERSION.findall(text)),
@@ -120,13 +133,6 @@ def _spaced(text: str) -> set[Decimal]:
     return {Decimal(match[0].replace(" ", "")) for match in _SPACED_THOUSANDS.finditer(text) if len(match[0]) < 24}
 
 
-def _powers(text: str) -> set[Decimal]:
-    """1.5 x 10^-4, also as LaTeX and with raised digits."""
-    text = text if text.isascii() else text.translate(_RAISED)
-    found = _POWER.findall(text) if _TEN_TO.search(text) else []
-    return {Decimal(factor or 1).scaleb(int(power)) for factor, power in found}
-
-
 def _implied(text: str) -> set[Decimal]:
     lower = text.lower()  # three times as fast as ignoring case
     return {Decimal(value) for value, words in _SAME_AS.items() if re.search(rf"\b(?:{words})\b", lower)}
@@ -135,7 +141,9 @@ def _implied(text: str) -> set[Decimal]:
 def is_grounded(found: Quantity, known: Numbers) -> bool:
     """True where the sources give this number, in any spelling, or one that it is a correct rounding of."""
     if found.kind == "date":
-        return any(_agrees(found.date, date) for date in known.dates)
+        return _has_date(found, known)
+    if found.sign and _has_other_sign(found, known):
+        return False
     if found.kind == "percent":
         return any(contains(known.percent, reading) for reading in found.readings)
     if any(contains(known.plain, reading) and _has_unit(found.unit, reading, known) for reading in found.readings):
@@ -161,14 +169,36 @@ def _has_unit(unit: str, reading: Reading, known: Numbers) -> bool:
     return False
 
 
+def _has_date(found: Quantity, known: Numbers) -> bool:
+    """A day without a year is wrong where the sources have that day of other months alone; else it is its number."""
+    if any(_agrees(found.date, date) for date in known.dates):
+        return True
+    if not found.date or not found.readings or any(date[2] == found.date[2] for date in known.dates):
+        return False
+    return any(contains(known.plain, reading) for reading in found.readings)
+
+
+def _has_other_sign(found: Quantity, known: Numbers) -> bool:
+    """-3.4 where the sources say +3.4; not where they give the number without a sign anywhere."""
+    signs = [
+        known.signs.get(value, found.sign)
+        for values in (known.plain, known.percent)
+        for reading in found.readings
+        for value in values[bisect_left(values, reading.low) : bisect_right(values, reading.high)]
+    ]
+    return bool(signs) and not any(found.sign in sign for sign in signs)
+
+
 def _converted(found: Quantity, known: Numbers) -> bool:
     """0.48 s where the source says 480 ms."""
     kind, size = UNITS[found.unit]
+    if kind == MONEY:
+        return False
     amounts = known.amounts.get(kind, ())
     return any(contains(amounts, Reading(r.value * size, r.low * size, r.high * size)) for r in found.readings)
 
 
-def _agrees(date: tuple[int, int | None, int | None] | None, known: tuple[int, int | None, int | None]) -> bool:
+def _agrees(date: tuple[int | None, int | None, int | None] | None, known: tuple[int | None, int | None, int | None]) -> bool:
     return date is not None and all(part is None or part == other for part, other in zip(date, known, strict=True))
 
 

@@ -22,6 +22,10 @@ _MONTHS = "january february march april may june july august september october n
 _MONTH = "|".join(f"{name[:3]}(?:{name[3:]})?" if len(name) > 3 else name for name in _MONTHS).replace(
     "sep(?:tember)?", "sept?(?:ember)?"
 )
+WORD = rf"(?:{'|'.join(sorted(WORDS, key=len, reverse=True))})(?:-(?:one|two|three|four|five|six|seven|eight|nine))?(?![a-z])"
+# Of a day without a year; "may" is a verb more often.
+_WHOLE_MONTH = "|".join(name for name in _MONTHS if name != "may")
+_RAISED = {ord(raised): plain for raised, plain in zip("⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹", "-+0123456789", strict=True)}
 # Letters that may stick to a number and leave it one: 80GB, 480ms, 2x. Anything else makes a name: 3D, 1F1B, 4th.
 _GLUED = frozenset(
     "gb mb tb kb gib mib tib kib g ms s sec h hr hrs hz khz mhz ghz x px kg w kw kwh mwh fps bit bits dpi usd eur".split()
@@ -33,6 +37,9 @@ _SCAN = re.compile(
     (?=[0-9])(?:
         (?P<iso>(?:19|20)[0-9]{{2}}[-/.](?:0[1-9]|1[0-2])(?:[-/.](?:0[1-9]|[12][0-9]|3[01]))?(?![0-9]|[-/.][0-9]))
       | (?P<day_first>[0-3]?[0-9](?:st|nd|rd|th)?\s+(?:of\s+)?(?:{_MONTH})\.?,?\s+(?:19|20)[0-9]{{2}}\b)
+      | (?P<day_only>(?:[12][0-9]|3[01]|0?[1-9])(?:st|nd|rd|th)?\s+(?:of\s+)?(?:{_WHOLE_MONTH})\b)
+      | (?P<power>(?:(?P<factor>[0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)[ ]?(?:[x×*·]|\\times|\\cdot)[ ]?)?10[ ]?(?:(?:\^|\*\*)[ ]?[{{(]?(?P<exponent>[-+−]?[0-9]{{1,2}})(?![0-9])
+         |(?P<raised>[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{{1,2}})))
       | (?P<arxiv>[0-9]{{2}}(?:0[1-9]|1[0-2])\.[0-9]{{4,5}}(?:v[0-9]+)?\b)
       | (?P<version>[0-9]+(?:\.[0-9]+){{2,}}\w*)
       | (?P<number>(?>[0-9]{{1,3}}(?:[,\u00a0\u202f\u2009'][0-9]{{3}})+(?![0-9])|[0-9]+)(?>(?:\.[0-9]+)?)(?:e[-+]?[0-9]{{1,2}}(?![0-9]))?)
@@ -41,8 +48,8 @@ _SCAN = re.compile(
         (?P<glued>[^\W\d_]\w*)?
     )
   | (?=[jfmasond])(?P<month_first>(?:{_MONTH})\.?,?\s+(?:[0-3]?[0-9](?:st|nd|rd|th)?,?\s+)?(?:19|20)[0-9]{{2}}\b)
-  | (?=[ofnstez])(?P<word>(?:{"|".join(sorted(WORDS, key=len, reverse=True))})(?:-(?:one|two|three|four|five|six|seven|eight|nine))?(?![a-z]))
-      (?:[ -](?P<word_scale>hundred|thousand|million|billion|trillion)\b)?
+  | (?=[ofnstez])(?P<word>{WORD})
+      (?:[ -](?P<word_scale>dozen|hundred|thousand|million|billion|trillion)\b)?
   | (?P<identifier>[^\W\d_]\w*(?:[-_./+]\w+)*)
   | \#[0-9]+
     """,
@@ -60,7 +67,10 @@ _LABELS = re.compile(
     re.MULTILINE,
 )
 # Units that may not be swapped, as powers of one base each: 24 GB is not 24 MB, 480 ms is 0.48 s. Binary and decimal ones are
-# one here, since cards mix them. Calendar units are kept apart from each other but for what is exact.
+# one here, since cards mix them. Calendar units are kept apart from each other but for what is exact. MW is left out: case is
+# lost, and it may be a thousandth. Money has numbers in place of sizes, since nothing converts it.
+MONEY = "money"
+_CURRENCIES = {"$": "usd", "€": "eur", "£": "gbp"}
 UNITS: dict[str, tuple[str, Decimal]] = {
     name: (kind, Decimal(size))
     for kind, size, names in (
@@ -76,11 +86,28 @@ UNITS: dict[str, tuple[str, Decimal]] = {
         ("memory", "0.001", "mb mib megabytes"),
         ("memory", "1", "gb gib gigabytes"),
         ("memory", "1000", "tb tib terabytes"),
+        ("power", "1", "w watts watt"),
+        ("power", "1000", "kw kilowatts kilowatt"),
+        ("power", "1000000", "megawatts megawatt"),
+        ("energy", "1", "wh"),
+        ("energy", "1000", "kwh"),
+        ("energy", "1000000", "mwh"),
+        ("frequency", "1", "hz hertz"),
+        ("frequency", "1000", "khz kilohertz"),
+        ("frequency", "1000000", "mhz megahertz"),
+        ("frequency", "1000000000", "ghz gigahertz"),
+        ("mass", "1", "g grams gram"),
+        ("mass", "1000", "kg kilograms kilogram"),
+        ("mass", "1000000", "tonnes tonne tons ton"),
+        (MONEY, "1", "usd dollars dollar"),
+        (MONEY, "2", "eur euros euro"),
+        (MONEY, "3", "gbp"),
     )
     for name in names.split()
 }
 _UNIT = re.compile(rf"[ \u00a0-]?({'|'.join(sorted(UNITS, key=len, reverse=True))})(?![\w'’])")
 _LEADING_WORD = re.compile(r"([A-Z]\w*)[ \u00a0-]\Z")
+_SIGN = re.compile(r"(?:(?<![\w.)\]%+−^{-])|(?<=[~≈]))([-+−])\Z")
 _ABOUT = re.compile(r"(?:\b(?:about|around|roughly|approximately|approx\.?|circa|some|ca\.)|[~≈])\s*\Z", re.IGNORECASE)
 _MORE_THAN = re.compile(r"(?:\b(?:over|more than|above|exceed(?:s|ing)|at least|beyond)|>=?|≥)\s*\Z", re.IGNORECASE)
 _LESS_THAN = re.compile(r"(?:\b(?:under|less than|fewer than|below|nearly|almost|close to|up to)|<=?|≤)\s*\Z", re.IGNORECASE)
@@ -100,7 +127,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Quantity:
-    """One number of a text. `date` (year, month, day; None where not given) is set for dates, which have no readings."""
+    """One number of a text. `date` (year, month, day; None where not given) is set for dates; of those only a day without a year has a reading, the day."""
 
     text: str
     start: int
@@ -110,8 +137,9 @@ class Quantity:
     literal: str = ""  # digits alone, as written
     counts: bool = False  # "45 languages" counts something; "45 on MMLU" is a score
     unit: str = ""  # of UNITS: what follows the number
+    sign: str = ""  # "+" or "-" where one is written
     leading: str = ""  # a capitalised word right before: "Llama 3.1" is a name
-    date: tuple[int, int | None, int | None] | None = None
+    date: tuple[int | None, int | None, int | None] | None = None
 
 
 def without_labels(text: str) -> str:
@@ -130,6 +158,12 @@ def quantities(text: str, bounds: bool = True) -> Iterator[Quantity]:
             quantity = _number(match, text, lower, bounds)
         elif match["word"]:
             quantity = _spelled(match, text)
+        elif match["power"]:
+            quantity = _power(match, text)
+        elif match["day_only"]:
+            date = _date(match)
+            day = Decimal(date[2] or 0)
+            quantity = Quantity(text[slice(*match.span())], *match.span(), (Reading(day, day, day),), kind="date", date=date)
         elif match["iso"] or match["day_first"] or match["month_first"]:
             quantity = Quantity(text[slice(*match.span())], *match.span(), (), kind="date", date=_date(match))
         else:
@@ -170,9 +204,32 @@ def _number(match: re.Match[str], text: str, lower: str, bounds: bool) -> Quanti
     readings = _readings(literal, scale, widths)
     unit = _UNIT.match(lower, match.start("glued") if glued else end) if kind == "plain" and not scale else None
     end = unit.end() if unit else end
+    sign = _SIGN.search(before) if before[-1:] in ("+", "-", "−") else None
     return Quantity(
-        text[start:end], start, end, readings, kind, literal, counts, unit[1] if unit else "", word[1].lower() if word else ""
+        text[start:end],
+        start,
+        end,
+        readings,
+        kind,
+        literal,
+        counts,
+        unit=unit[1] if unit else _currency(before),
+        sign=sign[1].replace("−", "-") if sign else "",
+        leading=word[1].lower() if word else "",
     )
+
+
+def _currency(before: str) -> str:
+    """Of the sign that a number follows. Not of CA$, nor of a formula's $, which follows a letter or a sign."""
+    name = _CURRENCIES.get(before[-1:], "")
+    return name if name and (before[-3:] == "US$" or not before[-2:-1].strip(" ~(≈\n|*")) else ""
+
+
+def _power(match: re.Match[str], text: str) -> Quantity:
+    """1.5 x 10^-4, also as LaTeX and with raised digits."""
+    exponent = (match["exponent"] or match["raised"].translate(_RAISED)).replace("−", "-")
+    value = Decimal(match["factor"] or 1).scaleb(int(exponent))
+    return Quantity(text[slice(*match.span())], *match.span(), (Reading(value, value, value),))
 
 
 def _half_widths(literal: str, scale: str, kind: str, counts: bool, before: str) -> tuple[Decimal, Decimal]:
@@ -219,14 +276,16 @@ def _spelled(match: re.Match[str], text: str) -> Quantity | None:
     scale = match["word_scale"] or ""
     if value < 2 and not scale:
         return None  # "one" is a pronoun, "zero-shot" a term
-    value *= 100 if scale == "hundred" else Decimal(1).scaleb(SCALES.get(scale, 0))
+    value *= {"hundred": 100, "dozen": 12}.get(scale) or Decimal(1).scaleb(SCALES.get(scale, 0))
     return Quantity(text[slice(*match.span())], *match.span(), (Reading(value, value, value),), counts=True)
 
 
-def _date(match: re.Match[str]) -> tuple[int, int | None, int | None]:
+def _date(match: re.Match[str]) -> tuple[int | None, int | None, int | None]:
     """(year, month, day)"""
     numbers = [int(number) for number in re.findall(r"[0-9]+", match[0])]
     if match["iso"]:
         return numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else None
     month = next(index for index, name in enumerate(_MONTHS, 1) if re.search(rf"(?<![a-z]){name[:3]}", match[0]))
+    if match["day_only"]:
+        return None, month, numbers[0]
     return numbers[-1], month, numbers[0] if len(numbers) > 1 else None

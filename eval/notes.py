@@ -1,0 +1,148 @@
+"""How well each system takes notes on linked pages: the second task of a model that reads pages and writes summaries.
+
+    python -m eval.notes --config recipes/demo/eval.yaml --notes.systems '{tuned: "{run_dir}/model", lead: "baseline:lead"}'
+
+Reads   <run_dir>/data/heldout_notes.jsonl   (data_prep.examples writes it with `examples.notes_rows: true`)
+Writes  <run_dir>/eval/notes/<system>.jsonl  the notes, greedy; notes that are there are not made again
+        <run_dir>/eval/notes.json            means and paired differences with intervals, what each metric is
+
+The page as shown in the prompt is the source: what stands on it is grounded. References are the teacher's notes that pass the
+same checks. Intervals resample families of cards, since relatives link to the same pages; a difference of [a, b] is b minus a.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+from pydantic import Field
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from data_prep.manifest import Manifest, versions
+from data_prep.recipe import Block, Recipe, command
+from data_prep.schema import Generation, HeldOut, read_jsonl, write_json
+from eval import with_transformers
+from eval.notes_measures import HEADLINE, NOTES_METRICS, measure_notes, notes_code_version
+from eval.notes_texts import NotesJob, check_notes_system
+from eval.summarise import Reckoning, Scored, comparisons, default_pairs, prompts_hash, systems_figures
+from eval.systems import System, check_names
+
+IN_TABLE = ("grounded", "numbers_grounded", "number_recall", "nothing_new_agrees", "words", "rougeLsum")
+
+
+class NotesConfig(Block):
+    systems: dict[str, System] = {}
+    """Name -> model: a folder, a Hub id, `baseline:lead|reference`, or a block {model, revision}. `{run_dir}` stands for the
+    run. The first one is what the others are set against."""
+    pages: int | None = Field(None, ge=1)
+    """The first so many held-out pages only."""
+    batch_size: int = Field(8, ge=1)
+    """Prompts per batch; part of what a text depends on."""
+    max_new_tokens: int = Field(800, ge=1)
+    """Notes of 350 words take some 700 tokens; what is not finished by then counts as cut."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    device: str = "auto"
+    """`auto` is CUDA where there is one, else the CPU."""
+    threads: int | None = Field(None, ge=1)
+    """CPU threads of torch."""
+    bootstrap_samples: int = Field(10_000, ge=1000)
+    """Draws of each interval and each p-value."""
+
+
+def main(recipe: Recipe[NotesConfig]) -> None:
+    block, run_dir = recipe.block, recipe.run_dir
+    if not block.systems:
+        raise ValueError('notes.systems names no model; add for example {tuned: "{run_dir}/model", lead: "baseline:lead"}')
+    check_names("notes", block.systems)
+    for name, system in block.systems.items():
+        check_notes_system(name, system)
+    pages = held_out_pages(recipe)
+    with_transformers.use_threads(block.threads)
+    settings = block.model_dump(include={"max_new_tokens", "batch_size", "dtype", "pages"})
+    jobs = [NotesJob(name, system, run_dir, settings, block.device) for name, system in block.systems.items()]
+    notes = {job.name: job.run(pages) for job in jobs}
+    output = run_dir / "eval" / "notes.json"
+    manifest = Manifest(
+        output.with_suffix(".manifest.json"),
+        "notes",
+        {
+            "seed": recipe.seed,
+            "bootstrap_samples": block.bootstrap_samples,
+            "systems": list(notes),
+            "pages": block.pages,
+            "code": notes_code_version(),
+        },
+        [run_dir / "data" / "heldout_notes.jsonl", *(job.output for job in jobs)],
+        [output],
+    )
+    if manifest.is_done():
+        return
+    found = figures({page.id: page for page in pages}, notes, block.bootstrap_samples, recipe.seed)
+    write_json(output, found)
+    manifest.write(pages=len(pages), systems=len(notes))
+    print_table(found)
+    print(f"notes: {output}")
+
+
+def held_out_pages(recipe: Recipe[NotesConfig]) -> list[HeldOut]:
+    path = recipe.run_dir / "data" / "heldout_notes.jsonl"
+    if not path.exists():
+        raise ValueError(f"{path} is missing; set examples.notes_rows: true and run data_prep.examples again")
+    pages = list(read_jsonl(path, HeldOut))[: recipe.block.pages]
+    if not pages:
+        raise ValueError(f"{path} holds no page; data/rejected.jsonl says why notes were set aside")
+    return pages
+
+
+def figures(pages: Mapping[str, HeldOut], notes: Mapping[str, Sequence[Generation]], draws: int, seed: int) -> dict[str, Any]:
+    """The content of notes.json."""
+    rows = [
+        Scored(pages[one.id], one, measure_notes(one, pages[one.id]), [], []) for written in notes.values() for one in written
+    ]
+    reckoning = Reckoning({page.id: page.family for page in pages.values()}, draws, seed)
+    return {
+        "pages": len(pages),
+        "families": len(set(reckoning.families.values())),
+        "metrics": [asdict(metric) | {"headline": metric.name in HEADLINE} for metric in NOTES_METRICS],
+        "systems": systems_figures(reckoning, list(notes), NOTES_METRICS, rows),
+        "comparisons": comparisons(reckoning, default_pairs(list(notes)), NOTES_METRICS, HEADLINE, rows),
+        "bootstrap": {"samples": draws, "seed": seed, "resampled": "families"},
+        "versions": versions(),
+        "prompts": prompts_hash(pages),
+    }
+
+
+def print_table(found: dict[str, Any]) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)
+    metrics = {metric["name"]: metric for metric in found["metrics"]}
+    table = Table(title=f"notes on {found['pages']} held-out pages of {found['families']} families: mean [95% interval], n")
+    table.add_column("system")
+    for name in IN_TABLE:
+        table.add_column(metrics[name]["label"], justify="right")
+    for system, measured in found["systems"].items():
+        table.add_row(escape(system), *(cell(measured[name], metrics[name]["unit"]) for name in IN_TABLE))
+    differences: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in found["comparisons"]:
+        differences.setdefault(f"{row['b']} − {row['a']}", {})[row["metric"]] = row | {"mean": row["difference"]}
+    for title, compared in differences.items():
+        table.add_row(escape(title), *(cell(compared[name], metrics[name]["unit"]) for name in IN_TABLE))
+    console.print(table)
+
+
+def cell(measured: dict[str, Any], unit: str) -> str:
+    """Percent, or words: mean, interval and number of pages on three lines."""
+    if measured["mean"] is None:
+        return "not measured"
+    scale = 100 if unit == "share" else 1
+    ends = measured["ci95"]
+    interval = f"[{ends[0] * scale:.1f}, {ends[1] * scale:.1f}]" if ends else "no interval"
+    return escape(f"{measured['mean'] * scale:.1f}\n{interval}\nn={measured['n']}")
+
+
+if __name__ == "__main__":
+    command("notes", NotesConfig, main, __doc__, "eval.notes")

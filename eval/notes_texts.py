@@ -1,0 +1,115 @@
+"""Every system's notes on the held-out pages: greedy, kept under keys as summaries are, never made twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from data_prep.manifest import Manifest
+from data_prep.offline import lead_notes
+from data_prep.prompts import NOTES_WORDS, read_source
+from data_prep.schema import Generation, HeldOut, read_jsonl, sha256_text, write_jsonl
+from eval import with_transformers
+from eval.batches import GREEDY, Ask, Opening, key_of, plan
+from eval.local_model import LocalModel, check_lengths, open_model, render_for
+from eval.store import alone, appending, assemble, read_store
+from eval.systems import BASELINE, System
+
+
+def lead(page: HeldOut) -> str:
+    """The page's first sentences: what a run without a teacher has for notes."""
+    return lead_notes(read_source(page.source)[2][0].text, NOTES_WORDS)
+
+
+def reference(page: HeldOut) -> str:
+    """What the teacher wrote."""
+    return page.reference
+
+
+NOTES_BASELINES: dict[str, Callable[[HeldOut], str]] = {"lead": lead, "reference": reference}
+
+
+def check_notes_system(name: str, system: System) -> None:
+    """Raises ValueError for a system that cannot take notes here, before any model is loaded."""
+    known = [f"{BASELINE}{known}" for known in NOTES_BASELINES]
+    if system.is_baseline and system.model not in known:
+        raise ValueError(f'notes.systems: "{system.model}" is no baseline for notes; known: {", ".join(known)}')
+    if system.backend != "transformers":
+        raise ValueError(
+            f"notes.systems: {name} has backend {system.backend}; notes are written by backend: transformers alone"
+        )
+
+
+@dataclass(frozen=True)
+class NotesJob:
+    """One system and the pages, from prompts to eval/notes/<system>.jsonl."""
+
+    name: str
+    system: System
+    run_dir: Path
+    settings: dict[str, Any]  # what can change a text: max_new_tokens, batch_size, dtype, and how many pages
+    device: str
+
+    @property
+    def output(self) -> Path:
+        return self.run_dir / "eval" / "notes" / f"{self.name}.jsonl"
+
+    def run(self, pages: Sequence[HeldOut]) -> list[Generation]:
+        """The system's notes in the order of the pages: those that are there, and the missing ones made."""
+        place = Path(self.system.place(self.run_dir))
+        manifest = Manifest(
+            self.output.with_suffix(".manifest.json"),
+            f"notes {self.name}",
+            {"system": self.system.model_dump(), **self.settings},
+            [self.run_dir / "data" / "heldout_notes.jsonl", *([place] if place.is_dir() else [])],
+            [self.output],
+        )
+        if not manifest.is_done():
+            with alone(self.output):
+                rows = self.baseline(pages) if self.system.is_baseline else self.made(pages)
+                cut = sum(row.finish_reason == "length" for row in rows)
+                manifest.write(notes=len(rows), cut=cut)
+                print(f"notes: {len(rows)} notes by {self.name} in {self.output}: {cut} cut by the token limit")
+        return list(read_jsonl(self.output, Generation))
+
+    def baseline(self, pages: Sequence[HeldOut]) -> list[Generation]:
+        model, rows = self.system.model, []
+        for page in pages:
+            text = NOTES_BASELINES[model.removeprefix(BASELINE)](page)
+            rows.append(Generation(sha256_text(f"{model}\0{page.id}\0{text}"), page.id, self.name, text, "stop", 0, 0))
+        write_jsonl(self.output, rows)
+        return rows
+
+    def made(self, pages: Sequence[HeldOut]) -> list[Generation]:
+        model = open_model(self.system.place(self.run_dir), self.system.revision)
+        how = {"task": "notes", "model": model.identity} | {
+            key: self.settings[key] for key in ("max_new_tokens", "batch_size", "dtype")
+        }
+        openings = [Opening(page.id, page.prompt, render_for(model, page.id, page.prompt)) for page in pages]
+        check_lengths(model, openings, "notes", self.settings["max_new_tokens"], None)
+        asks = [Ask(opening, GREEDY, key_of(opening, GREEDY, how, 0)) for opening in openings]
+        stored = read_store(self.output)
+        if missing := [ask for ask in asks if ask.key not in stored]:
+            if len(missing) < len(asks):
+                print(f"notes: {len(asks) - len(missing)} of {len(asks)} notes by {self.name} are there already")
+            self.write(model, missing)
+        return assemble(self.output, asks, read_store(self.output))
+
+    def write(self, model: LocalModel, missing: Sequence[Ask]) -> None:
+        batches = plan(missing, self.settings["batch_size"])
+        device = with_transformers.device_of(self.device, 0)
+        made = with_transformers.summaries(
+            model, batches, self.name, self.settings["max_new_tokens"], self.settings["dtype"], device
+        )
+        tokens, start = 0, time.monotonic()
+        with appending(self.output, 0) as part, tqdm(total=len(missing), desc=f"notes {self.name}", unit=" notes") as progress:
+            for rows in made:
+                part.append(rows)
+                tokens += sum(row.completion_tokens for row in rows)
+                progress.set_postfix_str(f"{tokens / (time.monotonic() - start):,.0f} tokens/s", refresh=False)
+                progress.update(len(rows))

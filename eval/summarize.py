@@ -1,0 +1,234 @@
+"""Summarises a model card: one page of Markdown for an AI researcher, checked against its sources.
+
+    card-summarizer CARD [--model PLACE] [...]          the same as: python -m eval.summarize CARD [...]
+
+CARD is a Hub id, an address, a file, a folder with a README.md, or - for standard input. The pages that the card links to are read
+and noted by the same model, unless notes are given or --no-research is.
+Reads the card, linked pages (kept in the user's cache folder) and a model. Writes the summary on standard output or into --out;
+everything else goes to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from data_prep.gate import Gate
+from data_prep.recipe import exit_on_mistake
+from data_prep.schema import replacing, to_json
+from eval.summarize_batch import run_batch
+from eval.summarize_input import NoNetwork, Request
+from eval.summarize_model import LocalWriter, ServedWriter, Writer
+from eval.summarize_notes import read_notes
+from eval.summarize_show import Pipe, Screen, Silent, Terminal, Whole, said_line, say
+from eval.summarize_task import Options, read, summarise
+from eval.summarize_verdict import verdict
+
+NAME = "card-summarizer"
+EXIT_NETWORK = 3
+DEFAULT_MODEL = "HuggingFaceTB/SmolLM3-3B"
+EXAMPLES = f"""examples:
+  {NAME} Qwen/Qwen3-8B                                     a model of the Hub, by {DEFAULT_MODEL}
+  {NAME} https://huggingface.co/Qwen/Qwen3-8B --model runs/mine/model     by a model that you have tuned
+  {NAME} my/README.md --model-id me/my-model --no-research --out summary.md
+  cat README.md | {NAME} - --model-id me/my-model --research-file notes.md
+  {NAME} Qwen/Qwen3-8B --retry 4                           greedy, then up to 4 samples, until every check passes
+  {NAME} Qwen/Qwen3-8B --json | jq .failed                 summary, checks, sources and timings as one object
+  {NAME} --batch ids.txt --out summaries.jsonl             a line each; killed, the same command goes on
+
+  a model behind a server (llama-server, vllm serve, transformers serve, any OpenAI-compatible one):
+  {NAME} Qwen/Qwen3-8B --endpoint http://localhost:8000/v1 --model {DEFAULT_MODEL}
+
+research notes for --research-file, one of:
+  {{"url": "https://...", "text": "- what the page adds"}}     a line each
+  ## https://...                                            Markdown, the note below each heading
+  <model_research><research source="https://...">...</research></model_research>
+
+exit codes: 0 a summary was written (the line "checks:" tells its faults), 2 a mistake in what was given, 3 the network or a
+server does not answer, 130 stopped. HF_TOKEN is for gated cards and models, OPENAI_API_KEY for --endpoint; neither is ever shown.
+"""
+
+
+def run() -> None:
+    """The console command."""
+    exit_on_mistake(lambda: _network_apart(sys.argv[1:]), NAME)
+
+
+def _network_apart(arguments: list[str]) -> None:
+    try:
+        main(arguments)
+    except NoNetwork as error:
+        say(f"{NAME}: {error}")
+        raise SystemExit(EXIT_NETWORK) from None
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main(arguments: list[str], gate: Gate | None = None) -> None:
+    """`gate` is for tests: a resolver and a server that they own. Raises ValueError and NoNetwork as told in `read_card`."""
+    options = parser().parse_args(arguments)
+    if problem := _problem(options):
+        raise ValueError(problem)
+    if options.batch:
+        _batch(options, gate)
+    else:
+        _one(options, gate)
+
+
+def _one(options: argparse.Namespace, gate: Gate | None) -> None:
+    settings = _settings(options)
+    request = Request(options.card, options.model_id)
+    found = read(request, settings, say, gate)
+    result = summarise(found, request, _writer(options), settings, _screen(options), say, gate)
+    text = to_json(result.as_json()) if options.json else result.best.written.text
+    if options.out:
+        with replacing(options.out) as handle:
+            handle.write(text + "\n")
+        say(f"written: {options.out}")
+    elif options.json:
+        print(text)
+    said_line(verdict(result.best))
+
+
+def _batch(options: argparse.Namespace, gate: Gate | None) -> None:
+    run_batch(options.batch, options.out, _writer(options), _settings(options), say, gate)
+
+
+def _screen(options: argparse.Namespace) -> Screen:
+    if sys.stdout.isatty() and not options.json:
+        return Terminal(Console())
+    if options.json or options.out:
+        return Silent()
+    return Whole(sys.stdout) if options.retry else Pipe(sys.stdout)
+
+
+def _writer(options: argparse.Namespace) -> Writer:
+    say(f"model: {options.model}" + (f" at {options.endpoint}" if options.endpoint else ""))
+    if options.endpoint:
+        return ServedWriter(options.model, options.endpoint, options.tokenizer or options.model)
+    return LocalWriter(options.model, options.dtype, options.device)
+
+
+def _settings(options: argparse.Namespace) -> Options:
+    return Options(
+        research=options.research,
+        notes=tuple(read_notes(options.research_file)) if options.research_file else None,
+        max_sources=options.max_sources,
+        max_prompt_tokens=options.max_prompt_tokens,
+        max_new_tokens=options.max_new_tokens,
+        retry=options.retry,
+        seed=options.seed,
+        temperature=options.temperature,
+        pages=pages_file(),
+    )
+
+
+def pages_file() -> Path:
+    """Where linked pages are kept, for all runs of a user: delete it to have them fetched anew."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / NAME / "pages.sqlite"
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        NAME, usage=f"{NAME} CARD [options]\n       {NAME} --batch FILE --out FILE [options]",
+        description=__doc__.split("\n")[0], epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    made.add_argument(
+        "card", nargs="?", metavar="CARD", help="Hub id, address of a card or README, file, folder with a README.md, or -"
+    )
+    made.add_argument(
+        "--model-id", default="", metavar="ORG/NAME", help="of the card; else the Hub's, or from front matter or file name"
+    )
+
+    model = made.add_argument_group("the model that writes")
+    model.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="PLACE",
+        help="folder, Hub id, or a server's name for it (default: %(default)s)",
+    )
+    model.add_argument("--endpoint", metavar="URL", help="an OpenAI-compatible server, up to and with /v1")
+    model.add_argument(
+        "--tokenizer", metavar="PLACE", help="with --endpoint: folder or Hub id to count tokens with (default: --model)"
+    )
+    model.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1, ...")
+    model.add_argument(
+        "--dtype",
+        default="auto",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        help="auto: bfloat16 on a GPU, float32 on a CPU",
+    )
+
+    notes = made.add_argument_group("research")
+    notes.add_argument("--no-research", dest="research", action="store_false", help="the card alone; no linked page is read")
+    notes.add_argument("--research-file", type=Path, metavar="NOTES", help="notes that you have, in place of research")
+    notes.add_argument("--max-sources", type=int, default=6, metavar="N", help="linked pages at most (default: %(default)s)")
+
+    writing = made.add_argument_group("writing")
+    writing.add_argument(
+        "--max-prompt-tokens",
+        type=int,
+        metavar="N",
+        help="card and notes are cut to it, and told so (default: what the model takes, at most 14000)",
+    )
+    writing.add_argument("--max-new-tokens", type=int, default=1200, metavar="N", help="of the summary (default: %(default)s)")
+    writing.add_argument(
+        "--retry",
+        type=int,
+        default=0,
+        metavar="N",
+        help="further tries at temperature 0.6 until every check passes; else the best is kept",
+    )
+    writing.add_argument(
+        "--temperature",
+        type=float,
+        default=0.0,
+        metavar="T",
+        help="of every try; 0 (the default) is greedy first and 0.6 in further tries; top_p is 0.95",
+    )
+    writing.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the first try, one more for each further (default: %(default)s)"
+    )
+
+    result = made.add_argument_group("the result")
+    result.add_argument(
+        "--json", action="store_true", help="one object: summary, checks with spans, sources, tokens, model, timings"
+    )
+    result.add_argument("--out", type=Path, metavar="FILE", help="written whole or not at all")
+    result.add_argument(
+        "--batch", type=Path, metavar="FILE", help="a card a line, or JSON lines of card or text, model_id, notes; needs --out"
+    )
+    return made
+
+
+def _problem(options: argparse.Namespace) -> str:
+    """What the options say that cannot be, in a line; "" where nothing is wrong."""
+    checks = [
+        (not options.card and not options.batch, f"no card is named; {NAME} --help shows how"),
+        (options.card and options.batch, f"both a card ({options.card}) and --batch are named; leave one out"),
+        (options.batch and not options.out, "--batch needs --out FILE for the summaries"),
+        (options.batch and not options.batch.is_file(), f"--batch: there is no file {options.batch}"),
+        (options.batch and options.out and options.out.resolve() == options.batch.resolve(), f"--out would overwrite {options.batch}; name another file"),
+        (options.batch and (options.model_id or options.research_file), "--model-id and --research-file are for one card; in --batch, write them into JSON lines"),
+        (options.out and options.out.is_dir(), f"--out {options.out} is a folder; name a file in it"),
+        (not options.research and options.research_file, "--no-research and --research-file exclude each other; leave one out"),
+        (options.tokenizer and not options.endpoint, "--tokenizer goes with --endpoint; a local model has its own"),
+        (options.endpoint and not options.endpoint.startswith(("http://", "https://")), f"--endpoint {options.endpoint} is no http(s)://host[:port]/v1"),
+        (options.max_sources < 0 or options.retry < 0, "--max-sources and --retry are 0 or more"),
+        (options.seed < 0, f"--seed is {options.seed}; it is 0 or more"),
+        (options.max_new_tokens < 1 or (options.max_prompt_tokens or 1) < 1, "--max-new-tokens and --max-prompt-tokens are 1 or more"),
+        (not 0 <= options.temperature <= 2, f"--temperature is {options.temperature}, expected 0 to 2"),
+    ]  # fmt: skip
+    return next((problem for wrong, problem in checks if wrong), "")
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,150 @@
+"""Many cards, a JSON line each. What is done is kept in OUT.part line by line, so that a killed run goes on where it was.
+
+A line of the input is what the command takes, or a JSON object: {"card": PLACE or "text": CARD, "model_id", "notes": [{"url",
+"text"}]}. Inputs without a summary stand in OUT.rejected.jsonl with line and reason, and are tried again by the next run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_prep.gate import Gate
+from data_prep.manifest import content_hash
+from data_prep.recipe import did_you_mean
+from data_prep.schema import replacing, stable_id, to_json
+from eval.summarize_input import NoNetwork, PageAway, Request
+from eval.summarize_model import Writer
+from eval.summarize_notes import note_of
+from eval.summarize_show import Silent
+from eval.summarize_task import Options, Say, read, summarise
+
+KEYS = ("card", "text", "model_id", "notes")
+
+
+@dataclass(frozen=True)
+class Line:
+    number: int  # from 1
+    text: str
+
+
+def run_batch(source: Path, out: Path, writer: Writer, options: Options, say: Say, gate: Gate | None = None) -> None:
+    """Raises NoNetwork where the Hub or the model's server is away: what is done stays, the same command goes on."""
+    part = out.with_name(out.name + ".part")
+    identity = to_json([writer.identity, options.that_matter()])
+    done = kept_lines(out) | kept_lines(part, mend=True)
+    kept, rejected, total = 0, [], 0
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with open(part, "a", encoding="utf-8") as handle:
+        for line in read_lines(source):
+            total += 1
+            key = key_of(line, identity)
+            if key in done:
+                kept += 1
+                continue
+            try:
+                record = _summarised(line, writer, options, say, gate)
+            except NoNetwork as error:
+                if not isinstance(error, PageAway):
+                    raise NoNetwork(f"{error}; {len(done)} summaries are kept, the same command goes on") from None
+                rejected.append({"line": line.number, "input": line.text[:500], "reason": str(error)})
+            except (ValueError, OSError) as error:
+                rejected.append({"line": line.number, "input": line.text[:500], "reason": str(error)})
+            else:
+                done[key] = to_json({"key": key, "line": line.number, "input": line.text[:500], **record})
+                handle.write(done[key] + "\n")
+                handle.flush()
+            if rejected and rejected[-1]["line"] == line.number:
+                say(f"line {line.number} set aside: {rejected[-1]['reason']}")
+    _finish(source, out, part, identity, done, rejected)
+    aside = f", {len(rejected)} set aside in {_rejected(out)}" if rejected else ""
+    say(f"{total - len(rejected)} of {total} summaries in {out}, {kept} of them there before{aside}")
+
+
+def _summarised(line: Line, writer: Writer, options: Options, say: Say, gate: Gate | None) -> dict[str, Any]:
+    request = parse(line)
+    found = read(request, options, say, gate)
+    result = summarise(found, request, writer, options, Silent(), say, gate)
+    say(f"line {line.number}: {found.card.model_id}, fails {', '.join(result.best.failed) or 'nothing'}")
+    return result.as_json()
+
+
+def _finish(source: Path, out: Path, part: Path, identity: str, done: dict[str, str], rejected: list[dict[str, Any]]) -> None:
+    with replacing(out) as handle:
+        for key in dict.fromkeys(key_of(line, identity) for line in read_lines(source)):
+            if key in done:
+                handle.write(done[key] + "\n")
+    if rejected:
+        with replacing(_rejected(out)) as handle:
+            handle.writelines(to_json(row) + "\n" for row in rejected)
+    else:
+        _rejected(out).unlink(missing_ok=True)
+    part.unlink()
+
+
+def _rejected(out: Path) -> Path:
+    return out.with_name(out.name + ".rejected.jsonl")
+
+
+def read_lines(source: Path) -> Iterator[Line]:
+    """Lines that are neither blank nor a comment. Raises ValueError where there is none."""
+    empty = True
+    with open(source, encoding="utf-8-sig", errors="replace") as handle:
+        for number, text in enumerate(handle, 1):
+            if text.strip() and not text.startswith("#"):
+                empty = False
+                yield Line(number, text.strip())
+    if empty:
+        raise ValueError(f"{source} names no card; write one a line: a Hub id, an address, a file, or a JSON object")
+
+
+def key_of(line: Line, identity: str) -> str:
+    """Over all that can change the line's summary, but for what the web says."""
+    content = content_hash(Path(line.text)) if len(line.text) < 1_000 and Path(line.text).is_file() else ""
+    return stable_id(identity, line.text, content or "")
+
+
+def parse(line: Line) -> Request:
+    """Raises ValueError where a line is no card's place and no object of KEYS."""
+    if line.text == "-":
+        raise ValueError("a batch cannot read standard input; name a file")
+    if not line.text.startswith("{"):
+        return Request(line.text)
+    try:
+        row = json.loads(line.text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"the line is not JSON ({error})") from None
+    if unknown := next((key for key in row if key not in KEYS), None):
+        raise ValueError(f'the line has an unknown key "{unknown}". {did_you_mean(unknown, KEYS)}')
+    wrong = [key for key in ("card", "text", "model_id") if not isinstance(row.get(key, ""), str)]
+    if wrong or ("card" in row) == ("text" in row):
+        raise ValueError('the line needs either "card" or "text", as text' if not wrong else f'"{wrong[0]}" is no text')
+    notes = row.get("notes")
+    if notes is not None and not isinstance(notes, list):
+        raise ValueError('"notes" is no list of {"url", "text"}')
+    given = None if notes is None else tuple(note_of(note, f"note {at}") for at, note in enumerate(notes, 1))
+    return Request(row.get("card", ""), row.get("model_id", ""), row.get("text"), given)
+
+
+def kept_lines(path: Path, mend: bool = False) -> dict[str, str]:
+    """Whole lines of an earlier run by key. With `mend`, a last line that a kill has torn is cut off."""
+    found: dict[str, str] = {}
+    if not path.exists():
+        return found
+    with open(path, "rb") as handle:
+        end = 0
+        for raw in handle:
+            if not raw.endswith(b"\n"):
+                break
+            end += len(raw)
+            try:
+                found[json.loads(raw)["key"]] = raw.decode().rstrip("\n")
+            except (ValueError, KeyError, TypeError):
+                continue  # not ours: made again
+    if mend:
+        os.truncate(path, end)
+    return found

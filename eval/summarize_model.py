@@ -1,0 +1,350 @@
+"""Who writes: a model in this process, or one behind a server that speaks chat completions. Both stream what they write."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from data_prep.endpoint import NO_KEY, Endpoint, api_key, check_endpoint, is_loopback
+from data_prep.prompts import Tokenizer, render
+from data_prep.replies import split_thinking
+from eval.batches import Decoding
+from eval.summarize_input import NoNetwork
+
+Show = Callable[[str], None]  # takes all that has been said so far, thoughts and all
+CONNECT_S = 15
+SILENCE_S = 600  # a long prompt on a slow server: minutes until its first word
+
+
+@dataclass(frozen=True)
+class Written:
+    """A finished text. `finish_reason` is "stop", or "length" where the token limit cut it; `first_s` are seconds to its
+    first word."""
+
+    text: str
+    thinking: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    first_s: float
+    total_s: float
+
+
+class Writer(Protocol):
+    """`context`: tokens that prompt and text may take together, None where that is not known."""
+
+    name: str
+    identity: dict[str, Any]
+    tokenizer: Tokenizer
+    context: int | None
+
+    def load(self) -> float: ...
+    def write(
+        self, messages: list[dict[str, str]], decoding: Decoding, max_new_tokens: int, seed: int, show: Show
+    ) -> Written: ...
+
+
+# --- in this process --------------------------------------------------------------------------------------------------
+
+
+class LocalWriter:
+    """A folder or a Hub id. Tokenizer and template are read at once, the weights by `load`.
+
+    Raises ValueError where there is no such model, NoNetwork where the Hub does not answer.
+    """
+
+    def __init__(self, place: str, dtype: str, device: str) -> None:
+        from transformers.utils import logging
+
+        from eval.local_model import open_model
+        from eval.with_transformers import device_of
+
+        logging.set_verbosity_error()  # a reader of summaries is not the one to tell of generation flags
+        if Path(place).is_dir():  # a download of gigabytes keeps its bar
+            logging.disable_progress_bar()
+        with _in_our_words(place):
+            self._model = open_model(place, None)
+        self.name, self.tokenizer, self.context = place, self._model.tokenizer, self._model.context
+        self._device = device_of(device, 0)
+        self._dtype = dtype if dtype != "auto" else "float32" if self._device == "cpu" else "bfloat16"
+        self.identity = {"model": self._model.identity, "dtype": self._dtype}
+        self._weights: Any = None
+
+    def load(self) -> float:
+        """Seconds that it took to load the weights; 0 where they are here already."""
+        from eval.with_transformers import load_weights
+
+        started = time.monotonic()
+        if self._weights is None:
+            with _in_our_words(self.name):
+                try:
+                    self._weights = load_weights(self._model, self._dtype).to(self._device).eval()
+                except RuntimeError as error:
+                    raise ValueError(
+                        f"{self.name} does not go onto {self._device}: {_line(error)}; name another --device"
+                    ) from None
+        return time.monotonic() - started
+
+    def write(self, messages: list[dict[str, str]], decoding: Decoding, max_new_tokens: int, seed: int, show: Show) -> Written:
+        import torch
+        from transformers import TextIteratorStreamer
+
+        self.load()
+        started, first = time.monotonic(), 0.0
+        encoded = self.tokenizer(render(messages, self.tokenizer), return_tensors="pt", add_special_tokens=False).to(
+            self._device
+        )
+        # Special tokens stay visible, as in evaluation: a summary that spells one is faulty and must look it.
+        streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=False)
+        torch.manual_seed(seed)
+        said, end = "", self.tokenizer.eos_token
+        with _generating(self._weights, self.tokenizer, encoded, decoding, max_new_tokens, streamer) as outcome:
+            for piece in streamer:
+                first = first or (time.monotonic() - started if piece else 0.0)
+                said += piece
+                show(said.removesuffix(end))
+        if outcome.error is not None:
+            raise _explained(outcome.error, self.name)
+        text, thinking = split_thinking(said.removesuffix(end))
+        return Written(
+            text=text,
+            thinking=thinking,
+            finish_reason="stop" if said.endswith(end) else "length",
+            prompt_tokens=encoded["input_ids"].shape[1],
+            completion_tokens=outcome.tokens,
+            first_s=first,
+            total_s=time.monotonic() - started,
+        )
+
+
+@dataclass
+class _Outcome:
+    tokens: int = 0
+    error: Exception | None = None
+    left: threading.Event = field(default_factory=threading.Event)
+
+
+@contextmanager
+def _generating(
+    weights: Any, tokenizer: Any, encoded: Any, decoding: Decoding, max_new_tokens: int, streamer: Any
+) -> Iterator[_Outcome]:
+    """Generation in a thread of its own, which ends with the block: at once where the block is left early."""
+    import torch
+    from transformers import StoppingCriteriaList
+
+    from eval.with_transformers import sampling
+
+    outcome = _Outcome()
+    left_early = StoppingCriteriaList([lambda *_, **__: torch.full((1,), outcome.left.is_set(), device=weights.device)])
+
+    def generate() -> None:
+        try:
+            with torch.inference_mode():
+                output = weights.generate(
+                    **encoded,
+                    max_new_tokens=max_new_tokens,
+                    eos_token_id=tokenizer.eos_token_id,
+                    pad_token_id=tokenizer.pad_token_id,
+                    streamer=streamer,
+                    stopping_criteria=left_early,
+                    **sampling(decoding),
+                )
+            outcome.tokens = output.shape[1] - encoded["input_ids"].shape[1]
+        except Exception as error:  # told by the thread that reads, which would wait for ever
+            outcome.error = error
+            streamer.end()
+
+    thread = threading.Thread(target=generate, name="generate", daemon=True)
+    thread.start()
+    try:
+        yield outcome
+    finally:
+        outcome.left.set()
+        thread.join()
+
+
+def _explained(error: Exception, name: str) -> Exception:
+    if "out of memory" in str(error).lower():
+        return ValueError(
+            f"{name} and the prompt do not fit into memory; lower --max-prompt-tokens, or serve it and pass --endpoint"
+        )
+    return error
+
+
+@contextmanager
+def _in_our_words(place: str) -> Iterator[None]:
+    """What loading a model says speaks of recipes; and whether a Hub that is away is to blame, it does not tell."""
+    try:
+        yield
+    except ValueError as error:
+        fact = str(error).partition("; ")[0]
+        if not Path(place).is_dir() and (trouble := _hub_trouble(place)):
+            raise trouble from None
+        raise ValueError(
+            f"{fact}; --model takes a folder with a model, a Hub id, or with --endpoint the server's name for it"
+        ) from None
+
+
+def _hub_trouble(place: str) -> ValueError | None:
+    """Why the Hub does not hand out the model `place`, where that is known."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HFValidationError,
+        HTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
+
+    try:
+        hf_hub_download(place, "config.json")
+    except GatedRepoError:
+        return ValueError(f"the model {place} is gated on the Hub; accept its terms there and set HF_TOKEN")
+    except RepositoryNotFoundError:
+        return ValueError(f"the model {place} is not on the Hub, or private, and no folder; check --model, or set HF_TOKEN")
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled):
+        return NoNetwork(
+            f"the model {place} is not on this machine and the Hub does not answer; check the network or HF_ENDPOINT"
+        )
+    except (EntryNotFoundError, HFValidationError):
+        return None
+    except HTTPError as error:
+        return NoNetwork(f"the Hub does not hand out the model {place} ({_line(error)}); wait and run again")
+    return None
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+# --- behind a server --------------------------------------------------------------------------------------------------
+
+
+class ServedWriter:
+    """A model behind `base_url`. The prompt is built and counted with the tokenizer `tokenizer_place`, a folder or Hub id.
+
+    Raises ValueError where address, key or tokenizer are wrong, NoNetwork where nobody answers.
+    """
+
+    def __init__(self, name: str, base_url: str, tokenizer_place: str) -> None:
+        import httpx2
+        from openai import DefaultHttpxClient, OpenAI
+
+        from eval.local_model import open_model
+
+        endpoint = Endpoint(model=name, base_url=base_url)
+        check_endpoint(endpoint)
+        self.name, self._url, self._key = name, base_url, api_key(endpoint)
+        self._key_name = endpoint.api_key_env
+        self._client = OpenAI(
+            base_url=base_url,
+            api_key=self._key,
+            max_retries=2,
+            timeout=httpx2.Timeout(SILENCE_S, connect=CONNECT_S),
+            http_client=DefaultHttpxClient(trust_env=not is_loopback(base_url)),  # as in data_prep.client
+        )
+        served = self._served_context()
+        try:
+            with _in_our_words(tokenizer_place):
+                model = open_model(tokenizer_place, None)
+        except NoNetwork as error:
+            raise NoNetwork(f"{error}; the prompt needs a tokenizer, --tokenizer names a folder or Hub id") from None
+        except ValueError as error:
+            fact = str(error).partition("; ")[0]
+            raise ValueError(
+                f"{fact}; the prompt needs its tokenizer, name it with --tokenizer HuggingFaceTB/SmolLM3-3B"
+            ) from None
+        self.tokenizer = model.tokenizer
+        self.context = min(filter(None, (served, model.context)), default=None)
+        self.identity = {"model": name, "endpoint": base_url, "tokenizer": model.identity}
+
+    def _served_context(self) -> int | None:
+        """What the server says that the model takes (vLLM does), None where it does not say. Also the first word with it."""
+        from openai import APIConnectionError, AuthenticationError, OpenAIError
+
+        try:
+            listed = self._client.with_options(max_retries=0).models.list().data or []
+        except (APIConnectionError, AuthenticationError) as error:
+            raise self._trouble(error) from None
+        except (OpenAIError, ValueError, AttributeError):  # a server need not list its models
+            return None
+        limit = next((getattr(model, "max_model_len", None) for model in listed if model.id == self.name), None)
+        return limit if isinstance(limit, int) else None
+
+    def load(self) -> float:
+        return 0.0
+
+    def write(self, messages: list[dict[str, str]], decoding: Decoding, max_new_tokens: int, seed: int, show: Show) -> Written:
+        from openai import OpenAIError
+
+        started, first = time.monotonic(), 0.0
+        said, thoughts, reason, usage, pieces = "", "", "", None, 0
+        try:
+            with self._client.chat.completions.create(
+                model=self.name,
+                messages=messages,
+                temperature=decoding.temperature,
+                top_p=decoding.top_p,
+                max_tokens=max_new_tokens,
+                seed=seed,
+                stream=True,
+                stream_options={"include_usage": True},
+            ) as stream:
+                for chunk in stream:
+                    usage = chunk.usage or usage
+                    for choice in chunk.choices[:1]:
+                        thoughts += (
+                            getattr(choice.delta, "reasoning_content", None) or getattr(choice.delta, "reasoning", None) or ""
+                        )
+                        reason = choice.finish_reason or reason
+                        if piece := choice.delta.content:
+                            first, said, pieces = first or time.monotonic() - started, said + piece, pieces + 1
+                            show(said)
+        except OpenAIError as error:
+            raise self._trouble(error) from None
+        except (ValueError, AttributeError, TypeError) as error:  # what came is no stream of completions
+            raise ValueError(f"{self._url} sent no chat completion ({_line(error)}); --endpoint mostly ends in /v1") from None
+        if not reason and not said:
+            raise ValueError(f"{self._url} sent no chat completion; check --endpoint, which mostly ends in /v1")
+        if not reason:
+            raise NoNetwork(f"{self._url} broke off in the middle of its answer; run again")
+        text, thinking = split_thinking(said)
+        return Written(
+            text=text,
+            thinking="\n".join(part.strip() for part in (thoughts, thinking) if part.strip()),
+            finish_reason="length" if reason == "length" else "stop",
+            prompt_tokens=usage.prompt_tokens if usage else 0,
+            completion_tokens=usage.completion_tokens if usage else pieces,
+            first_s=first,
+            total_s=time.monotonic() - started,
+        )
+
+    def _trouble(self, error: Exception) -> ValueError:
+        from openai import APIConnectionError, APIStatusError
+
+        said = _line(error)
+        if self._key != NO_KEY:
+            said = said.replace(self._key, "[key]")  # some servers repeat it
+        if isinstance(error, APIStatusError):
+            status = error.status_code
+            if status in (401, 403):
+                return ValueError(f"{self._url} refuses the key (HTTP {status}); set the variable {self._key_name}")
+            if status == 404:
+                return ValueError(
+                    f"{self._url} knows no such path or no model {self.name!r} (HTTP 404); correct --model, or --endpoint, which mostly ends in /v1"
+                )
+            if status >= 500 or status == 429:
+                return NoNetwork(f"{self._url} is busy or broken (HTTP {status}: {said}); wait and run again")
+            return ValueError(
+                f"{self._url} refuses (HTTP {status}: {said}); if the prompt is too long for it, lower --max-prompt-tokens"
+            )
+        if isinstance(error, APIConnectionError):
+            return NoNetwork(f"{self._url} cannot be reached ({said}); start the server, or correct --endpoint")
+        return ValueError(f"{self._url} sent no chat completion ({said}); --endpoint mostly ends in /v1")
