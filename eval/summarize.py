@@ -11,6 +11,7 @@ everything else goes to standard error.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from pathlib import Path
@@ -18,10 +19,10 @@ from pathlib import Path
 from rich.console import Console
 
 from data_prep.gate import Gate
-from data_prep.recipe import exit_on_mistake
+from data_prep.recipe import EXIT_MISTAKE, EXIT_STOPPED, exit_on_mistake
 from data_prep.schema import replacing, to_json
 from eval.summarize_batch import run_batch
-from eval.summarize_input import NoNetwork, Request
+from eval.summarize_input import NoNetwork, Request, card_file
 from eval.summarize_model import LocalWriter, ServedWriter, Writer
 from eval.summarize_notes import read_notes
 from eval.summarize_show import Pipe, Screen, Silent, Terminal, Whole, said_line, say
@@ -30,6 +31,8 @@ from eval.summarize_verdict import verdict
 
 NAME = "card-summarizer"
 EXIT_NETWORK = 3
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+MOST_SEED = 2**32 - 1  # what every generator takes
 DEFAULT_MODEL = "HuggingFaceTB/SmolLM3-3B"
 EXAMPLES = f"""examples:
   {NAME} Qwen/Qwen3-8B                                     a model of the Hub, by {DEFAULT_MODEL}
@@ -44,12 +47,13 @@ EXAMPLES = f"""examples:
   {NAME} Qwen/Qwen3-8B --endpoint http://localhost:8000/v1 --model {DEFAULT_MODEL}
 
 research notes for --research-file, one of:
-  {{"url": "https://...", "text": "- what the page adds"}}     a line each
+  {{"url": "https://...", "text": "- what the page adds"}}     a line each, or all of them in [ ]
   ## https://...                                            Markdown, the note below each heading
   <model_research><research source="https://...">...</research></model_research>
 
-exit codes: 0 a summary was written (the line "checks:" tells its faults), 2 a mistake in what was given, 3 the network or a
-server does not answer, 130 stopped. HF_TOKEN is for gated cards and models, OPENAI_API_KEY for --endpoint; neither is ever shown.
+exit codes: 0 a summary was written (the line "checks:" tells its faults), 2 a mistake in what was given, or no place to write,
+3 the network or a server does not answer (in a batch, for some of its lines), 130 stopped. HF_TOKEN is for gated cards and
+models, OPENAI_API_KEY for --endpoint; neither is ever shown.
 """
 
 
@@ -65,7 +69,18 @@ def _network_apart(arguments: list[str]) -> None:
         say(f"{NAME}: {error}")
         raise SystemExit(EXIT_NETWORK) from None
     except BrokenPipeError:  # the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_stdout()
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        _leave_stdout()
+        say(f"{NAME}: {error}; make room, or name another place with --out")
+        raise SystemExit(EXIT_MISTAKE) from None
+
+
+def _leave_stdout() -> None:
+    """What is still to be flushed goes nowhere: the interpreter would fail on it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(arguments: list[str], gate: Gate | None = None) -> None:
@@ -75,8 +90,12 @@ def main(arguments: list[str], gate: Gate | None = None) -> None:
         raise ValueError(problem)
     if options.batch:
         _batch(options, gate)
-    else:
+        return
+    try:
         _one(options, gate)
+    except KeyboardInterrupt:  # of one card nothing is saved to go on from
+        say(f"\n{NAME}: stopped")
+        raise SystemExit(EXIT_STOPPED) from None
 
 
 def _one(options: argparse.Namespace, gate: Gate | None) -> None:
@@ -90,7 +109,7 @@ def _one(options: argparse.Namespace, gate: Gate | None) -> None:
             handle.write(text + "\n")
         say(f"written: {options.out}")
     elif options.json:
-        print(text)
+        print(text, flush=True)
     said_line(verdict(result.best))
 
 
@@ -169,7 +188,9 @@ def parser() -> argparse.ArgumentParser:
 
     notes = made.add_argument_group("research")
     notes.add_argument("--no-research", dest="research", action="store_false", help="the card alone; no linked page is read")
-    notes.add_argument("--research-file", type=Path, metavar="NOTES", help="notes that you have, in place of research")
+    notes.add_argument(
+        "--research-file", type=Path, metavar="NOTES", help="notes that you have, in place of research (forms: below)"
+    )
     notes.add_argument("--max-sources", type=int, default=6, metavar="N", help="linked pages at most (default: %(default)s)")
 
     writing = made.add_argument_group("writing")
@@ -215,19 +236,45 @@ def _problem(options: argparse.Namespace) -> str:
         (not options.card and not options.batch, f"no card is named; {NAME} --help shows how"),
         (options.card and options.batch, f"both a card ({options.card}) and --batch are named; leave one out"),
         (options.batch and not options.out, "--batch needs --out FILE for the summaries"),
-        (options.batch and not options.batch.is_file(), f"--batch: there is no file {options.batch}"),
-        (options.batch and options.out and options.out.resolve() == options.batch.resolve(), f"--out would overwrite {options.batch}; name another file"),
+        (options.batch and not os.path.isfile(options.batch), f"--batch: there is no file {options.batch}"),
         (options.batch and (options.model_id or options.research_file), "--model-id and --research-file are for one card; in --batch, write them into JSON lines"),
-        (options.out and options.out.is_dir(), f"--out {options.out} is a folder; name a file in it"),
+        (options.out and os.path.isdir(options.out), f"--out {options.out} is a folder; name a file in it"),
         (not options.research and options.research_file, "--no-research and --research-file exclude each other; leave one out"),
         (options.tokenizer and not options.endpoint, "--tokenizer goes with --endpoint; a local model has its own"),
         (options.endpoint and not options.endpoint.startswith(("http://", "https://")), f"--endpoint {options.endpoint} is no http(s)://host[:port]/v1"),
         (options.max_sources < 0 or options.retry < 0, "--max-sources and --retry are 0 or more"),
-        (options.seed < 0, f"--seed is {options.seed}; it is 0 or more"),
+        (not 0 <= options.seed <= MOST_SEED, f"--seed is {str(options.seed)[:40]}; it is 0 to {MOST_SEED}"),
         (options.max_new_tokens < 1 or (options.max_prompt_tokens or 1) < 1, "--max-new-tokens and --max-prompt-tokens are 1 or more"),
         (not 0 <= options.temperature <= 2, f"--temperature is {options.temperature}, expected 0 to 2"),
     ]  # fmt: skip
-    return next((problem for wrong, problem in checks if wrong), "")
+    return next((problem for wrong, problem in checks if wrong), "") or (_out_problem(options) if options.out else "")
+
+
+def _out_problem(options: argparse.Namespace) -> str:
+    """Why --out cannot be written, or what would be lost by it; "" where all is well. Tried, since rights and limits of a disk
+    are many, and with the longest name that will stand beside it."""
+    for given in _read_files(options):
+        if os.path.exists(options.out) and os.path.exists(given) and os.path.samefile(given, options.out):
+            return f"--out would overwrite {given}, which is read; name another file"
+    if os.path.exists(options.out) and not os.path.isfile(options.out):
+        return f"--out {options.out} is no file; leave it out to write to standard output"
+    trial = options.out.with_name(options.out.name + (".rejected.jsonl.tmp" if options.batch else ".tmp"))
+    try:
+        if not os.path.exists(options.out.parent):
+            options.out.parent.mkdir(parents=True)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        return f"--out {str(options.out)[:300]} cannot be written ({error.strerror}); name another file"
+    return ""
+
+
+def _read_files(options: argparse.Namespace) -> list[Path]:
+    try:
+        card = card_file(options.card) if options.card else None
+    except ValueError:  # told when it is read
+        card = None
+    return [file for file in (card, options.batch, options.research_file) if file]
 
 
 if __name__ == "__main__":

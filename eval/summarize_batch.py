@@ -1,7 +1,8 @@
 """Many cards, a JSON line each. What is done is kept in OUT.part line by line, so that a killed run goes on where it was.
 
 A line of the input is what the command takes, or a JSON object: {"card": PLACE or "text": CARD, "model_id", "notes": [{"url",
-"text"}]}. Inputs without a summary stand in OUT.rejected.jsonl with line and reason, and are tried again by the next run.
+"text"}]}. Each gives a line of the output, repeated ones too; inputs without a summary stand in OUT.rejected.jsonl with line and
+reason, and are tried again by the next run, as are cards that were edited. Output of another batch is never replaced.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from data_prep.gate import Gate
 from data_prep.manifest import content_hash
 from data_prep.recipe import did_you_mean
 from data_prep.schema import replacing, stable_id, to_json
-from eval.summarize_input import NoNetwork, PageAway, Request
+from eval.summarize_input import NoNetwork, PageAway, Request, card_file
 from eval.summarize_model import Writer
 from eval.summarize_notes import note_of
 from eval.summarize_show import Silent
 from eval.summarize_task import Options, Say, read, summarise
 
 KEYS = ("card", "text", "model_id", "notes")
+SHOWN = 500  # characters of an input that its output repeats
 
 
 @dataclass(frozen=True)
@@ -33,36 +35,60 @@ class Line:
 
 
 def run_batch(source: Path, out: Path, writer: Writer, options: Options, say: Say, gate: Gate | None = None) -> None:
-    """Raises NoNetwork where the Hub or the model's server is away: what is done stays, the same command goes on."""
+    """Raises NoNetwork where the model's server is away, at once, or where a line's was, at the end: what is done stays, the same
+    command goes on. Raises ValueError where `out` holds what this batch would not write again."""
     part = out.with_name(out.name + ".part")
     identity = to_json([writer.identity, options.that_matter()])
+    _refuse_others(source, out, part, identity)
     done = kept_lines(out) | kept_lines(part, mend=True)
-    kept, rejected, total = 0, [], 0
-    out.parent.mkdir(parents=True, exist_ok=True)
+    before, rejected, away = frozenset(done), [], 0
+    order: list[tuple[int, str]] = []
     with open(part, "a", encoding="utf-8") as handle:
         for line in read_lines(source):
-            total += 1
             key = key_of(line, identity)
+            order.append((line.number, key))
             if key in done:
-                kept += 1
                 continue
             try:
                 record = _summarised(line, writer, options, say, gate)
             except NoNetwork as error:
                 if not isinstance(error, PageAway):
-                    raise NoNetwork(f"{error}; {len(done)} summaries are kept, the same command goes on") from None
-                rejected.append({"line": line.number, "input": line.text[:500], "reason": str(error)})
+                    kept = sum(key in done for _, key in order)
+                    raise NoNetwork(f"{error}; {kept} summaries are kept, the same command goes on") from None
+                away += 1
+                rejected.append({"line": line.number, "input": line.text[:SHOWN], "reason": str(error)})
             except (ValueError, OSError) as error:
-                rejected.append({"line": line.number, "input": line.text[:500], "reason": str(error)})
+                rejected.append({"line": line.number, "input": line.text[:SHOWN], "reason": str(error)})
             else:
-                done[key] = to_json({"key": key, "line": line.number, "input": line.text[:500], **record})
+                head = {"key": key, "asked": stable_id(identity, line.text), "line": line.number, "input": line.text[:SHOWN]}
+                done[key] = to_json({**head, **record})
                 handle.write(done[key] + "\n")
                 handle.flush()
             if rejected and rejected[-1]["line"] == line.number:
                 say(f"line {line.number} set aside: {rejected[-1]['reason']}")
-    _finish(source, out, part, identity, done, rejected)
+    _finish(out, part, order, done, rejected)
+    kept = sum(key in before for _, key in order)
     aside = f", {len(rejected)} set aside in {_rejected(out)}" if rejected else ""
-    say(f"{total - len(rejected)} of {total} summaries in {out}, {kept} of them there before{aside}")
+    say(f"{len(order) - len(rejected)} of {len(order)} summaries in {out}, {kept} of them there before{aside}")
+    if away:
+        raise NoNetwork(f"the network did not answer for {away} of the lines set aside; the same command asks for them again")
+
+
+def _refuse_others(source: Path, out: Path, part: Path, identity: str) -> None:
+    """Raises ValueError where an earlier output has lines that are neither of this batch nor of a card of it since edited."""
+    keys, asked = set(), set()
+    for line in read_lines(source):
+        keys.add(key_of(line, identity))
+        if _content(line):  # a file that is gone cannot be summarised again
+            asked.add(stable_id(identity, line.text))
+    for path in filter(Path.exists, (out, part)):
+        with open(path, "rb") as handle:
+            torn = path == part  # by a kill, its last line may be
+            others = sum(not _ours(raw, keys, asked, torn) for raw in handle if raw.strip())
+        if others:
+            raise ValueError(
+                f"{path} holds {others} lines of another batch or of other options; name another --out, or move it away"
+            )
 
 
 def _summarised(line: Line, writer: Writer, options: Options, say: Say, gate: Gate | None) -> dict[str, Any]:
@@ -73,11 +99,19 @@ def _summarised(line: Line, writer: Writer, options: Options, say: Say, gate: Ga
     return result.as_json()
 
 
-def _finish(source: Path, out: Path, part: Path, identity: str, done: dict[str, str], rejected: list[dict[str, Any]]) -> None:
+def _ours(raw: bytes, keys: set[str], asked: set[str], torn: bool) -> bool:
+    try:
+        row = json.loads(raw)
+        return row["key"] in keys or row["asked"] in asked
+    except (ValueError, KeyError, TypeError):
+        return torn and not raw.endswith(b"\n")
+
+
+def _finish(out: Path, part: Path, order: list[tuple[int, str]], done: dict[str, str], rejected: list[dict[str, Any]]) -> None:
     with replacing(out) as handle:
-        for key in dict.fromkeys(key_of(line, identity) for line in read_lines(source)):
+        for number, key in order:
             if key in done:
-                handle.write(done[key] + "\n")
+                handle.write(to_json(json.loads(done[key]) | {"line": number}) + "\n")
     if rejected:
         with replacing(_rejected(out)) as handle:
             handle.writelines(to_json(row) + "\n" for row in rejected)
@@ -104,8 +138,17 @@ def read_lines(source: Path) -> Iterator[Line]:
 
 def key_of(line: Line, identity: str) -> str:
     """Over all that can change the line's summary, but for what the web says."""
-    content = content_hash(Path(line.text)) if len(line.text) < 1_000 and Path(line.text).is_file() else ""
-    return stable_id(identity, line.text, content or "")
+    return stable_id(identity, line.text, _content(line) or "")
+
+
+def _content(line: Line) -> str | None:
+    """Hash of the file that the line names, where it names one."""
+    try:
+        request = parse(line)
+        file = card_file(request.card) if request.text is None else None
+        return content_hash(file) if file else None
+    except (ValueError, OSError):  # told when the line's turn comes
+        return None
 
 
 def parse(line: Line) -> Request:

@@ -29,6 +29,7 @@ FORGE_FILE = re.compile(r"/(?P<repo>[\w.-]+/[\w.-]+)(?:/(?:blob|raw)/(?P<path>.+
 NOT_MODELS = ("datasets", "spaces", "docs", "papers", "blog", "collections", "models")
 NO_NAMES = (*CARD_FILE_NAMES, "card", "index", "model")
 ID_KEYS = ("model_id", "model_name")
+SHOWN = 300  # characters of a place that is told to be wrong
 MOST_BROKEN = 0.1  # of the characters; Latin-1 text loses fewer, pictures and archives nearly all
 
 
@@ -37,7 +38,7 @@ class NoNetwork(ValueError):
 
 
 class PageAway(NoNetwork):
-    """The server of one address does not answer, which says nothing about the next card."""
+    """What holds one card does not answer, which says nothing about the next card."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Found:
-    """`place` says in words where the card came from, `id_from` where its model id did."""
+    """`place` says in words where the card came from, `id_from` where its model id did, `warning` what is amiss with it."""
 
     card: Card
     place: str
     id_from: str
+    warning: str = ""
 
 
 def read_card(request: Request, pages: Path, gate: Gate | None = None, stdin: BinaryIO | None = None) -> Found:
@@ -67,6 +69,7 @@ def read_card(request: Request, pages: Path, gate: Gate | None = None, stdin: Bi
     raw, place, id_from = _raw(request, pages, gate, stdin)
     content = raw.content if isinstance(raw.content, bytes) else raw.content.encode("utf-8", "surrogatepass")
     _refuse_content(content, place)
+    warning = _encoding(raw, place)
     found = draft(raw)
     if request.model_id:
         raw, id_from = replace(raw, model_id=request.model_id), "as given"
@@ -81,7 +84,7 @@ def read_card(request: Request, pages: Path, gate: Gate | None = None, stdin: Bi
             f"the card of {raw.model_id} ({place}) holds {found.own_words} words of prose beside front matter, code and tables, "
             f"at least {least} are needed; there is nothing to summarise"
         )
-    return Found(found.card(), place, id_from)
+    return Found(found.card(), place, id_from, warning)
 
 
 def _raw(request: Request, pages: Path, gate: Gate | None, stdin: BinaryIO | None) -> tuple[RawCard, str, str]:
@@ -100,23 +103,27 @@ def _raw(request: Request, pages: Path, gate: Gate | None, stdin: BinaryIO | Non
         return RawCard("", content, "stdin"), "standard input", ""
     if re.match(r"[A-Za-z][A-Za-z+]*://", given):
         return _at_address(given, pages, gate)
-    if (file := _file(given)) is not None:
+    if (file := card_file(given)) is not None:
         with open(file, "rb") as handle:
             return RawCard(_id_of_path(file), handle.read(MAX_BYTES + 1), f"file:{file.name}"), str(file), ""
     return _on_hub(given)
 
 
-def _file(given: str) -> Path | None:
-    """The file that `given` names, README.md of a folder; None where it can be nothing but a Hub id."""
-    path = Path(given).expanduser()
-    if path.is_dir() and (path / "README.md").is_file():
-        return path / "README.md"
-    if path.exists() and not path.is_dir():
-        return path
-    if path.is_dir() and not HUB_ID.fullmatch(given):
+def card_file(given: str) -> Path | None:
+    """The file that `given` names, README.md of a folder; None where it can be nothing but a Hub id.
+
+    Raises ValueError where it is neither.
+    """
+    path = os.path.expanduser(given)  # os.path, since pathlib raises on names that are too long
+    folder, readme = os.path.isdir(path), os.path.join(path, "README.md")
+    if folder and os.path.isfile(readme):
+        return Path(readme)
+    if os.path.exists(path) and not folder:
+        return Path(path)
+    if folder and not HUB_ID.fullmatch(given):
         raise ValueError(f"the folder {given} holds no README.md; name the card's file")
     if not HUB_ID.fullmatch(given) or given.lower().endswith((".md", ".txt", ".markdown")):
-        raise ValueError(f"there is no file {given}, and it is no Hub id, which reads ORG/NAME; correct it")
+        raise ValueError(f"there is no file {given[:SHOWN]}, and it is no Hub id, which reads ORG/NAME; correct it")
     return None
 
 
@@ -132,6 +139,20 @@ def _refuse_content(content: bytes, place: str) -> None:
         raise ValueError(f"{place} is a binary file; name the card as UTF-8 text")
     if text.lstrip("\ufeff \t\r\n")[:15].lower().startswith(("<!doctype html", "<html")):
         raise ValueError(f"{place} is a web page, not a model card; name the address of the raw README.md")
+
+
+def _encoding(raw: RawCard, place: str) -> str:
+    """A warning where a card of the Hub or the web is no UTF-8: it is read as the data's cards are. Raises ValueError where a
+    person's own file is not, which is easily put right."""
+    try:
+        if isinstance(raw.content, bytes):
+            raw.content.decode()
+        return ""
+    except UnicodeDecodeError:
+        pass
+    if raw.source == "stdin" or raw.source.startswith("file:"):
+        raise ValueError(f"{place} is not UTF-8; convert it, for example: iconv -f latin1 -t utf-8")
+    return f"{place} is not UTF-8: what cannot be read of it stands as \ufffd"
 
 
 # --- model ids --------------------------------------------------------------------------------------------------------
@@ -168,7 +189,7 @@ def _on_hub(model_id: str) -> tuple[RawCard, str, str]:
     try:
         found = HubCards().card(model_id)
     except ValueError as error:  # all that it raises: the Hub does not answer
-        raise NoNetwork(str(error)) from None
+        raise PageAway(str(error).removesuffix(", cards already fetched are kept")) from None  # of collect
     if isinstance(found, Rejected):
         said = f"{found.reason}: {found.detail}" if found.detail else found.reason
         raise ValueError(f"{model_id} is {said}" if found.reason.startswith(("not ", "gated")) else f"{model_id}: {said}")

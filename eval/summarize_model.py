@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from data_prep.endpoint import NO_KEY, Endpoint, api_key, check_endpoint, is_loopback
@@ -64,13 +64,14 @@ class LocalWriter:
         from eval.local_model import open_model
         from eval.with_transformers import device_of
 
+        self._device = device_of(device, 0)
+        _refuse_device(device, self._device)
         logging.set_verbosity_error()  # a reader of summaries is not the one to tell of generation flags
-        if Path(place).is_dir():  # a download of gigabytes keeps its bar
+        if os.path.isdir(place):  # a download of gigabytes keeps its bar
             logging.disable_progress_bar()
         with _in_our_words(place):
             self._model = open_model(place, None)
         self.name, self.tokenizer, self.context = place, self._model.tokenizer, self._model.context
-        self._device = device_of(device, 0)
         self._dtype = dtype if dtype != "auto" else "float32" if self._device == "cpu" else "bfloat16"
         self.identity = {"model": self._model.identity, "dtype": self._dtype}
         self._weights: Any = None
@@ -179,15 +180,46 @@ def _explained(error: Exception, name: str) -> Exception:
 @contextmanager
 def _in_our_words(place: str) -> Iterator[None]:
     """What loading a model says speaks of recipes; and whether a Hub that is away is to blame, it does not tell."""
+    if not os.path.isdir(place):
+        _offline_where_the_hub_is_away(place)
     try:
         yield
     except ValueError as error:
         fact = str(error).partition("; ")[0]
-        if not Path(place).is_dir() and (trouble := _hub_trouble(place)):
+        if not os.path.isdir(place) and (trouble := _hub_trouble(place)):
             raise trouble from None
         raise ValueError(
             f"{fact}; --model takes a folder with a model, a Hub id, or with --endpoint the server's name for it"
         ) from None
+
+
+def _refuse_device(asked: str, device: str) -> None:
+    """Raises ValueError where nothing can be computed on `device`."""
+    import torch
+
+    try:
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        raise ValueError(
+            f"--device {asked[:80]} is not to be had here ({_line(error)}); auto takes a GPU where there is one, else the CPU"
+        ) from None
+
+
+def _offline_where_the_hub_is_away(place: str) -> None:
+    """Asks the Hub once, so that a model in the cache opens at once without it and another is told at once to be missing: the
+    library would try each file six times, and tell of each try."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
+    from huggingface_hub.utils import logging
+
+    logging.set_verbosity_error()
+    try:
+        get_hf_file_metadata(hf_hub_url(place, "config.json"), timeout=CONNECT_S)
+    except (HTTPError, OfflineModeIsEnabled) as error:
+        if not isinstance(error, HfHubHTTPError) or error.response.status_code >= 500:
+            constants.HF_HUB_OFFLINE = True
+    except HFValidationError:  # told when it is opened
+        return
 
 
 def _hub_trouble(place: str) -> ValueError | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -55,12 +56,12 @@ def notes_of(sources: list[ReadSource]) -> list[Note]:
 
 
 def read_notes(path: Path) -> list[Note]:
-    """Notes of a file: lines of {"url", "text"}, Markdown with a heading `## URL` over each note, or the form of transcripts,
+    """Notes of a file: lines or an array of {"url", "text"}, Markdown with a heading `## URL` over each note, or the form of transcripts,
     `<model_research><research source="URL">...</research></model_research>`.
 
     Raises ValueError where the file is missing or has none of these forms.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # pathlib raises on names that are too long
         raise ValueError(f"there is no file {path}; correct --research-file, or leave it out to have the links researched")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise ValueError(f"{path} holds more than {MAX_FILE_BYTES:,} bytes, which notes do not; correct --research-file")
@@ -72,11 +73,15 @@ def read_notes(path: Path) -> list[Note]:
         notes = _from_transcript(text, path)
     elif text.lstrip().startswith("{"):
         notes = list(_from_lines(text, path))
+    elif (rows := _array(text)) is not None:
+        notes = [note_of(row, f"{path}, note {at}") for at, row in enumerate(rows, 1)]
     else:
         notes = list(_from_sections(text))
     notes = [note for note in notes if note.text.strip()]
     if not notes:
-        raise ValueError(f'{path} holds no notes; write lines of {{"url", "text"}}, or a heading "## URL" over each note')
+        raise ValueError(
+            f'{path} holds no notes; write lines or an array of {{"url", "text"}}, or a heading "## URL" over each note'
+        )
     return notes
 
 
@@ -95,6 +100,15 @@ def _from_lines(text: str, path: Path) -> Iterator[Note]:
             except (json.JSONDecodeError, RecursionError):
                 row = None
             yield note_of(row, f"{path}:{number}")
+
+
+def _array(text: str) -> list[object] | None:
+    """The list of a JSON text; None where it is none: Markdown may begin with a bracket, too."""
+    try:
+        rows = json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        return None
+    return rows if isinstance(rows, list) else None
 
 
 def note_of(row: object, place: str) -> Note:

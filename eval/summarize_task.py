@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,8 @@ def summarise(
     budget = prompt_budget(writer, options)
     seconds = {"load": writer.load()}
     sources = _sources(found, request, writer, options, budget, say, gate)
-    prompt = build_prompt(card.model_id, card.text, notes_of(sources), writer.tokenizer, budget)
+    with _of_our_options():
+        prompt = build_prompt(card.model_id, card.text, notes_of(sources), writer.tokenizer, budget)
     for omission in prompt.omitted:
         say(f"left out: {omission.tokens:,} tokens of {omission.part} (--max-prompt-tokens {budget:,})")
     seconds["notes_and_prompt"] = time.monotonic() - started - seconds["load"]
@@ -115,6 +117,8 @@ def read(request: Request, options: Options, say: Say, gate: Gate | None = None)
     """`read_card`, told to the person."""
     found = read_card(request, options.pages, gate)
     say(f"card: {found.card.model_id} ({found.id_from}), {len(found.card.body.split()):,} words, from {found.place}")
+    if found.warning:
+        say(f"beware: {found.warning}")
     return found
 
 
@@ -131,6 +135,15 @@ def prompt_budget(writer: Writer, options: Options) -> int:
     return asked or min(filter(None, (room, MOST_PROMPT_TOKENS)))
 
 
+@contextmanager
+def _of_our_options() -> Iterator[None]:
+    """What building a prompt says speaks of recipes."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{str(error).partition('; ')[0]}; raise --max-prompt-tokens, or lower --max-sources") from None
+
+
 def _sources(
     found: Found, request: Request, writer: Writer, options: Options, budget: int, say: Say, gate: Gate | None
 ) -> list[ReadSource]:
@@ -144,7 +157,8 @@ def _sources(
 
     def write(link: Link, page: str) -> str:
         card = found.card
-        prompt = build_notes_prompt(card.model_id, card.text, link.url, page, writer.tokenizer, budget)
+        with _of_our_options():
+            prompt = build_notes_prompt(card.model_id, card.text, link.url, page, writer.tokenizer, budget)
         new = min(options.max_new_tokens, MOST_NOTE_TOKENS)
         written = writer.write(prompt.messages, GREEDY, new, options.seed, lambda _: None)
         if written.finish_reason == "length":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 
 import chat_server
 from chat_server import ChatServer
@@ -16,6 +17,11 @@ class StreamingServer(ChatServer):
         super().__init__(reply=reply)
         self.RequestHandlerClass = _Streaming
         self.limit, self.usage, self.broken = limit, usage, broken
+
+    def handle_error(self, request, client_address) -> None:
+        """A client that leaves, as those do that are killed, is no error of the server's to print among what the command says."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Streaming(chat_server._Handler):

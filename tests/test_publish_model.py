@@ -152,8 +152,16 @@ def test_verdict_and_training_must_be_of_this_very_model(run, spoil, said):
 
 def test_scores_that_changed_after_the_report_are_refused(run):
     change(run.dir / "eval" / "metrics.json", cards=41)
-    with pytest.raises(ValueError, match=r"results\.md is not the report of .*run eval\.report again"):
+    with pytest.raises(ValueError, match=r"is not the report of .*run eval\.report again"):
         run(force=True)
+
+
+@pytest.mark.parametrize("name", ["results.md", "model-index.yaml"])
+def test_a_figure_that_somebody_edited_is_not_published(run, name):
+    report = run.dir / "eval" / name
+    report.write_text(report.read_text().replace("n: ", "n: 9").replace("(n=", "(n=9"))
+    with pytest.raises(ValueError, match=rf"{re.escape(name)} is not the report of"):
+        run()
 
 
 def change(path, **values):

@@ -18,9 +18,9 @@ from rich.console import Console
 from streaming_server import StreamingServer
 
 from data_prep.prompts import build_prompt, read_source, render, source_text
-from data_prep.schema import Note
+from data_prep.schema import Note, RawCard
 from data_prep.synthetic import raw_cards
-from eval import summarize
+from eval import summarize, summarize_input
 from eval.batches import GREEDY, Ask, Batch, Decoding, Opening
 from eval.local_model import open_model
 from eval.summarize_batch import kept_lines
@@ -167,6 +167,36 @@ def test_out_is_written_whole_and_nothing_else_leaves(card, server, tmp_path, ca
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["s.md"]
 
 
+def test_what_is_read_is_never_written_over(card, notes, tmp_path, capsys):
+    (tmp_path / "README.md").write_text(CARD)
+    (tmp_path / "same.md").hardlink_to(card)
+    for arguments in (
+        [card, "--out", card],
+        [card, "--out", tmp_path / "same.md"],
+        [tmp_path, "--out", tmp_path / "README.md"],
+    ):
+        fails([*arguments, "--model-id", "a/b"], capsys, 2, "would overwrite")
+    fails([card, "--research-file", notes, "--out", notes], capsys, 2, "would overwrite")
+    fails(["--batch", card, "--out", card], capsys, 2, "would overwrite")
+    assert card.read_text() == (tmp_path / "README.md").read_text() == CARD
+
+
+def test_a_full_disk_is_told_in_a_line(card, server):
+    command = [sys.executable, "-m", "eval.summarize", *served(server, card, "--model-id", "a/b", "--no-research", "--json")]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert "No space left on device" in done.stderr.splitlines()[-1]
+
+
+def test_of_one_card_nothing_is_said_to_be_saved(card, capsys, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(summarize, "summarise", stop)
+    fails([card, "--model-id", "a/b", "--model", BASE], capsys, 130, "card-summarizer: stopped")
+
+
 def test_thoughts_are_kept_apart_however_a_server_sends_them(card, server, capsys):
     for said, more in (("<think>\nhm</think>\n" + GOOD, {}), (GOOD, {"reasoning_content": "hm"})):
         server.trouble["*"] = [says(said, **more)]
@@ -213,12 +243,13 @@ def test_fewest_faults_win_then_recall_then_the_earlier():
 # --- what is read -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["lines", "sections", "transcript"])
+@pytest.mark.parametrize("form", ["lines", "array", "sections", "transcript"])
 def test_notes_are_read_in_each_form(tmp_path, form):
     file = tmp_path / "notes"
     file.write_text(
         {
             "lines": '{"url": "https://a.example/x", "text": "- one"}\n\n{"url": "https://b.example", "text": "two"}\n',
+            "array": '[{"url": "https://a.example/x", "text": "- one"},\n {"url": "https://b.example", "text": "two"}]',
             "sections": "# My notes\n\n## https://a.example/x\n\n- one\n\n## <https://b.example>\ntwo\n",
             "transcript": '<model_research>\n<research source="https://a.example/x">\n- one\n</research>\n'
             '<research source="https://b.example">\ntwo\n</research>\n</model_research>',
@@ -233,6 +264,8 @@ def test_notes_are_read_in_each_form(tmp_path, form):
         (b"nothing here", "holds no notes"),
         (b'{"url": "x"}\n', "notes:1 is no object"),
         (b'{"url": "file:///etc/passwd", "text": "x"}\n', "no web address"),
+        (b'[{"url": "https://a.example"}]', "note 1 is no object"),
+        (b"[a link](https://a.example)", "holds no notes"),
         (b'<model_research><research source="https://a.example">open', "close each <research>"),
         (b"## https://a.example\n\xff\xfe", "not UTF-8"),
     ],
@@ -278,6 +311,7 @@ FEW = "---\nlicense: mit\n---\n# Title\n\nfew words\n"
         (bytes(range(128, 256)) * 30, "binary file"),
         (b"words and words\n" * 40_000, f"more than {MAX_BYTES:,} bytes"),
         (b"<!DOCTYPE html><html><body>words</body></html>", "web page"),
+        (CARD.replace("a", "\u00e4", 20).encode("latin-1", "replace"), "is not UTF-8; convert it"),
         (CARD.encode(), "does not say which model"),
     ],
 )
@@ -301,6 +335,17 @@ def test_a_file_that_is_no_card_is_refused_in_a_line(tmp_path, capsys, content, 
         (["a/b", "--research-file", "nowhere"], "there is no file nowhere"),
         (["a/b", "--temperature", "3"], "expected 0 to 2"),
         (["a/b", "--out", "."], "is a folder"),
+        (["a/b", "--out", "/dev/null"], "is no file"),
+        (["a/b", "--out", "pyproject.toml/s.md"], "cannot be written (Not a directory)"),
+        (["a/b", "--out", "/proc/no/s.md"], "cannot be written"),
+        (["a/b", "--out", "n" * 254], "cannot be written (File name too long)"),
+        (["n" * 400], "not a Hub id"),
+        (["n/" + "n" * 400 + ".md"], "there is no file"),
+        (["~nobody-is-called-so/README.md"], "there is no file"),
+        (["a/b", "--batch", "n" * 400], "leave one out"),
+        (["--batch", "n" * 400, "--out", "x"], "there is no file"),
+        (["a/b", "--research-file", "n" * 400], "there is no file"),
+        (["a/b", "--seed", "9" * 30], "it is 0 to 4294967295"),
         (["a/b", "--endpoint", "localhost"], "no http(s)"),
     ],
 )
@@ -313,12 +358,15 @@ def test_a_model_that_is_not_there_is_told(card, tmp_path, capsys):
     fails([*arguments, tmp_path / "gone"], capsys, 2, "there is no folder")
     fails([*arguments, tmp_path], capsys, 2, "cannot load the model", "--model takes a folder")
     fails([*arguments, "nobody/nothing"], capsys, 3, "not on this machine and the Hub does not answer")
+    for device in ("banana", "meta", "cuda:99"):
+        fails([*arguments, BASE, "--device", device], capsys, 2, f"--device {device} is not to be had here")
     (tmp_path / "bare").mkdir()
     for file in BASE.iterdir():
         if file.name != "chat_template.jinja":
             (tmp_path / "bare" / file.name).write_bytes(file.read_bytes())
     fails([*arguments, tmp_path / "bare"], capsys, 2, "has no chat template")
     fails([*arguments, BASE, "--max-prompt-tokens", 4000], capsys, 2, "takes 4,096 tokens in all", "lower --max-prompt-tokens")
+    fails([*arguments, BASE, "--max-prompt-tokens", 1], capsys, 2, "tokens of 1 for a/b; raise --max-prompt-tokens")
 
 
 def test_a_server_that_is_wrong_is_told(card, server, capsys, monkeypatch):
@@ -400,8 +448,22 @@ def test_ids_and_addresses_of_the_hub_are_one(tmp_path, monkeypatch):
     assert "hf_ttt" not in done.stdout + done.stderr + (tmp_path / "out.jsonl").read_text()
 
 
-def test_a_hub_that_is_away_is_a_matter_of_the_network(capsys):
+def test_a_hub_that_is_away_is_a_matter_of_the_network(card, tmp_path, capsys):
     fails(["ferro/brindle"], capsys, 3, "does not answer")
+    assert "fetched are kept" not in told(["ferro/brindle"], capsys).err
+    begun = time.monotonic()
+    done = hub([card, "--model-id", "a/b", "--no-research", "--model", "nobody/nothing"], tmp_path, "http://127.0.0.1:1")
+    assert time.monotonic() - begun < 20  # the library alone takes 50
+    assert done.returncode == 3
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["card", "model", "card-summarizer"]
+
+
+def test_a_card_of_the_hub_in_another_encoding_is_read_as_the_data_are_and_said_so(tmp_path, monkeypatch):
+    content = CARD.replace("a", "\u00e4", 5).encode("latin-1", "replace")
+    monkeypatch.setattr(summarize_input, "_on_hub", lambda name: (RawCard(name, content, "hub"), "the Hub", "from the Hub"))
+    found = read_card(Request("ferro/brindle"), tmp_path / "pages")
+    assert "\ufffd" in found.card.text
+    assert "is not UTF-8" in found.warning
 
 
 # --- research ---------------------------------------------------------------------------------------------------------
@@ -520,6 +582,69 @@ def test_a_batch_sets_bad_lines_aside_and_does_nothing_twice(card, tmp_path, ser
     assert told(arguments, capsys).code == 0
     assert len(server.bodies) == asked + 1  # the changed file alone
     assert not out.with_name("out.jsonl.part").exists()
+
+
+def test_an_edited_card_is_made_again_however_it_is_named(tmp_path, server, capsys):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    files = [tmp_path / "a--b.md", folder / "README.md"]
+    for file in files:
+        file.write_text(CARD.replace("license:", "model_id: a/b\nlicense:", 1))
+    (tmp_path / "in.txt").write_text(json.dumps({"card": str(files[0])}) + f"\n{folder}\n")
+    arguments = served(server, "--batch", tmp_path / "in.txt", "--out", tmp_path / "out.jsonl", "--no-research")
+    for asked, edited in ((2, None), (2, None), (3, files[0]), (4, files[1])):
+        if edited:
+            edited.write_text(edited.read_text() + "\nOne more line.\n")
+        done = told(arguments, capsys)
+        assert done.code == 0, done.err
+        assert len(server.bodies) == asked
+        assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
+    files[0].unlink()
+    fails(arguments, capsys, 2, "holds 1 lines of another batch")  # which nothing could make again
+
+
+def test_each_line_of_a_batch_gives_one_and_a_short_text_is_set_aside(tmp_path, server, capsys):
+    line = json.dumps({"text": CARD, "model_id": "a/b"})
+    short = json.dumps({"text": "n" * 300, "model_id": "a/b"})
+    (tmp_path / "in.txt").write_text(f"{line}\n{short}\n{line}\n")
+    out = tmp_path / "out.jsonl"
+    done = told(served(server, "--batch", tmp_path / "in.txt", "--out", out, "--no-research"), capsys)
+    assert done.code == 0, done.err
+    rows = [json.loads(row) for row in out.read_text().splitlines()]
+    assert [row["line"] for row in rows] == [1, 3]
+    assert rows[0]["summary"] == rows[1]["summary"]
+    assert len(server.bodies) == 1
+    assert "2 of 3 summaries" in done.err
+    assert "0 of them there before, 1 set aside" in done.err
+
+
+def test_what_another_batch_or_anybody_wrote_is_never_lost(tmp_path, server, capsys):
+    source, out = tmp_path / "in.txt", tmp_path / "out.jsonl"
+    rows = [json.dumps({"text": CARD, "model_id": f"a/b{number}"}) + "\n" for number in range(2)]
+    source.write_text("".join(rows))
+    arguments = served(server, "--batch", source, "--out", out, "--no-research")
+    assert told(arguments, capsys).code == 0
+    before = out.read_bytes()
+    fails([*arguments, "--seed", 1], capsys, 2, "holds 2 lines of another batch or of other options; name another --out")
+    source.write_text(rows[0])
+    fails(arguments, capsys, 2, "holds 1 lines of another batch")
+    assert out.read_bytes() == before
+    out.rename(tmp_path / "out.jsonl.part")  # of a killed run
+    fails(arguments, capsys, 2, "holds 1 lines of another batch")
+    (tmp_path / "out.jsonl.part").unlink()
+    out.write_text("my thesis")
+    fails(arguments, capsys, 2, "holds 1 lines of another batch")
+    assert out.read_text() == "my thesis"
+
+
+def test_a_card_whose_hub_is_away_waits_and_the_others_are_made(tmp_path, server, capsys):
+    (tmp_path / "in.txt").write_text("ferro/brindle\n" + json.dumps({"text": CARD, "model_id": "a/b"}) + "\n")
+    arguments = served(server, "--batch", tmp_path / "in.txt", "--out", tmp_path / "out.jsonl", "--no-research")
+    for _ in range(2):
+        fails(arguments, capsys, 3, "did not answer for 1 of the lines set aside; the same command asks for them again")
+        assert [json.loads(row)["line"] for row in (tmp_path / "out.jsonl").read_text().splitlines()] == [2]
+        assert "does not answer" in (tmp_path / "out.jsonl.rejected.jsonl").read_text()
+    assert len(server.bodies) == 1
 
 
 def test_a_batch_that_is_killed_goes_on_where_it_was(tmp_path, capsys):
@@ -653,5 +778,5 @@ def test_stopped_by_the_person_it_ends_at_once_with_nothing_written(card, notes,
     running.send_signal(signal.SIGINT)
     rest = running.communicate(timeout=10)[1]
     assert running.returncode == 130, rest
-    assert "stopped" in rest
+    assert rest.endswith("card-summarizer: stopped\n")
     assert not out.exists()

@@ -72,12 +72,16 @@ def told_systems(folder: Path, metrics: dict[str, Any], system: str) -> str:
 
 def read_tables(folder: Path) -> str:
     """results.md of eval.report."""
-    record = read_json(folder / "report.manifest.json") or {}
-    tables = folder / "results.md"
-    fresh = record.get("inputs", {}).get("metrics.json") == sha256_file(folder / "metrics.json")
-    if not fresh or record.get("outputs", {}).get(tables.name) != content_hash(tables):
-        raise ValueError(f"{tables} is not the report of {folder / 'metrics.json'}; run eval.report again")
-    return tables.read_text(encoding="utf-8").strip()
+    return reported(folder / "results.md").strip()
+
+
+def reported(path: Path) -> str:
+    """A text that eval.report wrote. Raises ValueError where it is not as it was written, or of other figures."""
+    record = read_json(path.parent / "report.manifest.json") or {}
+    fresh = record.get("inputs", {}).get("metrics.json") == sha256_file(path.parent / "metrics.json")
+    if not fresh or record.get("outputs", {}).get(path.name) != content_hash(path):
+        raise ValueError(f"{path} is not the report of {path.parent / 'metrics.json'}; run eval.report again")
+    return path.read_text(encoding="utf-8")
 
 
 def model_index(folder: Path, system: str, title: str) -> list[dict[str, Any]]:
@@ -87,7 +91,7 @@ def model_index(folder: Path, system: str, title: str) -> list[dict[str, Any]]:
     path = folder / "model-index.yaml"
     if not path.exists() or not (folder / "eval_results" / f"{safe(system)}.yaml").exists():
         raise ValueError(f'{path} is not about "{system}"; run eval.report with --report.system {system}')
-    return [entry | {"name": title} for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["model-index"]]
+    return [entry | {"name": title} for entry in yaml.safe_load(reported(path))["model-index"]]
 
 
 def safe(system: str) -> str:

@@ -30,7 +30,8 @@ WRITERS = {"attached": "attached: came with the cards", "extractive": "sentences
 FLAGS = {"temperature": "temp", "top_p": "top-p"}  # of llama.cpp
 CURVE_ROWS = 8
 SERVERS = """vllm serve {repository} --revision {revision} --dtype {dtype} --max-model-len {context} \\
-    --override-generation-config '{sampling}'
+    --override-generation-config '{sampling}'"""
+LLAMA_CPP = """
 hf download {repository} --revision {revision} --local-dir model      # llama.cpp reads GGUF
 python convert_hf_to_gguf.py model --outfile model.gguf
 llama-server -m model.gguf -c {context} --jinja --chat-template-kwargs '{kwargs}' {flags}"""
@@ -72,7 +73,7 @@ def model_card(run: Run, data: Data | None, named: Named, size: str, adapter: bo
         snippet=snippet(named.repository, named.revision, dtype, longest, new, adapter),
         budget=budget(run, data, longest, new),
         kwargs=json.dumps(TEMPLATE_KWARGS),
-        servers="" if adapter else servers(named, dtype, longest + new, decoding(run)),
+        servers="" if adapter else servers(named, dtype, longest + new, decoding(run), run.base.on_hub),
         base=base(run, adapter),
         data=data_section(run, data, named),
         training=training(run),
@@ -107,8 +108,9 @@ def flat(values: list[Any]) -> list[Any]:
     return [inner for value in values if value for inner in (value if isinstance(value, list) else [value])]
 
 
-def servers(named: Named, dtype: str, context: int, sampling: dict[str, float]) -> str:
-    return SERVERS.format(
+def servers(named: Named, dtype: str, context: int, sampling: dict[str, float], known: bool) -> str:
+    """Command lines. `known`: the tokenizer is that of a base on the Hub, which llama.cpp's converter tells by its hash."""
+    return (SERVERS + LLAMA_CPP * known).format(
         repository=named.repository,
         revision=named.revision,
         dtype=dtype,

@@ -13,10 +13,11 @@ comes from the environment alone (`HF_TOKEN` or `hf auth login`).
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from pathlib import Path
 
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 from pydantic import Field
 
 from data_prep.recipe import Block, Recipe, command
@@ -25,8 +26,6 @@ from training.model_card import Named, model_card
 from training.release_facts import Data, Run, read_data, read_run
 from training.release_files import PAPERS, place, told_size, write_adapter, write_model
 from training.release_scan import check
-
-REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 class PublishModelConfig(Block):
@@ -93,8 +92,17 @@ def main(recipe: Recipe[PublishModelConfig]) -> None:
 def check_names(block: PublishModelConfig) -> None:
     for key in ("repository", "adapter_repository", "base", "dataset"):
         name = getattr(block, key)
-        if name is not None and not REPOSITORY.fullmatch(name):
-            raise ValueError(f"publish_model.{key} is {name!r}, expected OWNER/NAME; pass --publish_model.{key} OWNER/NAME")
+        if name is None:
+            continue
+        try:
+            validate_repo_id(name)
+            if name.count("/") != 1 or not name.isascii():
+                raise HFValidationError("it takes an owner and a name in plain letters")
+        except HFValidationError as error:
+            said = str(error).splitlines()[0]
+            raise ValueError(
+                f"publish_model.{key} is {name!r}, expected OWNER/NAME ({said}); pass --publish_model.{key} OWNER/NAME"
+            ) from None
     if block.repository == block.adapter_repository:
         raise ValueError(f"publish_model.repository and adapter_repository are both {block.repository}; name two")
 

@@ -90,7 +90,7 @@ def read_run(run_dir: Path, model: Path, base: str | None, base_licence: str | N
     metrics = read_json(run_dir / "eval" / "metrics.json")
     return Run(
         run_dir, model, digest, trained, read_base(trained[0], base, base_licence), system, generated,
-        list(gate_reasons(run_dir / "eval", digest, system)), read_json(run_dir / "eval" / "gate.json") or {},
+        list(gate_reasons(run_dir / "eval", digest, system)), verdict if isinstance(verdict := read_json(run_dir / "eval" / "gate.json"), dict) else {},
         metrics if system in (metrics or {}).get("systems", ()) else None,
     )  # fmt: skip
 
@@ -145,8 +145,8 @@ def evaluated(folder: Path, digest: str) -> tuple[str | None, dict[str, Any]]:
 def gate_reasons(folder: Path, digest: str, system: str | None) -> Iterator[str]:
     """Why the model may not be published, each as a sentence; nothing where the gate passed for this very model."""
     verdict = read_json(folder / "gate.json")
-    if verdict is None:
-        yield f"{folder.name}/gate.json is missing: run eval.gate"
+    if not isinstance(verdict, dict):
+        yield f"{folder.name}/gate.json {'is missing' if verdict is None else 'is no verdict'}: run eval.gate"
         return
     if verdict.get("model_sha256") != digest:
         yield f"{folder.name}/gate.json is about another model ({verdict.get('tuned')}): run eval.generate, eval.score and eval.gate again"
@@ -221,4 +221,10 @@ def provenance(path: Path) -> list[dict[str, Any]]:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    """Raises ValueError that names the file where it is no JSON."""
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON ({error.msg}); run the stage that writes it again") from None

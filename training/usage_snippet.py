@@ -12,9 +12,9 @@ from data_prep import prompts
 # Whatever the messages of a summary are built from, as data_prep/prompts.py spells it.
 CONSTANTS = ("TEMPLATE_KWARGS", "SYSTEM", "TASK", "DELIMITERS")
 FUNCTIONS = (prompts.control_strings, prompts.neutralise, prompts._attribute, prompts._messages)
-HEAD = '''"""python summarize.py OWNER/MODEL card.md [notes.json] > summary.md
+HEAD = '''"""python summarize.py ORG/NAME card.md [notes.json] > summary.md
 
-card.md is the README of the model to be summarised. notes.json holds notes on the pages that it links to:
+ORG/NAME is the model to be summarised, card.md its README, in UTF-8. notes.json holds notes on the pages that it links to:
 [{"url": "https://...", "text": "..."}]. Without notes the summary rests on the card alone.
 """
 
@@ -41,7 +41,7 @@ MAIN = """def summarise(model_id, card, notes):
     inputs = tokenizer(prompt, return_tensors="pt", add_special_tokens=False).to(model.device)
     length = inputs["input_ids"].shape[1]
     if length > MAX_PROMPT_TOKENS:
-        sys.exit(f"the prompt takes {length} tokens, the model knows {MAX_PROMPT_TOKENS}; shorten the longest part")
+        sys.exit(f"the prompt takes {length} tokens, it was tuned on up to {MAX_PROMPT_TOKENS}; shorten the longest part")
     end = tokenizer.eos_token_id
     with torch.inference_mode():
         output = model.generate(
@@ -54,6 +54,8 @@ MAIN = """def summarise(model_id, card, notes):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4):
+        sys.exit(__doc__)
     model_id, card, *rest = sys.argv[1:]
     notes = json.loads(Path(rest[0]).read_text(encoding="utf-8")) if rest else []
     print(summarise(model_id, Path(card).read_text(encoding="utf-8"), notes))
