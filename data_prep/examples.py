@@ -25,7 +25,16 @@ from data_prep.checks import CheckResult, failures
 from data_prep.judged import Judged
 from data_prep.manifest import Manifest
 from data_prep.notes_rows import NotesRows
-from data_prep.prompts import PROMPT_VERSION, TEMPLATE_KWARGS, Prompt, build_completion, build_prompt, count_tokens, source_text
+from data_prep.prompts import (
+    PROMPT_VERSION,
+    TEMPLATE_KWARGS,
+    Prompt,
+    build_completion,
+    build_prompt,
+    count_tokens,
+    load_tokenizer,
+    source_text,
+)
 from data_prep.recipe import Block, Recipe, command
 from data_prep.schema import (
     Candidate,
@@ -105,7 +114,7 @@ def main(recipe: Recipe[ExamplesConfig]) -> None:
     )
     if manifest.is_done():
         return
-    tokenizer = load_tokenizer(recipe.block.tokenizer)
+    tokenizer = load_tokenizer(recipe.block.tokenizer, "examples.tokenizer")
     tally = Tally()
     with ExitStack() as stack:
         rows = {split: stack.enter_context(TableWriter(path, EXAMPLE_SCHEMA)) for split, path in tables.items()}
@@ -180,15 +189,6 @@ def build(material: Material, tokenizer: Any, block: ExamplesConfig) -> Built:
     most = 1 if material.split == "heldout" else block.references
     surplus = [Rejected("examples", row.id, SURPLUS) for row in accepted[most:]]
     return Built(material, prompt, accepted[:most], [*refused, *surplus])
-
-
-def load_tokenizer(name: str) -> Any:
-    from transformers import AutoTokenizer  # two seconds of import that `--help` need not wait for
-
-    try:
-        return AutoTokenizer.from_pretrained(name)
-    except OSError as error:
-        raise ValueError(f'examples.tokenizer is "{name}", which cannot be loaded: {str(error).splitlines()[0]}') from None
 
 
 def open_notes(data: Path, tokenizer: Any, block: ExamplesConfig, stack: ExitStack) -> NotesRows:

@@ -81,6 +81,16 @@ class Prompt:
     notes: list[Note] = field(default_factory=list)  # as they stand there
 
 
+def load_tokenizer(name: str, key: str) -> Tokenizer:
+    """The tokenizer of a folder or Hub id. Raises ValueError that blames `key`, the option that named it."""
+    from transformers import AutoTokenizer  # two seconds of import that `--help` need not wait for
+
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise ValueError(f'{key} is "{name}", which cannot be loaded: {str(error).splitlines()[0]}') from None
+
+
 def build_prompt(model_id: str, card: str, notes: Sequence[Note], tokenizer: Tokenizer, max_tokens: int) -> Prompt:
     """The prompt of one card, at most `max_tokens` long as rendered with its generation prompt.
 

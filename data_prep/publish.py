@@ -23,7 +23,7 @@ from data_prep.data_card import card_text, recipe_yaml
 from data_prep.manifest import Manifest
 from data_prep.recipe import Block, Recipe, command
 from data_prep.release import CANDIDATE_SCHEMA, CARD_SCHEMA, SPLITS, WITHHELD_SCHEMA, Mode, Release, write_table
-from data_prep.schema import replacing
+from data_prep.schema import write_text
 
 RELEASE_VERSION = "1"
 INPUTS = ("sft", "pairs", "candidates.jsonl", "revisions.jsonl", "notes.jsonl", "cards.jsonl", "split.json", "rejected.jsonl")
@@ -103,8 +103,7 @@ def build(release: Release, out: Path, name: str) -> dict[tuple[str, str], int]:
         out / "cards" / "all.parquet", CARD_SCHEMA, (card.row() for card in release.cards.values())
     )
     for file, text in {"recipe.yaml": recipe_yaml(release), "README.md": card_text(name, release, rows)}.items():
-        with replacing(out / file) as handle:
-            handle.write(text)
+        write_text(out / file, text)
     return rows
 
 

@@ -20,7 +20,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
 
 from data_prep.cards import decode
-from data_prep.prompts import build_prompt
+from data_prep.prompts import build_prompt, load_tokenizer
 from data_prep.recipe import exit_on_mistake
 from data_prep.release import SPLITS, Row, read_table, write_table
 from data_prep.schema import Note, Rejected, set_aside
@@ -87,14 +87,7 @@ def fetch(api: HfApi, model_id: str, revision: str | None, sha256: str) -> str |
 def run(options: argparse.Namespace) -> None:
     if not (options.published / "sft").is_dir():
         raise ValueError(f"{options.published} holds no folder sft; pass a copy of the published data set as --published")
-    from transformers import AutoTokenizer  # seconds of import that a mistake need not wait for
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(options.tokenizer)
-    except OSError as error:
-        raise ValueError(
-            f'--tokenizer is "{options.tokenizer}", which cannot be loaded: {str(error).splitlines()[0]}'
-        ) from None
+    tokenizer = load_tokenizer(options.tokenizer, "--tokenizer")
     main(options.published, options.to, tokenizer, options.max_prompt_tokens, HfApi())
 
 

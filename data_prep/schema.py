@@ -227,6 +227,11 @@ def to_json(record: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=False)
 
 
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as handle:
+        handle.write(text)
+
+
 def write_json(path: Path, value: Any) -> None:
     with replacing(path) as handle:
         json.dump(value, handle, indent=2, ensure_ascii=False)

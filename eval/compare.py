@@ -27,7 +27,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data_prep.recipe import exit_on_mistake
-from data_prep.schema import replacing, sha256_file, write_json
+from data_prep.schema import sha256_file, write_json, write_text
 from eval.claims import claims, not_shown, number, signed
 from eval.comparison import add_holm, compare_cards, rounded
 from eval.finished_runs import Run, Side, card_means, common_metrics, read_run, refuse_unlike, sides_of, system_pairs
@@ -65,8 +65,7 @@ def main(options: argparse.Namespace) -> None:
     if output.suffix != ".json":
         raise ValueError(f"--output is {output}, expected a name that ends in .json; the tables go beside it, in .md")
     write_json(output, result)
-    with replacing(output.with_suffix(".md")) as handle:
-        handle.write(markdown(result))
+    write_text(output.with_suffix(".md"), markdown(result))
     print_result(result)
     print(f"compare: {output}, tables to paste: {output.with_suffix('.md')}")
 

@@ -24,7 +24,7 @@ from typing import Any
 from data_prep.checks.form import LENGTH_MAX
 from data_prep.manifest import content_hash
 from data_prep.recipe import Block, Recipe, command, did_you_mean
-from data_prep.schema import replacing, sha256_file
+from data_prep.schema import sha256_file, write_text
 from eval.claims import LEVEL, amount, is_shown, signed, toward_better, unit
 from eval.comparison import read_metrics, refuse_changed
 from eval.read_run import refuse_twice
@@ -59,8 +59,7 @@ def main(recipe: Recipe[GateConfig]) -> None:
     refuse_changed(recipe.run_dir)
     text = json.dumps(verdict | figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if not (path := folder / "gate.json").exists() or path.read_text(encoding="utf-8") != text:
-        with replacing(path) as handle:
-            handle.write(text)
+        write_text(path, text)
     for reason in verdict["reasons"]:
         print(f"gate: {reason}")
     won, held = (sum(row["must"] == must for row in verdict["metrics"].values()) for must in ("win", "hold"))

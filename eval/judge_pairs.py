@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from eval.comparison import rounded
 from eval.judge_answers import Judgment, Subject
 from eval.judge_questions import Verdict
 from eval.statistic import preference, wilson
 
 LENGTH_MATCHED = 0.1  # of the longer one's rendered words
-DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,3 @@ def alpha(scores: Iterable[Sequence[float]]) -> float | None:
     # Mean squared difference of pairs within units, and of all pairs: twice the variance each.
     within = sum(len(unit) * 2 * np.var(unit, ddof=1) for unit in units) / len(values)
     return float(1 - within / (2 * np.var(values, ddof=1)))
-
-
-def rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), DIGITS)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from data_prep.untrusted import injection_flags, visible
+from eval.comparison import rounded
 from eval.judge_answers import Judge, Judgment, Subject
 from eval.judge_gate import Tally
-from eval.judge_pairs import Outcome, alpha, compared, controls, panel, rounded, share
+from eval.judge_pairs import Outcome, alpha, compared, controls, panel, share
 from eval.judge_questions import DIMENSIONS, MAX_SOURCE_CHARACTERS, Scores
 from eval.judge_task import JudgeConfig, Summary, Task
 from eval.statistic import estimate_mean

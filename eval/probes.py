@@ -17,11 +17,12 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from data_prep.manifest import Manifest
+from data_prep.prompts import load_tokenizer
 from data_prep.recipe import Block, Recipe, command
 from data_prep.schema import HeldOut, Probe, read_jsonl, stable_id, to_json, write_jsonl
 from eval.probe_texts import Budget, Changed, counterfactual, injected, long, missing
@@ -82,19 +83,12 @@ def makers(block: ProbesConfig) -> dict[str, Maker]:
     known: dict[str, Maker] = {"counterfactual": counterfactual, "injected": injected, "missing": missing}
     if block.tokenizer is not None and block.max_prompt_tokens is not None:
         if "long" in block.kinds:
-            known["long"] = partial(long, budget=Budget(load_tokenizer(block.tokenizer), block.max_prompt_tokens))
+            known["long"] = partial(
+                long, budget=Budget(load_tokenizer(block.tokenizer, "probes.tokenizer"), block.max_prompt_tokens)
+            )
     elif "long" in block.kinds:
         print("probes: no long ones, since probes.tokenizer and probes.max_prompt_tokens are not given")
     return {kind: known[kind] for kind in dict.fromkeys(block.kinds) if kind in known}
-
-
-def load_tokenizer(name: str) -> Any:
-    from transformers import AutoTokenizer  # two seconds of import that `--help` need not wait for
-
-    try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise ValueError(f'probes.tokenizer is "{name}", which cannot be loaded: {str(error).splitlines()[0]}') from None
 
 
 def make(cards: list[HeldOut], kinds: dict[str, Maker], seed: int) -> tuple[list[Probe], dict[str, int]]:

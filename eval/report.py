@@ -28,7 +28,7 @@ from pydantic import Field
 from data_prep.checks.form import LENGTH_MAX, LENGTH_MIN
 from data_prep.manifest import Manifest
 from data_prep.recipe import Block, Recipe, command, did_you_mean
-from data_prep.schema import HeldOut, read_jsonl, replacing
+from data_prep.schema import HeldOut, read_jsonl, write_text
 from eval.card_metadata import write_card_metadata
 from eval.claims import not_shown
 from eval.comparison import read_metrics, refuse_changed
@@ -95,11 +95,6 @@ def chosen(system: str, known: Sequence[str]) -> str:
     if system and system not in known:
         raise ValueError(f'report.system names "{system}", which was not scored. {did_you_mean(system, known)}')
     return system or known[-1]
-
-
-def write_text(path: Path, text: str) -> None:
-    with replacing(path) as handle:
-        handle.write(text)
 
 
 def render_page(config: ReportConfig, cards: Sequence[HeldOut], rows: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -94,12 +95,15 @@ def family_sums(values: np.ndarray, families: np.ndarray) -> tuple[np.ndarray, n
 
 def resampled_means(sums: np.ndarray, sizes: np.ndarray, draws: int, seed: int) -> np.ndarray:
     """`draws` means of families drawn with replacement: a draw is how often each family was picked."""
-    rng, count = np.random.default_rng(seed), len(sums)
-    means = []
-    for start in range(0, draws, step := max(1, CHUNK // count)):
-        picked = rng.multinomial(count, np.full(count, 1 / count), size=min(step, draws - start))
-        means.append((picked @ sums) / (picked @ sizes))
-    return np.concatenate(means)
+    return np.concatenate([(picked @ sums) / (picked @ sizes) for picked in picks(len(sums), draws, seed)])
+
+
+@lru_cache(maxsize=4)  # every metric of a run is resampled alike, and drawing takes longer than summing
+def picks(count: int, draws: int, seed: int) -> list[np.ndarray]:
+    """How often each of `count` families was picked in each draw: (draws, count) in pieces of CHUNK cells."""
+    rng, step = np.random.default_rng(seed), max(1, CHUNK // count)
+    sizes = [min(step, draws - start) for start in range(0, draws, step)]
+    return [rng.multinomial(count, np.full(count, 1 / count), size=size).astype(np.int16) for size in sizes]
 
 
 def expanded_tail(families: int) -> float:

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from data_prep.gate import Gate
 from data_prep.recipe import EXIT_MISTAKE, EXIT_STOPPED, exit_on_mistake
-from data_prep.schema import replacing, to_json
+from data_prep.schema import to_json, write_text
 from eval.summarize_batch import run_batch
 from eval.summarize_input import NoNetwork, Request, card_file
 from eval.summarize_model import LocalWriter, ServedWriter, Writer
@@ -105,8 +105,7 @@ def _one(options: argparse.Namespace, gate: Gate | None) -> None:
     result = summarise(found, request, _writer(options), settings, _screen(options), say, gate)
     text = to_json(result.as_json()) if options.json else result.best.written.text
     if options.out:
-        with replacing(options.out) as handle:
-            handle.write(text + "\n")
+        write_text(options.out, text + "\n")
         say(f"written: {options.out}")
     elif options.json:
         print(text, flush=True)

@@ -23,7 +23,7 @@ from data_prep.checks import CHECKS, CheckResult, check_summary
 from data_prep.manifest import Manifest
 from data_prep.prompts import source_text
 from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import replacing, write_json
+from data_prep.schema import write_json, write_text
 from data_prep.synthetic import raw_cards
 from eval.planted import KINDS, Planted, planted, true_facts
 from eval.statistic import wilson
@@ -74,8 +74,7 @@ def main(recipe: Recipe[ValidateConfig]) -> None:
         return
     tally = count(recipe.seed, block.cards)
     figures = summarised(tally)
-    with replacing(table) as handle:
-        handle.write(rendered(figures, recipe.seed, block.cards))
+    write_text(table, rendered(figures, recipe.seed, block.cards))
     write_json(folder / "validation.json", figures)
     manifest.write(texts=figures["texts"], clean=figures["clean"])
     print(f"validate: {figures['texts']} faulty and {figures['clean']['n']} true summaries, see {table}")

@@ -16,7 +16,7 @@ from release_run import judge, make_run
 from data_prep.prompts import build_prompt
 from data_prep.recipe import load
 from data_prep.schema import HeldOut, Note, read_jsonl, write_json
-from training.publish import PublishModelConfig, main
+from training.publish import PublishModelConfig, check_names, main
 from training.release_scan import check, scan
 
 REPOSITORY, ADAPTER = "ana/summarizer", "ana/summarizer-lora"
@@ -388,3 +388,9 @@ def test_the_cards_script_alone_writes_this_projects_summary(run, hub, tmp_path,
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip() == own_summary(run, card, notes, "ana/Some<Model>")
     assert len(done.stdout.split()) > 10
+
+
+@pytest.mark.parametrize("name", ["-me/x", "me/x..y", "me/x.git", "mé/x", "me", "me/x/y", "me/" + "x" * 100])
+def test_a_name_that_the_hub_refuses_ends_a_dry_run_too(name):
+    with pytest.raises(ValueError, match=r"publish_model\.repository is .*, expected OWNER/NAME"):
+        check_names(PublishModelConfig(repository=name))

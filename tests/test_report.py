@@ -11,6 +11,7 @@ from chromium import CHROMIUM, chromium
 from commands import run_command
 from report_run import make_scored_run, report
 from selectolax.lexbor import LexborHTMLParser as HTMLParser
+from wandb_records import records
 
 from data_prep.recipe import load
 from data_prep.schema import HeldOut, read_dicts, read_jsonl, write_json
@@ -511,24 +512,6 @@ def test_no_page_scrolls_sideways(run, invented, hostile, browser, width):
 
 
 # Weights & Biases ------------------------------------------------------------------------------------------------------
-
-
-def records(run):
-    """The records of the run's one .wandb file: LevelDB's log format, blocks of 32 KB, behind a header of 7 bytes."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    (path,) = run.glob("wandb/offline-run-*/*.wandb")
-    content, at, part = path.read_bytes(), 7, b""
-    while at + 7 <= len(content):
-        if (room := 32768 - at % 32768) < 7:
-            at += room
-            continue
-        size, kind = int.from_bytes(content[at + 4 : at + 6], "little"), content[at + 6]
-        part += content[at + 7 : at + 7 + size]
-        at += 7 + size
-        if kind in (1, 4):  # whole, or the last piece
-            yield Record.FromString(part)
-            part = b""
 
 
 def test_wandb_gets_rows_figures_and_files(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eval.statistic import estimate_mean, expanded_tail, family_sums, holm, resampled_means, sign_flip_p, unseen_share
+from eval.statistic import estimate_mean, expanded_tail, family_sums, holm, picks, resampled_means, sign_flip_p, unseen_share
 
 NAN = float("nan")
 
@@ -110,3 +110,10 @@ def test_same_seed_same_draws_whatever_the_chunk(monkeypatch):
 def test_holm():
     assert holm([0.01, 0.04, 0.03, None]) == pytest.approx([0.03, 0.06, 0.06, None])
     assert holm([0.6, 0.9]) == [1.0, 1.0]
+
+
+def test_many_families_are_drawn_in_pieces_and_as_often_as_asked():
+    pieces = picks(300, 10_000, seed=1)
+    assert len(pieces) > 1
+    assert sum(len(piece) for piece in pieces) == 10_000
+    assert all((piece.sum(axis=1) == 300).all() for piece in pieces)

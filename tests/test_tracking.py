@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from commands import run_command
+from wandb_records import records
 
 from data_prep.prompts import TEMPLATE_KWARGS, build_prompt, source_text
 from data_prep.schema import Example, HeldOut, read_dicts, write_jsonl
@@ -57,24 +58,6 @@ def followed(tmp_path_factory, tiny_model, tokenizer):
     done = launch(folder, tiny_model)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     return folder / "run", done.stdout + done.stderr
-
-
-def records(run):
-    """The records of the run's one .wandb file: LevelDB's log format, blocks of 32 KB, behind a header of 7 bytes."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    (path,) = run.glob("wandb/offline-run-*/*.wandb")
-    content, at, part = path.read_bytes(), 7, b""
-    while at + 7 <= len(content):
-        if (room := 32768 - at % 32768) < 7:
-            at += room
-            continue
-        size, kind = int.from_bytes(content[at + 4 : at + 6], "little"), content[at + 6]
-        part += content[at + 7 : at + 7 + size]
-        at += 7 + size
-        if kind in (1, 4):  # whole, or the last piece
-            yield Record.FromString(part)
-            part = b""
 
 
 def key_of(item):

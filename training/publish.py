@@ -21,7 +21,7 @@ from huggingface_hub.utils import validate_repo_id
 from pydantic import Field
 
 from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import replacing
+from data_prep.schema import write_text
 from training.model_card import Named, model_card
 from training.release_facts import Data, Run, read_data, read_run
 from training.release_files import PAPERS, place, told_size, write_adapter, write_model
@@ -96,8 +96,8 @@ def check_names(block: PublishModelConfig) -> None:
             continue
         try:
             validate_repo_id(name)
-            if name.count("/") != 1 or not name.isascii():
-                raise HFValidationError("it takes an owner and a name in plain letters")
+            if name.count("/") != 1:
+                raise HFValidationError("it takes an owner and a name")
         except HFValidationError as error:
             said = str(error).splitlines()[0]
             raise ValueError(
@@ -173,11 +173,6 @@ def notice_text(run: Run, title: str, adapter: bool) -> str:
     revision = f", revision {run.base.revision}" if run.base.revision else ""
     what = "is a LoRA adapter for" if adapter else "is a changed version of"
     return f"{title}\n\nThis {what} {run.base.name} (licence: {licence}{revision}).\nChanges: its weights were tuned for summaries of model cards.\n"
-
-
-def write_text(path: Path, text: str) -> None:
-    with replacing(path) as handle:
-        handle.write(text)
 
 
 def parts(block: PublishModelConfig, out: Path) -> list[tuple[Path, str]]:
