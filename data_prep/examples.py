@@ -27,7 +27,6 @@ from data_prep.manifest import Manifest
 from data_prep.notes_rows import NotesRows
 from data_prep.prompts import (
     PROMPT_VERSION,
-    TEMPLATE_KWARGS,
     Prompt,
     build_completion,
     build_prompt,
@@ -256,7 +255,7 @@ def example(material: Material, candidate: Candidate, prompt: Prompt, tokenizer:
         id=stable_id(candidate.id, PROMPT_VERSION),
         prompt=prompt.messages,
         completion=build_completion(candidate.text, tokenizer),
-        chat_template_kwargs=TEMPLATE_KWARGS,
+        chat_template_kwargs=prompt.template_kwargs,
         provenance=provenance(material, prompt) | {"writer": candidate.writer, "decoding": candidate.decoding},
     )
 
@@ -276,7 +275,8 @@ def provenance(material: Material, prompt: Prompt) -> dict[str, Any]:
 
 
 def held_out(material: Material, prompt: Prompt, reference: str) -> HeldOut:
-    return HeldOut(material.card.id, prompt.messages, source_of(material, prompt), reference, material.family)
+    source = source_of(material, prompt)
+    return HeldOut(material.card.id, prompt.messages, source, reference, material.family, prompt.template_kwargs)
 
 
 def spread(values: Sequence[int]) -> dict[str, int]:

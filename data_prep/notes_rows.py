@@ -17,7 +17,7 @@ from data_prep.checks import failures
 from data_prep.extract import extract
 from data_prep.lineage import training_only
 from data_prep.notes_checks import check_notes, page_source
-from data_prep.prompts import NOTES_VERSION, NOTHING_NEW, TEMPLATE_KWARGS, Prompt, build_completion, build_notes_prompt
+from data_prep.prompts import NOTES_VERSION, NOTHING_NEW, Prompt, build_completion, build_notes_prompt
 from data_prep.release import manifest_of
 from data_prep.schema import Card, Example, HeldOut, Note, Rejected, SourceRecord, read_split, stable_id
 from data_prep.snapshots import Page, Snapshots
@@ -78,10 +78,13 @@ class NotesRow:
             "url": told.url,
             "page_sha256": told.sha256,
         }
-        return Example(self.id, self.prompt.messages, build_completion(told.notes, tokenizer), TEMPLATE_KWARGS, provenance)
+        return Example(
+            self.id, self.prompt.messages, build_completion(told.notes, tokenizer), self.prompt.template_kwargs, provenance
+        )
 
     def held_out(self) -> HeldOut:
-        return HeldOut(self.id, self.prompt.messages, self.source, self.told.notes.strip(), self.family)
+        notes, kwargs = self.told.notes.strip(), self.prompt.template_kwargs
+        return HeldOut(self.id, self.prompt.messages, self.source, notes, self.family, kwargs)
 
 
 @dataclass

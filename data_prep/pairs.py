@@ -30,7 +30,6 @@ from data_prep.advice import Level
 from data_prep.broken import broken_versions
 from data_prep.judged import Judged, length_gap
 from data_prep.manifest import Manifest
-from data_prep.prompts import TEMPLATE_KWARGS
 from data_prep.recipe import Block, Recipe, command
 from data_prep.schema import Candidate, HeldOut, Pair, Rejected, read_jsonl, read_split, samples_of, set_aside, stable_id
 from data_prep.tables import PAIR_SCHEMA, TableWriter
@@ -202,7 +201,7 @@ def build_pair(card: HeldOut, pool: str, chosen: Judged, rejected: Judged) -> Pa
         prompt=card.prompt,
         chosen=[{"role": "assistant", "content": chosen.text}],
         rejected=[{"role": "assistant", "content": rejected.text}],
-        chat_template_kwargs=TEMPLATE_KWARGS,
+        chat_template_kwargs=card.chat_template_kwargs,
         reason=rejected.reason,
         provenance={
             "card_id": card.id,

@@ -1,8 +1,8 @@
 """The prompt: its only owner. Data, training, evaluation and use build it here, so all four see the same tokens.
 
 A conversation has three turns. The system turn holds our words alone: SmolLM3's template searches it for `/think`, so
-card text there could switch the mode. `/system_override` leaves out the template's block with today's date, which would
-make a prompt of today differ from a prompt of yesterday. `/no_think` puts the empty think block into the prompt.
+card text there could switch the mode. What else a prompt has to say to a template, so that it neither thinks nor names today's
+date, follows from the template itself (chat_format.py); `fitted` puts one conversation into any model's form.
 The user turn holds card, notes and the task, in that order: a model reads its task last, and several completions of one
 card share the longest prefix.
 
@@ -17,16 +17,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from data_prep.chat_format import ChatFormat, chat_format
 from data_prep.front_matter import split_front_matter
 from data_prep.schema import Note
 
 PROMPT_VERSION = "1"
 NOTES_VERSION = "1"
-TEMPLATE_KWARGS = {"enable_thinking": False}
 SYSTEM = (
     "You write one-page summaries of machine-learning models for AI researchers. "
-    "You state only what the model card and the research notes say.\n"
-    "/system_override /no_think"
+    "You state only what the model card and the research notes say."
 )
 TASK = (
     "Summarise {model_id} for AI researchers in 300 to 500 words of Markdown. "
@@ -40,9 +39,7 @@ NOTHING_NEW = "NOTHING NEW"
 NOTES_WORDS = 350
 CARD_TOKENS = 1_000  # of the card in a notes prompt: enough to know the model, and the room belongs to the page
 NOTES_SYSTEM = (
-    "You write research notes on web pages about machine-learning models for AI researchers. "
-    "You state only what the page says.\n"
-    "/system_override /no_think"
+    "You write research notes on web pages about machine-learning models for AI researchers. You state only what the page says."
 )
 NOTES_TASK = (
     "Write notes on this page for a researcher who has read the card of {model_id}: what the page adds about the model. "
@@ -79,6 +76,7 @@ class Prompt:
     omitted: list[Omission] = field(default_factory=list)
     card: str = ""  # as it stands in the prompt
     notes: list[Note] = field(default_factory=list)  # as they stand there
+    template_kwargs: dict[str, bool] = field(default_factory=dict)  # what the template takes beside the messages
 
 
 def load_tokenizer(name: str, key: str) -> Tokenizer:
@@ -97,12 +95,12 @@ def build_prompt(model_id: str, card: str, notes: Sequence[Note], tokenizer: Tok
     Where card and notes do not fit, the longest parts are cut first, all to the same length, at the ends of lines.
     Raises ValueError where `max_tokens` leaves no room for the text at all.
     """
-    control = control_strings(tokenizer)
+    control, chat = control_strings(tokenizer), chat_format(tokenizer)
     parts = [neutralise(card, control), *(neutralise(note.text, control) for note in notes)]
     labels = ["card", *(note.url for note in notes)]
     sizes = [count_tokens(part, tokenizer) for part in parts]
     # Tokens merge across the seams of the parts, so the sum is an estimate; the loop settles the last few tokens.
-    frame = rendered_length(_messages(model_id, "", [Note(note.url, "") for note in notes], control), tokenizer)
+    frame = rendered_length(_messages(model_id, "", [Note(note.url, "") for note in notes], control, chat), tokenizer)
     room = max_tokens - frame
     while True:
         if room <= 0:
@@ -114,7 +112,7 @@ def build_prompt(model_id: str, card: str, notes: Sequence[Note], tokenizer: Tok
             for part, size, limit in zip(parts, sizes, fair_shares(sizes, room), strict=True)
         ]
         kept = [Note(note.url, text) for note, text in zip(notes, cut[1:], strict=True)]
-        messages = _messages(model_id, cut[0], kept, control)
+        messages = _messages(model_id, cut[0], kept, control, chat)
         total = rendered_length(messages, tokenizer)
         if total <= max_tokens:
             break
@@ -124,7 +122,7 @@ def build_prompt(model_id: str, card: str, notes: Sequence[Note], tokenizer: Tok
         for label, part, short, size in zip(labels, parts, cut, sizes, strict=True)
         if short != part
     ]
-    return Prompt(messages, total, omitted, cut[0], kept)
+    return Prompt(messages, total, omitted, cut[0], kept, chat.kwargs)
 
 
 def build_notes_prompt(
@@ -139,13 +137,13 @@ def build_notes_prompt(
     """
     if not page.strip():
         raise ValueError(f"the page {url} holds no text; leave it out of the pages to take notes on")
-    control = notes_control_strings(tokenizer)
+    control, chat = notes_control_strings(tokenizer), chat_format(tokenizer)
     # Front matter would fill the excerpt of many cards with tags and results.
     body = neutralise((split_front_matter(card).body.strip() or card.strip()), control)
     text = neutralise(page.strip(), control)
     excerpt = body if count_tokens(body, tokenizer) <= card_tokens else cut_to(body, card_tokens, tokenizer)
     size = count_tokens(text, tokenizer)
-    frame = rendered_length(notes_messages(model_id, excerpt, url, "", control), tokenizer)
+    frame = rendered_length(notes_messages(model_id, excerpt, url, "", control, chat), tokenizer)
     room = max_tokens - frame
     while True:
         short = text if size <= room else cut_to(text, room, tokenizer) or cut_to_words(text, room, tokenizer)
@@ -154,7 +152,7 @@ def build_notes_prompt(
                 f"the frame of the notes prompt takes {frame} tokens of {max_tokens} for {model_id} and leaves no room for {url}; "
                 "raise the budget"
             )
-        messages = notes_messages(model_id, excerpt, url, short, control)
+        messages = notes_messages(model_id, excerpt, url, short, control, chat)
         total = rendered_length(messages, tokenizer)
         if total <= max_tokens:
             break
@@ -164,20 +162,19 @@ def build_notes_prompt(
         for label, whole, kept in (("card", body, excerpt), (url, text, short))
         if kept != whole
     ]
-    return Prompt(messages, total, omitted, excerpt, [Note(url, short)])
+    return Prompt(messages, total, omitted, excerpt, [Note(url, short)], chat.kwargs)
 
 
-def notes_messages(model_id: str, card_excerpt: str, url: str, page: str, control: tuple[str, ...]) -> list[dict[str, str]]:
+def notes_messages(
+    model_id: str, card_excerpt: str, url: str, page: str, control: tuple[str, ...], chat: ChatFormat
+) -> list[dict[str, str]]:
     """System and user turn of the notes task. `control` comes from `notes_control_strings`; no text need be neutralised
     before, and text that is stays as it is."""
     name = neutralise(model_id, control)
     card = f'<model_card id="{html.escape(name)}">\n{neutralise(card_excerpt, control)}\n</model_card>'
     document = f'<page url="{_attribute(url, control)}">\n{neutralise(page, control)}\n</page>'
     task = NOTES_TASK.format(model_id=name, words=NOTES_WORDS)
-    return [
-        {"role": "system", "content": NOTES_SYSTEM},
-        {"role": "user", "content": f"{card}\n\n{document}\n\n{task}"},
-    ]
+    return conversation(NOTES_SYSTEM, f"{card}\n\n{document}\n\n{task}", chat)
 
 
 def is_nothing_new(notes: str) -> bool:
@@ -186,7 +183,7 @@ def is_nothing_new(notes: str) -> bool:
 
 
 def build_completion(summary: str, tokenizer: Tokenizer) -> list[dict[str, str]]:
-    """The assistant's turn. No think block: the template writes the empty one into the prompt."""
+    """The assistant's turn. No think block: where a model has one, the template writes the empty one into the prompt."""
     return [{"role": "assistant", "content": neutralise(summary.strip(), control_strings(tokenizer))}]
 
 
@@ -203,9 +200,34 @@ def read_source(source: str) -> tuple[str, str, list[Note]]:
     return card, model_id, [Note(*page) for page in re.findall(r'<source url="([^"]+)">\n(.*?)\n</source>', pages, re.DOTALL)]
 
 
+def conversation(system: str, user: str, chat: ChatFormat) -> list[dict[str, str]]:
+    """The turns before the answer, in the form that a template takes."""
+    system = f"{system}\n{chat.control}" if chat.control else system
+    if not chat.system_role:
+        return [{"role": "user", "content": f"{system}\n\n{user}"}]
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+
+def parted(messages: Sequence[dict[str, str]]) -> tuple[str, str] | None:
+    """Our system text without control words, and the user's text, in whatever form they stand; None for a stranger's
+    conversation."""
+    first = messages[0]["content"]
+    for system in SYSTEMS:
+        if first.startswith(system):
+            return system, messages[1]["content"] if len(messages) > 1 else first.removeprefix(system).lstrip("\n")
+    return None
+
+
+def fitted(messages: list[dict[str, str]], chat: ChatFormat) -> list[dict[str, str]]:
+    """A prompt built for one model, in the form that another one's template takes. Other conversations stay as they are."""
+    parts = parted(messages)
+    return conversation(*parts, chat) if parts else messages
+
+
 def render(messages: list[dict[str, str]], tokenizer: Tokenizer) -> str:
-    """The prompt's text up to and with the empty think block."""
-    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **TEMPLATE_KWARGS)
+    """The prompt's text in the form of this tokenizer's template, up to and with the empty think block if it has one."""
+    chat = chat_format(tokenizer)
+    return tokenizer.apply_chat_template(fitted(messages, chat), tokenize=False, add_generation_prompt=True, **chat.kwargs)
 
 
 def rendered_length(messages: list[dict[str, str]], tokenizer: Tokenizer) -> int:
@@ -270,16 +292,15 @@ def _longest_start(pieces: Sequence[str], limit: int, tokenizer: Tokenizer) -> s
     return "".join(pieces[:low]).rstrip()
 
 
-def _messages(model_id: str, card: str, notes: Sequence[Note], control: tuple[str, ...]) -> list[dict[str, str]]:
+def _messages(
+    model_id: str, card: str, notes: Sequence[Note], control: tuple[str, ...], chat: ChatFormat
+) -> list[dict[str, str]]:
     name = neutralise(model_id, control)
     pages = "\n".join(f'<source url="{_attribute(note.url, control)}">\n{note.text}\n</source>' for note in notes)
     document = f'<model_card id="{html.escape(name)}">\n{card}\n</model_card>'
     research = f"<research>\n{pages}\n</research>" if notes else "<research>\nNo notes.\n</research>"
     task = TASK.format(model_id=name)
-    return [
-        {"role": "system", "content": SYSTEM},
-        {"role": "user", "content": f"{document}\n\n{research}\n\n{task}"},
-    ]
+    return conversation(SYSTEM, f"{document}\n\n{research}\n\n{task}", chat)
 
 
 def _attribute(url: str, control: tuple[str, ...]) -> str:

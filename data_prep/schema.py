@@ -150,6 +150,7 @@ class HeldOut:
     source: str  # card and notes as text: what the checks compare a summary with
     reference: str
     family: str
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)  # of the prompt
 
 
 @dataclass(frozen=True)

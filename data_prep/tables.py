@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from data_prep.schema import Example, Pair, replacing
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-# A schema read off the first row would lose what later rows hold. chat_template_kwargs is on every row: TRL fails on null.
+# A schema read off the first row would lose what later rows hold. Its field is null where the template takes no argument.
 KWARGS = pa.struct([("enable_thinking", pa.bool_())])
 EXAMPLE_SCHEMA = pa.schema(
     [

@@ -33,7 +33,10 @@ from typing import Any, Literal
 from pydantic import Field
 from tqdm import tqdm
 
+from data_prep.chat_format import ChatFormat, chat_format
+from data_prep.endpoint import Endpoint
 from data_prep.manifest import Manifest
+from data_prep.prompts import fitted, load_tokenizer
 from data_prep.recipe import Block, Recipe, command, exit_on_mistake
 from data_prep.schema import Generation, HeldOut, Probe, read_jsonl, samples_of, sha256_text, write_jsonl
 from eval import with_transformers, with_vllm
@@ -189,6 +192,21 @@ class Job:
     def output(self) -> Path:
         return output_of(self.recipe, self.name)
 
+    @functools.cached_property
+    def chat(self) -> ChatFormat:
+        """Of the model behind an endpoint."""
+        place = self.system.tokenizer
+        return (
+            chat_format(load_tokenizer(place, f"{self.recipe.stage}.systems.{self.name}.tokenizer")) if place else ChatFormat()
+        )
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """With the arguments that its template takes, where the recipe does not set them."""
+        given = self.system.endpoint
+        kwargs = {"chat_template_kwargs": self.chat.kwargs} if self.chat.kwargs else {}
+        return given.model_copy(update={"extra_body": kwargs | given.extra_body})
+
     @property
     def title(self) -> str:
         return f"{self.recipe.stage} {self.name}"
@@ -236,8 +254,8 @@ class Job:
             from eval import with_endpoint
 
             model = None
-            how |= with_endpoint.identity(self.system.endpoint)
-            openings = [Opening(card.id, card.prompt, "") for card in cards]
+            how |= with_endpoint.identity(self.endpoint)
+            openings = [Opening(card.id, fitted(card.prompt, self.chat), "") for card in cards]
         else:
             model = open_model(self.system.place(self.recipe.run_dir), self.system.revision)
             how |= {"model": model.identity, "dtype": block.dtype}
@@ -282,7 +300,7 @@ class Job:
             from eval import with_endpoint
 
             cache = self.output.with_suffix(".sqlite")
-            return with_endpoint.summaries(self.system.endpoint, asks, self.name, block.max_new_tokens, cache, failed)
+            return with_endpoint.summaries(self.endpoint, asks, self.name, block.max_new_tokens, cache, failed)
         assert model
         if self.system.backend == "vllm":
             return with_vllm.summaries(model, asks, self.name, self.system, block.max_new_tokens, block.dtype, self.recipe.seed)

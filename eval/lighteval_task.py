@@ -27,7 +27,7 @@ from lighteval.models.model_output import ModelResponse
 from lighteval.tasks.lighteval_task import LightevalTaskConfig
 from lighteval.tasks.requests import Doc, SamplingMethod
 
-from data_prep.prompts import SYSTEM
+from data_prep.prompts import SYSTEM, parted
 from data_prep.schema import Generation, sha256_file
 from eval.measure import METRICS, measure
 from eval.needle import DEPTHS, is_found, plant
@@ -50,15 +50,16 @@ def rows_folder(run_dir: Path) -> Path:
 
 
 def summary_prompt(line: dict[str, Any], task_name: str) -> Doc:
-    system, user = line["prompt"]
-    if system["content"] != SYSTEM:
+    system, user = parted(line["prompt"]) or ("", "")
+    if system != SYSTEM:
         raise ValueError(f"card {line['id']} has another system turn than this version; run data_prep.examples again")
     specific = {"id": line["id"], "family": line["family"], "source": line["source"]}
-    return Doc(query=user["content"], choices=[line["reference"]], gold_index=0, specific=specific, task_name=task_name)
+    return Doc(query=user, choices=[line["reference"]], gold_index=0, specific=specific, task_name=task_name)
 
 
 def needle_prompt(line: dict[str, Any], task_name: str, depth: int) -> Doc:
-    needle = plant(line["id"], line["prompt"][1]["content"], depth)
+    _, user = parted(line["prompt"]) or ("", "")
+    needle = plant(line["id"], user, depth)
     specific = {"id": line["id"], "family": line["family"]}
     return Doc(query=needle.text, choices=[needle.code], gold_index=0, specific=specific, task_name=task_name)
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from data_prep.chat_format import chat_format
 from data_prep.endpoint import NO_KEY, Endpoint, api_key, check_endpoint, is_loopback
 from data_prep.prompts import Tokenizer, render
 from data_prep.replies import split_thinking
@@ -328,6 +329,7 @@ class ServedWriter:
                 seed=seed,
                 stream=True,
                 stream_options={"include_usage": True},
+                extra_body={"chat_template_kwargs": kwargs} if (kwargs := chat_format(self.tokenizer).kwargs) else None,
             ) as stream:
                 for chunk in stream:
                     usage = chunk.usage or usage

@@ -29,6 +29,9 @@ class System(Block):
     """Tokens of prompt and summary that room is kept for; without it as many as the model takes. vLLM's own key."""
     endpoint: Endpoint | None = None
     """A model behind a server that speaks OpenAI's chat completions, for the backend `endpoint`."""
+    tokenizer: str | None = None
+    """With an endpoint: folder or Hub id of the tokenizer whose template the server renders with. Prompts are put into its form:
+    control words, think mode, system turn. null sends plain messages, for a server whose model is not known here."""
 
     @model_validator(mode="before")
     @classmethod
@@ -44,6 +47,8 @@ class System(Block):
             raise ValueError("it names no model; write a folder, a Hub id or baseline:lead")
         elif self.endpoint:
             raise ValueError(f"it holds an endpoint, but its backend is {self.backend}; write backend: endpoint")
+        if self.tokenizer and not self.endpoint:
+            raise ValueError(f"tokenizer is for an endpoint, {self.model} has its own; leave it out")
         if self.backend != "vllm" and (self.tensor_parallel_size > 1 or self.max_model_len):
             raise ValueError(f"tensor_parallel_size and max_model_len are for the backend vllm, this one is {self.backend}")
         if self.is_baseline and (self.backend != "transformers" or self.revision):

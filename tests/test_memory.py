@@ -7,13 +7,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from commands import run_command
+from commands import SMOLLM3_SYSTEM, TEMPLATE_KWARGS, run_command
 from datasets import Dataset, concatenate_datasets
 from peft import LoraConfig, get_peft_model
 from transformers import AutoTokenizer, SmolLM3Config, SmolLM3ForCausalLM
 from trl import DPOConfig, SFTConfig
 
-from data_prep.prompts import SYSTEM, TEMPLATE_KWARGS
 from training import memory
 from training.config import DEFAULTS, RawRecipe, parse
 from training.memory import GB, Longest, Settings, check_memory, estimate, find_longest
@@ -100,7 +99,7 @@ def rows(words, count=1, answers=("completion",)):
     return Dataset.from_list(
         [
             {
-                "prompt": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}],
+                "prompt": [{"role": "system", "content": SMOLLM3_SYSTEM}, {"role": "user", "content": text}],
                 **dict.fromkeys(answers, answer),
                 "chat_template_kwargs": TEMPLATE_KWARGS,
             }

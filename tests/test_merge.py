@@ -10,10 +10,10 @@ import sys
 import time
 
 import pytest
-from commands import ROOT, run_command
+from commands import ROOT, TEMPLATE_KWARGS, run_command
 
 from data_prep.manifest import content_hash
-from data_prep.prompts import TEMPLATE_KWARGS, build_completion, build_prompt
+from data_prep.prompts import build_completion, build_prompt
 from data_prep.recipe import Recipe
 from data_prep.schema import write_json
 from training import merge as merging

@@ -6,17 +6,29 @@ import json
 
 import pytest
 import yaml
+from commands import TEMPLATE_KWARGS
 from huggingface_hub import ModelCard
 from report_run import make_scored_run, report
 
 from data_prep import prompts
+from data_prep.chat_format import ChatFormat
 from training.card_results import gate_words, not_shown, safe, weak_spots
 from training.model_card import Named, model_card
 from training.release_facts import Base, Data, Run, Trained
 from training.usage_snippet import snippet
 
 NAMED = Named(
-    "Summarizer", "ana/summarizer", "ana/lora", "v1", "apache-2.0", ("en",), "ana/cards", "v3", ("A note.",), ("NOTICE",)
+    "Summarizer",
+    "ana/summarizer",
+    "ana/lora",
+    "v1",
+    "apache-2.0",
+    ("en",),
+    "ana/cards",
+    "v3",
+    ("A note.",),
+    ("NOTICE",),
+    ChatFormat("/system_override /no_think", TEMPLATE_KWARGS, True, "<|im_end|>"),
 )
 DATA = Data(
     {"train": (7, 3), "heldout": (40, 5)}, {"source": "hub"}, 6, 47, 12, 4, {"teacher-9b": (12, "mit"), "attached": (1, None)},
@@ -207,14 +219,17 @@ def test_a_report_on_another_system_is_refused(run):
 
 def test_the_script_holds_the_prompts_own_words_and_code():
     names = {}
-    exec(compile(ast.parse(snippet("a/b", "v1", "auto", 10, 5).partition("\ndef summarise")[0]), "snippet", "exec"), names)
-    for name in ("SYSTEM", "TASK", "DELIMITERS", "TEMPLATE_KWARGS"):
+    exec(
+        compile(ast.parse(snippet("a/b", "v1", "auto", 10, 5, NAMED.chat).partition("\ndef summarise")[0]), "snippet", "exec"),
+        names,
+    )
+    for name in ("SYSTEM", "TASK", "DELIMITERS"):
         assert names[name] == getattr(prompts, name)
     assert (names["MODEL"], names["MAX_PROMPT_TOKENS"]) == ("a/b", 10)
     notes = [names["Note"]('https://a.b/?c="d"', "<|im_end|>")]
     control = ("<|im_end|>", *prompts.DELIMITERS)
-    assert json.dumps(names["_messages"]("a/<b", "card", notes, control)) == json.dumps(
-        prompts._messages("a/<b", "card", notes, control)
+    assert json.dumps(names["_messages"]("a/<b", "card", notes, control, names["CHAT"])) == json.dumps(
+        prompts._messages("a/<b", "card", notes, control, NAMED.chat)
     )
 
 

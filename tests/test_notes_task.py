@@ -89,8 +89,9 @@ def test_both_tasks_rows_stand_in_one_table_and_held_out_pages_apart(run_dir):
         notes = [row for row in rows if row["provenance"].get("task") == "notes"]
         assert notes
         assert len(notes) < len(rows)
-        assert {row["prompt"][0]["content"] for row in notes} == {NOTES_SYSTEM}
-        assert {row["prompt"][0]["content"] for row in rows if row not in notes} == {SYSTEM}
+        words = "/system_override /no_think"
+        assert {row["prompt"][0]["content"] for row in notes} == {f"{NOTES_SYSTEM}\n{words}"}
+        assert {row["prompt"][0]["content"] for row in rows if row not in notes} == {f"{SYSTEM}\n{words}"}
         assert {splits[row["provenance"]["card_id"]] for row in notes} == {split}
         assert max(sum(row["provenance"]["card_id"] == card for row in notes) for card in splits) == 2
         assert all(row["chat_template_kwargs"] == {"enable_thinking": False} for row in notes)

@@ -6,13 +6,14 @@ import sys
 
 import pytest
 import torch
-from commands import run_command
+from commands import SMOLLM3_SYSTEM, TEMPLATE_KWARGS, run_command
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer, get_peft_config
 
-from data_prep.prompts import SYSTEM, TEMPLATE_KWARGS, build_completion, build_prompt, rendered_length
+from data_prep.chat_format import chat_format
+from data_prep.prompts import fitted, build_completion, build_prompt, rendered_length
 from data_prep.synthetic import raw_cards
 from training.config import DEFAULTS, RawRecipe, parse
 from training.load import load_model
@@ -88,8 +89,8 @@ ANSWER = {"role": "assistant", "content": "## A"}
         ("completion", [{"role": "assistant", "content": " \n"}], ["completion is", "with text"]),
         ("completion", [], ["completion is '[]'"]),
         ("prompt", [USER], ["prompt is", "of system and user"]),
-        ("prompt", [{"role": "system", "content": f"{SYSTEM} A card of /think"}, USER], ["the system message is", "expected SYSTEM"]),
-        ("prompt", [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "a <|im_end|> b"}], ["prompt holds", "<|im_end|>"]),
+        ("prompt", [{"role": "system", "content": f"{SMOLLM3_SYSTEM} A card of /think"}, USER], ["the system message is", "expected SYSTEM"]),
+        ("prompt", [{"role": "system", "content": SMOLLM3_SYSTEM}, {"role": "user", "content": "a <|im_end|> b"}], ["prompt holds", "<|im_end|>"]),
         ("completion", [{"role": "assistant", "content": "<think>hm</think>"}], ["completion holds", "<think>"]),
     ],
 )  # fmt: skip
@@ -121,8 +122,10 @@ def test_trl_stops_in_its_own_words_without_template_kwargs(sft_rows, tokenizer,
     ],
 )
 def test_a_template_that_renders_otherwise_is_refused(sft_rows, tokenizer, old, new, words):
+    other = retemplated(tokenizer, old, new)
+    rows = [{**row, "prompt": fitted(row["prompt"], chat_format(other))} for row in sft_rows]
     with pytest.raises(ValueError, match=words):
-        check_rows(Dataset.from_list(sft_rows), retemplated(tokenizer, old, new), ["completion"])
+        check_rows(Dataset.from_list(rows), other, ["completion"])
 
 
 def test_sft_on_whole_rows_passes_and_shows_what_is_trained_on(sft_rows, tokenizer, recipe, capsys):

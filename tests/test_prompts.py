@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
+from commands import TEMPLATE_KWARGS
 
 from data_prep import prompts
+from data_prep.chat_format import chat_format
 from data_prep.prompts import (
     CARD_TOKENS,
     SYSTEM,
     SYSTEMS,
-    TEMPLATE_KWARGS,
     build_completion,
     build_notes_prompt,
     build_prompt,
@@ -78,7 +79,7 @@ def test_no_date_and_no_mode_switch(tokenizer, monkeypatch):
     plain = tokenizer.apply_chat_template([{"role": "user", "content": "a"}], tokenize=False, add_generation_prompt=True)
     assert "Today Date" in plain
     assert not plain.endswith("</think>\n")
-    assert "/think" not in SYSTEM.replace("/no_think", "")
+    assert "/think" not in SYSTEM
 
 
 def test_the_prompt_is_a_prefix_of_prompt_and_completion(tokenizer):
@@ -142,7 +143,9 @@ def test_no_control_token_in_a_notes_prompt_but_the_templates_own(tokenizer):
     control = [token for token in tokenizer.convert_ids_to_tokens(ids) if token in tokenizer.get_added_vocab()]
     assert control == ["<|im_start|>", "<|im_end|>", "<|im_start|>", "<|im_end|>", "<|im_start|>", "<think>", "</think>"]
     # The messages are as safe where a caller hands the texts over as found.
-    raw = notes_messages("a/b<|im_end|>", hostile, "https://x.example/<think>", hostile, notes_control_strings(tokenizer))
+    raw = notes_messages(
+        "a/b<|im_end|>", hostile, "https://x.example/<think>", hostile, notes_control_strings(tokenizer), chat_format(tokenizer)
+    )
     assert raw == prompt.messages
 
 
@@ -163,7 +166,7 @@ def test_both_system_turns_are_undated_and_do_not_think(tokenizer):
         text = render([{"role": "system", "content": system}, {"role": "user", "content": "a"}], tokenizer)
         assert "Today Date" not in text
         assert text.endswith("<|im_start|>assistant\n<think>\n\n</think>\n")
-        assert "/think" not in system.replace("/no_think", "")
+        assert "/think" not in system
 
 
 def test_a_notes_prompt_keeps_its_budget_and_records_what_it_cut(tokenizer):

@@ -4,10 +4,10 @@ import json
 
 import pytest
 import yaml
-from commands import run_command
+from commands import TEMPLATE_KWARGS, run_command
 from loopback_hub import TOKEN, loopback_hub
 
-from data_prep.prompts import TEMPLATE_KWARGS, build_prompt
+from data_prep.prompts import build_prompt
 from data_prep.schema import Example
 from data_prep.synthetic import raw_cards
 from data_prep.tables import EXAMPLE_SCHEMA, TableWriter

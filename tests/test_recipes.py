@@ -13,9 +13,10 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import BASE, ROOT
+from chat_templates import SMOLLM2
+from commands import BASE, ROOT, TEMPLATE_KWARGS
 
-from data_prep.prompts import TEMPLATE_KWARGS, build_completion, build_prompt
+from data_prep.prompts import build_completion, build_prompt
 from data_prep.recipe import load, read_yaml
 from data_prep.schema import Note
 from training.config import RawRecipe, parse, read_recipe
@@ -29,12 +30,6 @@ TWO_STEPS = (
     "--max_steps 2 --gradient_accumulation_steps 1 --per_device_train_batch_size 2 --logging_steps 1 --use_cpu true --bf16 false"
 ).split()
 SUMMARY = "# {name}\n\nA language model with {size}B parameters. See [its page](https://example.org/{name})."
-# SmolLM2's chat format in our words: a stock system message where there is none, no think mode.
-SMOLLM2_TEMPLATE = (
-    "{%- if messages[0].role != 'system' -%}{{- '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' -}}{%- endif -%}"
-    "{%- for message in messages -%}{{- '<|im_start|>' ~ message.role ~ '\\n' ~ message.content ~ '<|im_end|>\\n' -}}{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
-)
 
 
 def name_of(path):
@@ -183,7 +178,7 @@ def models(tmp_path_factory, tiny_model):
     folder, tokenizer = tmp_path_factory.mktemp("models"), AutoTokenizer.from_pretrained(BASE)
     build_model(tokenizer, hidden=192).save_pretrained(folder / "sft_qlora")
     tokenizer.save_pretrained(folder / "sft_qlora")
-    tokenizer.chat_template = SMOLLM2_TEMPLATE
+    tokenizer.chat_template = SMOLLM2
     llama = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, bos_token_id=None,

@@ -3,9 +3,7 @@
 import json
 
 import pytest
-from commands import BASE, run_command
-
-from data_prep.prompts import TEMPLATE_KWARGS
+from commands import BASE, TEMPLATE_KWARGS, run_command
 
 
 def messages(system=None):

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
-from commands import run_command
+from commands import TEMPLATE_KWARGS, run_command
 from wandb_records import records
 
-from data_prep.prompts import TEMPLATE_KWARGS, build_prompt, source_text
+from data_prep.prompts import build_prompt, source_text
 from data_prep.schema import Example, HeldOut, read_dicts, write_jsonl
 from data_prep.synthetic import raw_cards
 from data_prep.tables import EXAMPLE_SCHEMA, TableWriter

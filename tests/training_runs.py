@@ -21,9 +21,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from commands import BASE, ROOT
-
-from data_prep.prompts import SYSTEM, TEMPLATE_KWARGS
+from commands import BASE, ROOT, SMOLLM3_SYSTEM, TEMPLATE_KWARGS
 
 WORDS = "model data trained on four billion tokens of code with open weights and a licence that allows use".split()
 ODD, ODD_ROW = "\N{GREEK CAPITAL LETTER OMEGA}", 7  # a character that one row has
@@ -114,7 +112,8 @@ def make_run(folder: Path, model: Path, rows: int = 20) -> Run:
         return [{"role": role, "content": text}]
 
     prompts = [
-        turn("system", SYSTEM) + turn("user", f"Card {row}{ODD * (row == ODD_ROW)}. {sentence(8)}") for row in range(rows + 4)
+        turn("system", SMOLLM3_SYSTEM) + turn("user", f"Card {row}{ODD * (row == ODD_ROW)}. {sentence(8)}")
+        for row in range(rows + 4)
     ]
     answers = [turn("assistant", f"## {sentence(6)}") for _ in prompts]
     shared = [

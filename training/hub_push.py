@@ -22,8 +22,8 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
 from transformers.trainer_utils import HubStrategy
 from transformers.utils.hub import PushInProgress, hf_api
 
+from data_prep.chat_format import ChatFormat, chat_format
 from data_prep.hub_push import first_line
-from data_prep.prompts import TEMPLATE_KWARGS
 
 WEIGHTS = ("adapter_config.json", "adapter_model.safetensors", "chat_template.jinja", "tokenizer*", "vocab*", "merges.txt")
 RESUME = ("optimizer.pt", "scheduler.pt", "rng_state*.pth", "trainer_state.json")  # hub_strategy: checkpoint
@@ -34,11 +34,13 @@ CARD = """
 A LoRA adapter, trained with {trainer}, for one-page summaries of model cards: 300 to 500 words of Markdown with links to
 the sources. {lineage}
 
-Render the prompt with `{kwargs}` in `apply_chat_template`: the summaries were trained behind an empty think block, and
-with the template's default the model thinks first. The prompt is `build_prompt` in `data_prep/prompts.py` of Card Summarizer.
+{kwargs}The prompt is `build_prompt` in `data_prep/prompts.py` of Card Summarizer.
 
 Pushed while it was training: not evaluated yet.
 """
+
+NO_THINKING = """Render the prompt with `{kwargs}` in `apply_chat_template`: the summaries were trained behind an empty think block,
+and with the template's default the model thinks first. """
 
 
 class HubPush:
@@ -137,7 +139,7 @@ class HubPush:
 
     def _card(self) -> ModelCard:
         name = (self.args.hub_model_id or Path(self.args.output_dir).resolve().name).rpartition("/")[2]
-        return model_card(name, self.model.config._name_or_path, self._name)
+        return model_card(name, self.model.config._name_or_path, self._name, chat_format(self.processing_class))
 
     def _card_file(self) -> CommitOperationAdd:
         return CommitOperationAdd("README.md", str(self._card()).encode())
@@ -177,7 +179,7 @@ def lineage(name: str) -> list[str]:
     return [name]
 
 
-def model_card(name: str, trained_on: str, trainer: str) -> ModelCard:
+def model_card(name: str, trained_on: str, trainer: str, chat: ChatFormat) -> ModelCard:
     """A short card that names the real base. TRL's says "fine-tuned version of None" of every local base."""
     chain = lineage(trained_on)
     root = chain[-1]
@@ -193,6 +195,6 @@ def model_card(name: str, trained_on: str, trainer: str) -> ModelCard:
         tags=["lora", "trl", trainer.lower()],
         model_name=name,
     )
-    kwargs = ", ".join(f"{key}={value}" for key, value in TEMPLATE_KWARGS.items())
-    body = CARD.format(name=name, trainer=trainer, lineage=words, kwargs=kwargs)
+    kwargs = ", ".join(f"{key}={value}" for key, value in chat.kwargs.items())
+    body = CARD.format(name=name, trainer=trainer, lineage=words, kwargs=NO_THINKING.format(kwargs=kwargs) if kwargs else "")
     return ModelCard(f"---\n{data.to_yaml()}\n---\n{body}", ignore_metadata_errors=True)

@@ -95,10 +95,16 @@ def read_rows(path: Path, columns: list[str]) -> Any:
             f"{path} has no column {', '.join(missing)}; rows are made by data_prep.examples and data_prep.pairs: of rows in "
             "another form TRL would train on the prompts as well"
         )
-    rows = pq.read_table(path, columns=columns).to_pylist()
+    rows = [_with_set_kwargs(row) for row in pq.read_table(path, columns=columns).to_pylist()]
     if not rows:
         raise ValueError(f"{path} has no rows; data/rejected.jsonl says why candidates were set aside")
     return Dataset.from_list(rows)
+
+
+def _with_set_kwargs(row: dict[str, Any]) -> dict[str, Any]:
+    """One schema holds rows for all templates: an argument that a template does not take is null in it, and goes."""
+    kwargs = {name: value for name, value in (row.pop("chat_template_kwargs", None) or {}).items() if value is not None}
+    return {**row, "chat_template_kwargs": kwargs} if kwargs else row
 
 
 def keep_outputs_whole(trainer: Any) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from data_prep.chat_format import ChatFormat
 from data_prep.checks.form import LENGTH_MAX, LENGTH_MIN
 from data_prep.data_card import markdown_table
-from data_prep.prompts import PROMPT_VERSION, TEMPLATE_KWARGS
+from data_prep.prompts import PROMPT_VERSION
 from training.card_results import bullets, headline_figures, model_index, results, weak_spots
 from training.release_facts import Data, Run, Trained
 from training.usage_snippet import snippet
@@ -34,7 +35,7 @@ SERVERS = """vllm serve {repository} --revision {revision} --dtype {dtype} --max
 LLAMA_CPP = """
 hf download {repository} --revision {revision} --local-dir model      # llama.cpp reads GGUF
 python convert_hf_to_gguf.py model --outfile model.gguf
-llama-server -m model.gguf -c {context} --jinja --chat-template-kwargs '{kwargs}' {flags}"""
+llama-server -m model.gguf -c {context} --jinja{kwargs} {flags}"""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Named:
     dataset_revision: str | None
     notes: tuple[str, ...]
     files: tuple[str, ...]  # that lie beside the card
+    chat: ChatFormat  # of the released tokenizer
 
 
 def model_card(run: Run, data: Data | None, named: Named, size: str, adapter: bool = False) -> str:
@@ -70,9 +72,9 @@ def model_card(run: Run, data: Data | None, named: Named, size: str, adapter: bo
         sibling=named.sibling,
         size=size,
         limits=limits(run),
-        snippet=snippet(named.repository, named.revision, dtype, longest, new, adapter),
+        snippet=snippet(named.repository, named.revision, dtype, longest, new, named.chat, adapter),
         budget=budget(run, data, longest, new),
-        kwargs=json.dumps(TEMPLATE_KWARGS),
+        kwargs=json.dumps(named.chat.kwargs),
         servers="" if adapter else servers(named, dtype, longest + new, decoding(run), run.base.on_hub),
         base=base(run, adapter),
         data=data_section(run, data, named),
@@ -115,7 +117,7 @@ def servers(named: Named, dtype: str, context: int, sampling: dict[str, float], 
         revision=named.revision,
         dtype=dtype,
         context=context,
-        kwargs=json.dumps(TEMPLATE_KWARGS),
+        kwargs=f" --chat-template-kwargs '{json.dumps(named.chat.kwargs)}'" if named.chat.kwargs else "",
         sampling=json.dumps(sampling),
         flags=" ".join(f"--{FLAGS[name]} {value:g}" for name, value in sampling.items()),
     )

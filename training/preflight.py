@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from data_prep.prompts import SYSTEMS, TEMPLATE_KWARGS, count_tokens, render
+from data_prep.chat_format import ChatFormat, chat_format
+from data_prep.prompts import SYSTEMS, conversation, count_tokens, render
 from training.config import Parsed
 from training.load import torch_dtype
 
-START = "<|im_start|>"
 # Put before a template it answers in place of the date: transformers lets no function of ours into one.
 NO_DATE = "{%- macro strftime_now(format) -%}~today~{%- endmacro -%}"
 FIRST_LOSS = {"apo_zero": 1.0, "sigmoid": math.log(2)}  # of a policy that is its reference
@@ -34,31 +34,36 @@ def check_rows(rows: Any, tokenizer: Any, answers: Sequence[str]) -> None:
     """
     stage = "data_prep.examples" if "completion" in answers else "data_prep.pairs"
     control = re.compile("|".join(re.escape(token) for token in tokenizer.get_added_vocab() if len(token) > 1) or "(?!)")
+    chat = chat_format(tokenizer)
     for index, row in enumerate(rows):
-        if fault := row_fault(row, answers, control):
+        if fault := row_fault(row, answers, control, chat):
             raise ValueError(f"row {row.get('id', index)}: {fault}; make the rows again with {stage}")
     for answer in answers:
         _check_rendering(rows[0]["prompt"], rows[0][answer], tokenizer)
 
 
-def row_fault(row: dict[str, Any], answers: Sequence[str], control: re.Pattern[str]) -> str:
+def row_fault(row: dict[str, Any], answers: Sequence[str], control: re.Pattern[str], chat: ChatFormat) -> str:
     """What is wrong with a row, in words; "" where nothing is. `control` finds the tokenizer's special tokens."""
     settings = row.get("chat_template_kwargs")
-    if settings != TEMPLATE_KWARGS:
-        return (
-            f"chat_template_kwargs is {settings!r}, expected {TEMPLATE_KWARGS}: TRL stops without it, or trains in think mode"
-        )
-    for column, roles in {"prompt": ["system", "user"], **{answer: ["assistant"] for answer in answers}}.items():
+    if (settings or {}) != chat.kwargs:
+        return f"chat_template_kwargs is {settings!r}, expected {chat.kwargs}: TRL stops without it, or trains in think mode"
+    asked = ["system", "user"] if chat.system_role else ["user"]
+    for column, roles in {"prompt": asked, **{answer: ["assistant"] for answer in answers}}.items():
         turns = row.get(column)
         if not _is_conversation(turns, roles):
             return f"{column} is {str(turns)[:60]!r}, expected messages with text, of {' and '.join(roles)}"
         for turn in turns:
             if found := control.search(turn["content"]):
                 return f"{column} holds the special token {found[0]}, which would end or switch a turn"
-    if row["prompt"][0]["content"] not in SYSTEMS:
+    if not any(_opens(row["prompt"][0]["content"], system, chat) for system in SYSTEMS):
         said = row["prompt"][0]["content"][:60]
         return f"the system message is {said!r}, expected SYSTEM or NOTES_SYSTEM of data_prep/prompts.py: other text can switch the template's mode"
     return ""
+
+
+def _opens(said: str, system: str, chat: ChatFormat) -> bool:
+    expected = conversation(system, "", chat)[0]["content"]
+    return said == expected if chat.system_role else said.startswith(expected)
 
 
 def _is_conversation(turns: Any, roles: list[str]) -> bool:
@@ -72,21 +77,30 @@ def _is_conversation(turns: Any, roles: list[str]) -> bool:
 
 def _check_rendering(prompt: list[dict[str, str]], answer: list[dict[str, str]], tokenizer: Any) -> None:
     template = tokenizer.get_chat_template()
-    mend = "use SmolLM3's chat template, or mend SYSTEM in data_prep/prompts.py"
+    mend = "use another chat template, or mend data_prep/chat_format.py"
+    chat = chat_format(tokenizer)
     dated = tokenizer.apply_chat_template(
-        prompt, chat_template=NO_DATE + template, tokenize=False, add_generation_prompt=True, **TEMPLATE_KWARGS
+        prompt, chat_template=NO_DATE + template, tokenize=False, add_generation_prompt=True, **chat.kwargs
     )
     if "~today~" in dated:
         raise ValueError(
             f"the rendered prompt carries today's date, so that a model trained today meets another prompt tomorrow; {mend}"
         )
-    whole = tokenizer.apply_chat_template(prompt + answer, tokenize=False, **TEMPLATE_KWARGS)
+    whole = tokenizer.apply_chat_template(prompt + answer, tokenize=False, **chat.kwargs)
     if not whole.startswith(render(prompt, tokenizer)):
         raise ValueError(f"the rendered prompt is not how prompt and answer begin: TRL would train on a part of it; {mend}")
-    tokens = tokenizer.convert_ids_to_tokens(tokenizer(whole, add_special_tokens=False)["input_ids"])
-    for mark in (START, tokenizer.eos_token):
-        if (count := tokens.count(mark)) != len(prompt + answer):
-            raise ValueError(f"the first row has {len(prompt + answer)} turns and {count} {mark}; {mend}")
+    plain = [*conversation(SYSTEMS[0], "Text.", chat), {"role": "assistant", "content": "Text."}]
+    expected = _special_tokens(tokenizer.apply_chat_template(plain, tokenize=False, **chat.kwargs), tokenizer)
+    if (found := _special_tokens(whole, tokenizer)) != expected:
+        raise ValueError(f"the first row has the special tokens {' '.join(found)}, expected {' '.join(expected)}; {mend}")
+    if (count := expected.count(chat.turn_end)) not in (1, len(plain)):  # some templates end the model's turns alone
+        raise ValueError(f"the template writes {len(plain)} turns and {count} {chat.turn_end}; {mend}")
+
+
+def _special_tokens(text: str, tokenizer: Any) -> list[str]:
+    special = tokenizer.get_added_vocab()
+    tokens = tokenizer.convert_ids_to_tokens(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return [token for token in tokens if token in special]
 
 
 def check_sft(trainer: Any, rows_in: int, eval_rows_in: int = 0) -> None:
@@ -97,6 +111,7 @@ def check_sft(trainer: Any, rows_in: int, eval_rows_in: int = 0) -> None:
     """
     _check_counts(trainer, rows_in, eval_rows_in)
     tokenizer, first = trainer.processing_class, trainer.train_dataset[0]
+    end = chat_format(tokenizer).turn_end
     trained = [token for token in first["labels"] if token != -100]
     if len(trained) == len(first["labels"]):
         raise ValueError(
@@ -108,10 +123,10 @@ def check_sft(trainer: Any, rows_in: int, eval_rows_in: int = 0) -> None:
         for index, row in enumerate(dataset.with_format("numpy", columns=["labels"])):
             places = (row["labels"] != -100).nonzero()[0]
             at_the_end = len(places) and places[0] == len(row["labels"]) - len(places) > 0
-            if not at_the_end or tokenizer.eos_token_id not in row["labels"][-2:]:
+            if not at_the_end or tokenizer.convert_tokens_to_ids(end) not in row["labels"][-2:]:
                 raise ValueError(
                     f"{name} row {index} is trained on {len(places)} of {len(row['labels'])} tokens and does not end with "
-                    f"{tokenizer.eos_token}: TRL cut it, max_length is {trainer.args.max_length}; set max_length: null"
+                    f"{end}: TRL cut it, max_length is {trainer.args.max_length}; set max_length: null"
                 )
     text = tokenizer.decode(trained)
     trainer.accelerator.print(
@@ -131,14 +146,14 @@ def check_alignment(trainer: Any, parsed: Parsed, rows_in: int, eval_rows_in: in
     tokenizer, first = trainer.processing_class, trainer.train_dataset[0]
     for answer in ("chosen", "rejected"):
         _check_answer(first, answer, first["prompt_ids"], first[f"{answer}_ids"], tokenizer)
-    limit = trainer.args.max_length
+    limit, end = trainer.args.max_length, chat_format(tokenizer).turn_end
     for name, dataset in _datasets(trainer):
         for index, row in enumerate(dataset.with_format("numpy", columns=["prompt_ids", "chosen_ids", "rejected_ids"])):
             longest = len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
-            ends = all(tokenizer.eos_token_id in row[f"{answer}_ids"][-2:] for answer in ("chosen", "rejected"))
+            ends = all(tokenizer.convert_tokens_to_ids(end) in row[f"{answer}_ids"][-2:] for answer in ("chosen", "rejected"))
             if not ends or (limit is not None and longest > limit):
                 raise ValueError(
-                    f"{name} pair {index} has {longest} tokens and does not reach {tokenizer.eos_token} in training: "
+                    f"{name} pair {index} has {longest} tokens and does not reach {end} in training: "
                     f"TRL cuts it, max_length is {limit}; set max_length: null"
                 )
     _check_reference(trainer, parsed)
@@ -179,7 +194,7 @@ def _check_counts(trainer: Any, rows_in: int, eval_rows_in: int) -> None:
 
 def _check_answer(row: dict[str, Any], column: str, prompt: list[int], answer: list[int], tokenizer: Any) -> None:
     """Prompt and answer as token ids against the row's messages: both are what use and evaluation will see."""
-    words = row[column][0]["content"].lstrip("\n") + tokenizer.eos_token
+    words = row[column][0]["content"].lstrip("\n") + chat_format(tokenizer).turn_end
     text = tokenizer.decode(answer, clean_up_tokenization_spaces=False)
     if text not in (words, words + "\n"):
         raise ValueError(

@@ -23,8 +23,9 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, SmolLM3Config, SmolLM3ForCausalLM
 
+from data_prep.chat_format import CONTROL_WORDS, chat_format
 from data_prep.prompts import SYSTEM as PROMPT_SYSTEM
-from data_prep.prompts import TASK, TEMPLATE_KWARGS, build_completion, build_prompt
+from data_prep.prompts import TASK, build_completion, build_prompt
 from data_prep.recipe import exit_on_mistake
 from data_prep.schema import write_json
 from data_prep.synthetic import raw_cards
@@ -112,7 +113,7 @@ def tokenizer_text(cards: int) -> Iterator[str]:
     """Prompts, exchanges and summaries: a vocabulary is not knowledge, and SmolLM3's covers Markdown too."""
     for raw in raw_cards(seed=1, cards=cards):
         yield from (str(raw.content), *(note.text for note in raw.notes), *raw.summaries)
-        yield from (PROMPT_SYSTEM, TASK.format(model_id=raw.model_id))
+        yield from (f"{PROMPT_SYSTEM}\n{' '.join(CONTROL_WORDS)}", TASK.format(model_id=raw.model_id))
     for exchange in itertools.islice(exchanges(random.Random(1), whole_card=True), cards):
         for message in exchange.messages:
             yield from (message["role"], message["content"])
@@ -161,7 +162,7 @@ def batches(
 def encode(exchange: Exchange, tokenizer: PreTrainedTokenizerFast, plain: bool = False) -> torch.Tensor:
     """Ids and targets of an exchange, shape (tokens, 2). Targets are the answers, as the template marks them, or all tokens."""
     encoded = tokenizer.apply_chat_template(
-        exchange.messages, return_dict=True, return_assistant_tokens_mask=True, **TEMPLATE_KWARGS
+        exchange.messages, return_dict=True, return_assistant_tokens_mask=True, **chat_format(tokenizer).kwargs
     )
     ids = torch.tensor(encoded["input_ids"])
     return torch.stack([ids, ids if plain else ids.where(torch.tensor(encoded["assistant_masks"]) == 1, -1)], dim=-1)

@@ -8,10 +8,11 @@ import json
 from typing import Any
 
 from data_prep import prompts
+from data_prep.chat_format import ChatFormat
 
 # Whatever the messages of a summary are built from, as data_prep/prompts.py spells it.
-CONSTANTS = ("TEMPLATE_KWARGS", "SYSTEM", "TASK", "DELIMITERS")
-FUNCTIONS = (prompts.control_strings, prompts.neutralise, prompts._attribute, prompts._messages)
+CONSTANTS = ("SYSTEM", "TASK", "DELIMITERS")
+FUNCTIONS = (prompts.control_strings, prompts.neutralise, prompts._attribute, prompts.conversation, prompts._messages)
 HEAD = '''"""python summarize.py ORG/NAME card.md [notes.json] > summary.md
 
 ORG/NAME is the model to be summarised, card.md its README, in UTF-8. notes.json holds notes on the pages that it links to:
@@ -36,21 +37,23 @@ MAIN = """def summarise(model_id, card, notes):
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     control = control_strings(tokenizer)
     notes = [Note(note["url"], neutralise(note["text"], control)) for note in notes]
-    messages = _messages(model_id, neutralise(card, control), notes, control)
-    prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **TEMPLATE_KWARGS)
+    messages = _messages(model_id, neutralise(card, control), notes, control, CHAT)
+    prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **CHAT.kwargs)
     inputs = tokenizer(prompt, return_tensors="pt", add_special_tokens=False).to(model.device)
     length = inputs["input_ids"].shape[1]
     if length > MAX_PROMPT_TOKENS:
         sys.exit(f"the prompt takes {length} tokens, it was tuned on up to {MAX_PROMPT_TOKENS}; shorten the longest part")
-    end = tokenizer.eos_token_id
+    also = model.generation_config.eos_token_id
+    ends = list({tokenizer.eos_token_id, *(also if isinstance(also, list) else [also])} - {None})
     with torch.inference_mode():
         output = model.generate(
-            **inputs, do_sample=False, max_new_tokens=MAX_NEW_TOKENS, eos_token_id=end, pad_token_id=tokenizer.pad_token_id
+            **inputs, do_sample=False, max_new_tokens=MAX_NEW_TOKENS, eos_token_id=ends, pad_token_id=tokenizer.pad_token_id
         )
     written = output[0, length:].tolist()
-    if end not in written:
+    length = next((at for at, token in enumerate(written) if token in ends), None)
+    if length is None:
         print(f"cut off after {MAX_NEW_TOKENS} tokens", file=sys.stderr)
-    return tokenizer.decode(written[: written.index(end)] if end in written else written).strip()
+    return tokenizer.decode(written[:length]).strip()
 
 
 if __name__ == "__main__":
@@ -63,9 +66,15 @@ if __name__ == "__main__":
 
 
 def snippet(
-    repository: str, revision: str, dtype: str, max_prompt_tokens: int, max_new_tokens: int, adapter: bool = False
+    repository: str,
+    revision: str,
+    dtype: str,
+    max_prompt_tokens: int,
+    max_new_tokens: int,
+    chat: ChatFormat,
+    adapter: bool = False,
 ) -> str:
-    """A whole Python script. `max_prompt_tokens`: longest prompt that the model was trained on."""
+    """A whole Python script. `max_prompt_tokens`: longest prompt that the model was trained on. `chat`: of its tokenizer."""
     settings: dict[str, Any] = {
         "MODEL": repository,
         "REVISION": revision,
@@ -76,6 +85,8 @@ def snippet(
     constants = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
     constants += [spelled(name) for name in CONSTANTS]
     constants.append('Note = namedtuple("Note", "url text")')
+    constants.append(f'ChatFormat = namedtuple("ChatFormat", "{" ".join(ChatFormat._fields)}")')
+    constants.append(f"CHAT = {chat}")
     functions = [inspect.getsource(function).rstrip() for function in FUNCTIONS]
     script = "\n\n\n".join([HEAD + "\n" + "\n".join(constants), *functions, MAIN])
     if adapter:
