@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from data_prep.recipe import Block
+from data_prep.references import Cards, LocalCards, Reference, read_references
 from data_prep.schema import RawCard, Rejected
 from data_prep.transcripts import read_transcripts
 
@@ -26,12 +27,15 @@ DATASET = "hf://datasets/"
 
 
 class SourceConfig(Block):
-    source: Literal["synthetic", "folder", "parquet", "transcripts", "hub"] = "synthetic"
+    source: Literal["synthetic", "folder", "parquet", "transcripts", "references", "hub"] = "synthetic"
     """synthetic: invented models. folder: .md files. parquet: a table of cards. transcripts: logged conversations with card,
-    research and summary. hub: the Hugging Face Hub."""
+    research and summary. references: a file of summaries that names its cards, as recipes/references has. hub: the Hugging Face Hub."""
     path: str | None = None
-    """File or folder of cards, for folder, parquet and transcripts. For parquet also files of a dataset on the Hub, at a commit
+    """File or folder of cards, for folder, parquet and transcripts; for references the file of summaries. For parquet also files of a dataset on the Hub, at a commit
     or tag: hf://datasets/OWNER/NAME@REVISION/data/*.parquet."""
+    card_texts: list[str] | None = None
+    """For references: folders of .md files and Parquet tables where their cards are looked up by SHA-256. null asks the Hub for the
+    commit whose README.md each summary was written from."""
     limit: int | None = Field(None, ge=1)
     """At most this many inputs are read; null reads all."""
     cards: int = 100
@@ -90,8 +94,19 @@ def open_source(config: SourceConfig, seed: int) -> Source:
             return folder_source(existing(config))
         case "parquet":
             return parquet_source(config)
+        case "references":
+            references = read_references(existing(config))
+            return Source(references, cards_of_references(config, references).find)
         case "transcripts":
             return Source(read_transcripts(existing(config)), lambda card: card)
+
+
+def cards_of_references(config: SourceConfig, references: list[Reference]) -> Cards:
+    if config.card_texts:
+        return LocalCards(config, references)
+    from data_prep.hub import HubCards
+
+    return HubCards()
 
 
 def settled(config: SourceConfig) -> SourceConfig:
@@ -104,8 +119,12 @@ def settled(config: SourceConfig) -> SourceConfig:
 
 
 def local_inputs(config: SourceConfig) -> list[Path]:
-    local = config.source in ("folder", "parquet", "transcripts") and config.path and not config.path.startswith(DATASET)
-    return [existing(config)] if local else []
+    local = (
+        config.source in ("folder", "parquet", "transcripts", "references")
+        and config.path
+        and not config.path.startswith(DATASET)
+    )
+    return [existing(config), *map(Path, config.card_texts or ())] if local else []
 
 
 def existing(config: SourceConfig) -> Path:
@@ -123,10 +142,15 @@ def existing(config: SourceConfig) -> Path:
 
 def folder_source(root: Path) -> Source:
     """All .md files below `root`, in the order of their paths."""
+    files = folder_files(root)
+    return Source(files, partial(folder_card, root.parent if root.is_file() else root))
+
+
+def folder_files(root: Path) -> list[Path]:
     files = [root] if root.is_file() else sorted(file for file in root.rglob("*.md") if file.is_file())
     if not files:
-        raise ValueError(f"{root} holds no .md file; set collect.path to a folder of model cards")
-    return Source(files, partial(folder_card, root.parent if root.is_file() else root))
+        raise ValueError(f"{root} holds no .md file; name a folder of model cards")
+    return files
 
 
 def folder_card(base: Path, file: Path) -> RawCard:

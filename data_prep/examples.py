@@ -4,7 +4,8 @@
 
 Reads data/cards.jsonl, split.json, notes.jsonl, candidates.jsonl. Writes data/sft/{train,validation}.parquet,
 data/heldout.jsonl (cards no training stage sees), data/sampling.jsonl (training and validation cards). A candidate that
-fails a check goes to data/rejected.jsonl with the reason that evaluation would print for it.
+fails a check goes to data/rejected.jsonl with the reason that evaluation would print for it; one that came with its card is used
+all the same, and data/findings.jsonl tells what the checks say of it.
 With `examples.notes_rows` the second task joins in, notes on a linked page: it also reads data/sources.jsonl and pages.sqlite, adds
 rows to both tables and writes data/heldout_notes.jsonl.
 """
@@ -16,12 +17,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 from tqdm import tqdm
 
-from data_prep.checks import CheckResult, failures
+from data_prep.checks import CheckResult, check_summary, failures
 from data_prep.judged import Judged
 from data_prep.manifest import Manifest
 from data_prep.notes_rows import NotesRows
@@ -36,6 +37,7 @@ from data_prep.prompts import (
 )
 from data_prep.recipe import Block, Recipe, command
 from data_prep.schema import (
+    ATTACHED,
     Candidate,
     Card,
     CardNotes,
@@ -56,6 +58,7 @@ from data_prep.snapshots import Snapshots
 from data_prep.tables import EXAMPLE_SCHEMA, TableWriter
 
 NO_SUMMARY = "no summary of the card is accepted: it is in no table"
+BEYOND_BUDGET = "states what the budget cut from the prompt; raise examples.max_prompt_tokens"
 SURPLUS = "passes, but the card has better ones enough"
 
 
@@ -66,6 +69,9 @@ class ExamplesConfig(Block):
     """Length of a prompt as rendered. What does not fit is cut at line ends, longest part first, and recorded."""
     references: int = 2
     """Accepted summaries used per training card, the best ones by the checks' measures; each is a row of its own."""
+    attached: Literal["keep", "check"] = "keep"
+    """What becomes of summaries that came with their card and fail a check. keep: they are used, and data/findings.jsonl tells what the
+    checks say of them; in training only where the budget did not cut what they state. check: they are set aside as a teacher's are; of a held-out card too, which then leaves the held-out set."""
     check: bool = True
     """False keeps candidates that fail a check. Only for looking at data: training on them teaches the fault."""
     notes_rows: bool = False
@@ -89,6 +95,17 @@ class Material:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """What the checks say of a summary that is used all the same, since it came with its card."""
+
+    card_id: str
+    candidate_id: str
+    split: str
+    failed: list[str]
+    detail: str
+
+
+@dataclass(frozen=True)
 class Built:
     """What becomes of one card: its prompt, the candidates that are used, best first, and those that are set aside."""
 
@@ -96,13 +113,14 @@ class Built:
     prompt: Prompt | None
     used: list[Candidate]
     rejected: list[Rejected]
+    findings: list[Finding] = field(default_factory=list)
 
 
 def main(recipe: Recipe[ExamplesConfig]) -> None:
     data = recipe.run_dir / "data"
     inputs = [data / name for name in ("cards.jsonl", "split.json", "notes.jsonl", "candidates.jsonl")]
     tables = {split: data / "sft" / f"{split}.parquet" for split in ("train", "validation")}
-    outputs = [*tables.values(), data / "heldout.jsonl", data / "sampling.jsonl"]
+    outputs = [*tables.values(), data / "heldout.jsonl", data / "sampling.jsonl", data / "findings.jsonl"]
     if recipe.block.notes_rows:
         inputs += [data / "sources.jsonl", data / "pages.sqlite"]
         outputs.append(data / "heldout_notes.jsonl")
@@ -122,6 +140,7 @@ def main(recipe: Recipe[ExamplesConfig]) -> None:
         for material in tqdm(materials(data, noted is not None), desc="examples", unit=" cards", mininterval=1):
             built = build(material, tokenizer, recipe.block)
             tally.add(built, tokenizer)
+            cards["findings"].writelines(to_json(finding) + "\n" for finding in built.findings)
             if built.prompt is not None and built.used:
                 store = cards["heldout" if material.split == "heldout" else "sampling"]
                 store.write(to_json(held_out(material, built.prompt, built.used[0].text)) + "\n")
@@ -158,6 +177,7 @@ class Tally:
         self.rejected += built.rejected
         self.counts["candidates"] += len(built.material.candidates)
         self.counts["references of held-out cards" if split == "heldout" else f"{split} rows"] += len(built.used)
+        self.counts["used with findings"] += len(built.findings)
         self.lengths["completion"] += [count_tokens(candidate.text, tokenizer) for candidate in built.used]
         if not built.used:
             self.without.append(Rejected("examples", built.material.card.id, NO_SUMMARY, f"{split} card"))
@@ -184,10 +204,12 @@ def build(material: Material, tokenizer: Any, block: ExamplesConfig) -> Built:
             [],
             [Rejected("examples", row.id, "the prompt does not fit", problem) for row in material.candidates],
         )
-    accepted, refused = sift(material, source_of(material, prompt), block.check)
+    accepted, refused, findings = sift(material, prompt, block)
     most = 1 if material.split == "heldout" else block.references
     surplus = [Rejected("examples", row.id, SURPLUS) for row in accepted[most:]]
-    return Built(material, prompt, accepted[:most], [*refused, *surplus])
+    used = accepted[:most]
+    told = [finding for finding in findings if any(finding.candidate_id == candidate.id for candidate in used)]
+    return Built(material, prompt, used, [*refused, *surplus], told)
 
 
 def open_notes(data: Path, tokenizer: Any, block: ExamplesConfig, stack: ExitStack) -> NotesRows:
@@ -223,22 +245,47 @@ def source_of(material: Material, prompt: Prompt) -> str:
     is no fact to the student, and training on it teaches invention."""
     if prompt.omitted:
         return source_text(material.card.model_id, prompt.card, prompt.notes)
+    return whole_source(material)
+
+
+def whole_source(material: Material) -> str:
     return source_text(material.card.model_id, material.card.text, material.notes)
 
 
-def sift(material: Material, source: str, check: bool) -> tuple[list[Candidate], list[Rejected]]:
-    """Candidates that pass every check, best first, and the others with the reason."""
-    accepted, refused = [], []
+def sift(material: Material, prompt: Prompt, block: ExamplesConfig) -> tuple[list[Candidate], list[Rejected], list[Finding]]:
+    """Candidates that are used, best first; the others with the reason; and what the checks say of those that are used for
+    having come with the card."""
+    accepted, refused, findings = [], [], []
+    source = source_of(material, prompt)
     for candidate in material.candidates:
         judged = Judged.candidate(candidate, source, candidate.writer)
-        if judged.accepted or not check:
+        detail = failures(judged.results) or "cut at the writer's max_tokens"
+        if judged.accepted or not block.check:
             accepted.append((candidate, merit(judged)))
-        else:
+        elif candidate.writer != ATTACHED or block.attached == "check":
             why = failed_names(judged.results) or "to finish"
-            detail = failures(judged.results) or "cut at the writer's max_tokens"
             refused.append(Rejected("examples", candidate.id, f"fails {why}", detail))
+        elif material.split != "heldout" and (unseen := stated_beyond(candidate, material, prompt)):
+            refused.append(Rejected("examples", candidate.id, BEYOND_BUDGET, ", ".join(unseen)))
+        else:
+            accepted.append((candidate, merit(judged)))
+            findings.append(Finding(material.card.id, candidate.id, material.split, judged.failed, detail))
     accepted.sort(key=lambda pair: -pair[1])  # stable: equals stay in the order of the candidates
-    return [candidate for candidate, _ in accepted], refused
+    return [candidate for candidate, _ in accepted], refused, findings
+
+
+def stated_beyond(candidate: Candidate, material: Material, prompt: Prompt) -> list[str]:
+    """What the summary states that the card says and the prompt, cut to the budget, does not: training on it teaches invention."""
+    if not prompt.omitted:
+        return []
+    shown, whole = (unsupported(candidate.text, source) for source in (source_of(material, prompt), whole_source(material)))
+    return [text for text in shown if text not in whole]
+
+
+def unsupported(summary: str, source: str) -> list[str]:
+    """Numbers, names and links of the summary that are not in the source."""
+    results = (result for result in check_summary(summary, source) if result.name in ("links", "numbers", "names"))
+    return [summary[span.start : span.end] for result in results for span in result.spans]
 
 
 def merit(judged: Judged) -> float:

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,11 +30,13 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import parse_ratelimit_headers
 
 from data_prep.card_sources import SourceConfig
+from data_prep.references import Reference
 from data_prep.schema import RawCard, Rejected
 
 Answer = TypeVar("Answer")
 
 README = "README.md"
+MOST_COMMITS = 500  # of one model, newest first, among which the card of a reference is looked for
 MAX_BYTES = 2_000_000  # a README beyond this is a log
 BUSY = (429, 500, 502, 503, 504)  # answers that say nothing about the one model
 LONGEST_WAIT = 330.0  # seconds: the Hub counts requests by windows of 300
@@ -113,8 +115,15 @@ class HubCards:
 
     def card(self, model_id: str) -> RawCard | Rejected:
         """The card of one model; Rejected where there is none to be had."""
+        return self._answered(model_id, lambda: self._fetch(model_id))
+
+    def find(self, reference: Reference) -> RawCard | Rejected:
+        """The card that a reference was written from, at the newest commit that has it; Rejected where none has."""
+        return self._answered(reference.model_id, lambda: self._at_blob(reference))
+
+    def _answered(self, model_id: str, ask: Callable[[], RawCard | Rejected]) -> RawCard | Rejected:
         try:
-            return patiently(lambda: self._fetch(model_id))
+            return patiently(ask)
         except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
             raise unreachable(self.api, error) from None
         except GatedRepoError:
@@ -145,6 +154,17 @@ class HubCards:
             kept = self.api.hf_hub_download(model_id, README, revision=info.sha)
         content = Path(kept).read_bytes()
         return RawCard(model_id, content, "hub", revision=info.sha, base_models=_base_models(info.base_models))
+
+    def _at_blob(self, reference: Reference) -> RawCard | Rejected:
+        name, asked = reference.model_id, 0
+        for commit in islice(self.api.list_repo_commits(name), MOST_COMMITS):
+            asked += 1
+            files = self.api.get_paths_info(name, [README], revision=commit.commit_id)
+            if any(getattr(file, "blob_id", None) == reference.git_blob for file in files):
+                kept = self.api.hf_hub_download(name, README, revision=commit.commit_id)
+                return reference.with_card(Path(kept).read_bytes(), "hub", commit.commit_id)
+        detail = f"none of {asked} commits has README.md as {reference.git_blob}"
+        return _rejected(name, "the card of the reference is not in its history", detail)
 
 
 def _base_models(stated: Any) -> list[str]:

@@ -92,7 +92,7 @@ def load_tokenizer(name: str, key: str) -> Tokenizer:
 def build_prompt(model_id: str, card: str, notes: Sequence[Note], tokenizer: Tokenizer, max_tokens: int) -> Prompt:
     """The prompt of one card, at most `max_tokens` long as rendered with its generation prompt.
 
-    Where card and notes do not fit, the longest parts are cut first, all to the same length, at the ends of lines.
+    Where card and notes do not fit, the longest parts are cut first, all to the same length, at the ends of lines, or of words where a line is too long.
     Raises ValueError where `max_tokens` leaves no room for the text at all.
     """
     control, chat = control_strings(tokenizer), chat_format(tokenizer)
@@ -108,7 +108,7 @@ def build_prompt(model_id: str, card: str, notes: Sequence[Note], tokenizer: Tok
                 f"the prompt's frame takes {frame} tokens of {max_tokens} for {model_id}; raise max_prompt_tokens or lower max_sources"
             )
         cut = [
-            part if size <= limit else cut_to(part, limit, tokenizer)
+            part if size <= limit else cut_short(part, limit, tokenizer)
             for part, size, limit in zip(parts, sizes, fair_shares(sizes, room), strict=True)
         ]
         kept = [Note(note.url, text) for note, text in zip(notes, cut[1:], strict=True)]
@@ -141,12 +141,12 @@ def build_notes_prompt(
     # Front matter would fill the excerpt of many cards with tags and results.
     body = neutralise((split_front_matter(card).body.strip() or card.strip()), control)
     text = neutralise(page.strip(), control)
-    excerpt = body if count_tokens(body, tokenizer) <= card_tokens else cut_to(body, card_tokens, tokenizer)
+    excerpt = body if count_tokens(body, tokenizer) <= card_tokens else cut_short(body, card_tokens, tokenizer)
     size = count_tokens(text, tokenizer)
     frame = rendered_length(notes_messages(model_id, excerpt, url, "", control, chat), tokenizer)
     room = max_tokens - frame
     while True:
-        short = text if size <= room else cut_to(text, room, tokenizer) or cut_to_words(text, room, tokenizer)
+        short = text if size <= room else cut_short(text, room, tokenizer)
         if not short:
             raise ValueError(
                 f"the frame of the notes prompt takes {frame} tokens of {max_tokens} for {model_id} and leaves no room for {url}; "
@@ -269,6 +269,12 @@ def fair_shares(sizes: Sequence[int], room: int) -> list[int]:
         shares[index] = min(sizes[index], left // (len(sizes) - position))
         left -= shares[index]
     return shares
+
+
+def cut_short(text: str, limit: int, tokenizer: Tokenizer) -> str:
+    """At most `limit` tokens from the start: whole lines, or whole words where a long line would cost half of the room."""
+    lines = cut_to(text, limit, tokenizer)
+    return lines if 2 * count_tokens(lines, tokenizer) >= limit else cut_to_words(text, limit, tokenizer)
 
 
 def cut_to(text: str, limit: int, tokenizer: Tokenizer) -> str:

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 Record = TypeVar("Record")
 Item = TypeVar("Item")
 
+ATTACHED = "attached"  # the writer of a summary that came with its card
+
 
 @dataclass(frozen=True)
 class Card:
@@ -109,7 +111,7 @@ class Candidate:
     id: str
     card_id: str
     text: str
-    writer: str  # "attached", "extractive" or the teacher's model
+    writer: str  # ATTACHED, "extractive" or the teacher's model
     licence: str = ""  # of what the writer writes; "" where it came with the card
     decoding: dict[str, Any] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)  # names of the checks it does not pass

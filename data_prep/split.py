@@ -37,6 +37,8 @@ class SplitConfig(LineageConfig):
     """Share of the cards for validation during training."""
     heldout: float = Field(0.10, ge=0, lt=1)
     """Share of the cards that no training stage sees."""
+    placed: str | None = None
+    """A split.json of an earlier collection: cards that it names keep their split and family, the others are split beside them."""
     family_cap: int = Field(50, ge=1)
     """At most this many cards of one family are kept, the first ones in the order of collection."""
 
@@ -54,12 +56,12 @@ def main(recipe: Recipe[SplitConfig]) -> None:
         raise ValueError(
             f"split.heldout {block.heldout} and split.validation {block.validation} leave nothing to train on; lower one of them"
         )
-    placed = read_split(split, recipe.resolved())
     known = read_ties(data)
     if not known:
         raise ValueError(
             f"{cards} holds no card; look into {rejected} for the reasons, change the recipe and run collect again"
         )
+    placed = read_split(split, recipe.resolved()) if split.exists() or not block.placed else shipped(Path(block.placed), known)
     shared = common(known, block, placed.splits)
     families, aside = group(known, placed, block, shared)
     kept, too_many = cap(families, placed, block.family_cap)
@@ -114,6 +116,20 @@ def read_split(path: Path, config: dict[str, Any]) -> Placed:
             f"{path} was made with {before}, the recipe says {config}; use the same settings, or delete the file to split anew"
         )
     return placed
+
+
+def shipped(path: Path, known: list[Ties]) -> Placed:
+    """Where an earlier collection put those of the cards that are here. Raises ValueError where it cannot be read."""
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+        return Placed(
+            *(
+                {card.id: written[name][card.id] for card in known if card.id in written["splits"]}
+                for name in ("splits", "families")
+            )
+        )
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"split.placed: {path} is no split.json ({error!r}); correct the path, or leave the key out") from None
 
 
 def read_ties(data: Path) -> list[Ties]:

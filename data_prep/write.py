@@ -28,6 +28,7 @@ from data_prep.offline import extractive_summary
 from data_prep.prompts import source_text
 from data_prep.recipe import Block, Recipe, command
 from data_prep.schema import (
+    ATTACHED,
     Attached,
     Candidate,
     Card,
@@ -46,7 +47,7 @@ from data_prep.schema import (
 from data_prep.teacher import TEACHER_VERSION, summary_question
 from data_prep.teacher_text import candidate_of, refuse_licences
 
-ATTACHED, EXTRACTIVE = "attached", "extractive"
+EXTRACTIVE = "extractive"
 
 
 class WriteConfig(Block):

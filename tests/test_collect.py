@@ -180,7 +180,7 @@ def test_mistakes_name_value_rule_and_next_move(collect, folder, tmp_path):
     for block, message in (
         ({"source": "folder"}, "collect.source folder needs collect.path"),
         ({"source": "folder", "path": tmp_path / "gone"}, "which does not exist; correct it"),
-        ({"source": "folder", "path": tmp_path / "bare"}, "holds no .md file; set collect.path"),
+        ({"source": "folder", "path": tmp_path / "bare"}, "holds no .md file; name a folder"),
         ({"source": "parquet", "path": tmp_path / "bare"}, "holds no .parquet file"),
         ({"source": "parquet", "path": tmp_path / "text.parquet"}, "is no readable Parquet file"),
         ({"source": "parquet", "path": odd}, 'column "model_id" .* holds int64, expected string; set collect.model_column'),

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -32,7 +34,7 @@ def test_rows_come_out_whole_with_provenance_and_rejects_have_a_reason(run_dir, 
         run_dir / "data" / "candidates.jsonl",
         [Candidate(bad.id, bad.card_id, "Sure! It is great.", "attached"), *candidates[1:]],
     )
-    done = build(run_dir)
+    done = build(run_dir, "--examples.attached", "check")
     assert done.returncode == 0, done.stderr
     data = run_dir / "data"
     splits = json.loads((data / "split.json").read_text())["splits"]
@@ -74,7 +76,7 @@ def test_the_budget_is_kept_and_what_was_cut_is_recorded(run_dir):
 def test_a_summary_that_states_what_the_budget_cut_is_no_reference(run_dir, tokenizer):
     assert build(run_dir).returncode == 0
     whole = pq.read_table(run_dir / "data" / "sft" / "train.parquet").num_rows
-    done = build(run_dir, "--examples.max_prompt_tokens", "400")
+    done = build(run_dir, "--examples.max_prompt_tokens", "400", "--examples.attached", "check")
     assert done.returncode == 0, done.stderr
     rows = pq.read_table(run_dir / "data" / "sft" / "train.parquet").to_pylist()
     assert len(rows) < whole
@@ -88,6 +90,32 @@ def test_a_summary_that_states_what_the_budget_cut_is_no_reference(run_dir, toke
     held_out = len((run_dir / "data" / "heldout.jsonl").read_text().splitlines())
     sampling = len((run_dir / "data" / "sampling.jsonl").read_text().splitlines())
     assert held_out + sampling + len(without) == 24
+
+
+def test_a_summary_that_came_with_its_card_is_used_whatever_a_check_says(run_dir, tmp_path):
+    """Of a held-out card too; findings stand beside it. What the budget cut it does not teach."""
+    data = tmp_path / "run" / "data"
+    shutil.copytree(run_dir / "data", data)
+    splits = json.loads((data / "split.json").read_text())["splits"]
+    candidates = list(read_jsonl(data / "candidates.jsonl", Candidate))
+    disliked = [replace(candidate, text="## Name\n\nA model of 987M parameters.") for candidate in candidates]
+    write_jsonl(data / "candidates.jsonl", disliked)
+    assert build(data.parent).returncode == 0
+    findings = [json.loads(line) for line in (data / "findings.jsonl").open()]
+    assert {row["card_id"] for row in findings} == set(splits)
+    assert all("length" in row["failed"] and "987M" in row["detail"] for row in findings)
+    held_out = [card for card in splits if splits[card] == "heldout"]
+    assert len(list(read_jsonl(data / "heldout.jsonl", HeldOut))) == len(held_out)
+    # The other side: a strict build sets all of them aside.
+    assert build(data.parent, "--examples.attached", "check").returncode == 0
+    assert not (data / "heldout.jsonl").read_text()
+    # A number that the card has and the cut prompt has not.
+    write_jsonl(data / "candidates.jsonl", candidates)
+    done = build(data.parent, "--examples.max_prompt_tokens", "400")
+    aside = [json.loads(line) for line in (data / "rejected.jsonl").open() if "budget cut" in line]
+    assert aside, done.stdout
+    assert not {row["id"] for row in aside} & {row.id for row in candidates if splits[row.card_id] == "heldout"}
+    assert len(list(read_jsonl(data / "heldout.jsonl", HeldOut))) == len(held_out)
 
 
 def test_rows_that_were_set_aside_are_made_again_when_they_are_lost(run_dir):

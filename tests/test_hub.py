@@ -1,5 +1,6 @@
 """The Hub source against a server on loopback that speaks the Hub's own answers and error headers."""
 
+import hashlib
 import io
 import json
 import threading
@@ -15,6 +16,7 @@ from loopback import Replies
 
 from data_prep.card_sources import SourceConfig
 from data_prep.hub import Wanted, pinned
+from data_prep.references import git_blob
 
 SHA = "c0ffee" + "0" * 34
 CARD = (
@@ -26,6 +28,7 @@ MODELS = {  # files by size
     "ferro/bare": {"model.safetensors": 10},
     "ferro/huge": {"README.md": 5_000_000},
 }
+HISTORY = {"beef" * 10: "b" * 40, SHA: git_blob(CARD)}  # commits, newest first, with the blob of their README.md
 LISTED = [  # as the Hub sorts by downloads
     {"id": "ferro/brindle", "downloads": 900, "likes": 8, "lastModified": "2026-03-01T10:00:00.000Z"},
     {"id": "ferro/bare", "downloads": 500, "likes": 0, "lastModified": "2026-03-02T10:00:00.000Z"},
@@ -54,6 +57,11 @@ class Hub(Replies):
         elif parts.path == "/api/models":
             asked = parse_qs(parts.query)
             self.answer(200, json.dumps([row for row in LISTED if row["id"].startswith(asked.get("author", [""])[0])]).encode())
+        elif parts.path == "/api/models/ferro/brindle/commits/main":
+            commits = [
+                {"id": name, "title": "t", "message": "", "date": "2026-03-01T10:00:00.000Z", "authors": []} for name in HISTORY
+            ]
+            self.answer(200, json.dumps(commits).encode())
         elif parts.path.startswith("/api/models/"):
             self.model("/".join(parts.path.split("/")[3:5]))
         elif parts.path.startswith("/api/datasets/ferro/cards"):
@@ -65,6 +73,15 @@ class Hub(Replies):
             self.part(TABLE.getvalue())
         else:
             self.answer(404, b"", {"X-Error-Code": "EntryNotFound"})
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if b"README.md" not in body or not self.path.startswith("/api/models/ferro/brindle/paths-info/"):
+            self.answer(404, b"", {"X-Error-Code": "EntryNotFound"})
+            return
+        commit = self.path.rpartition("/")[2]
+        file = {"type": "file", "path": "README.md", "size": 9, "oid": HISTORY[commit]}
+        self.answer(200, json.dumps([file]).encode())
 
     def model(self, name):
         if name == "ferro/busy" or self.server.busy:
@@ -145,6 +162,25 @@ def test_cards_come_with_their_commit_and_refusals_with_a_reason(hub, tmp_path):
 def test_parents_that_the_hub_names_stand_beside_the_author_s(hub, tmp_path):
     assert collect(hub, tmp_path, "--collect.ids", "[ferro/brindle]").returncode == 0
     assert rows(tmp_path, "cards")[0]["base_models"] == ["ferro/first", "ferro/second"]
+
+
+def test_a_references_card_is_looked_up_in_its_repositorys_history(hub, tmp_path):
+    line = {
+        "model_id": "ferro/brindle",
+        "sha256": hashlib.sha256(CARD).hexdigest(),
+        "git_blob": git_blob(CARD),
+        "summary": "# B",
+    }
+    changed = line | {"sha256": "0" * 64, "git_blob": "f" * 40}
+    path = tmp_path / "references.jsonl"
+    path.write_text("\n".join(map(json.dumps, (line, changed))))
+    done = collect(hub, tmp_path, "--collect.path", str(path), source="references")
+    assert done.returncode == 0, done.stderr
+    [card] = rows(tmp_path, "cards")
+    assert (card["revision"], card["sha256"]) == (SHA, line["sha256"])
+    assert rows(tmp_path, "attached")[0]["summaries"] == ["# B"]
+    [refused] = rows(tmp_path, "rejected")
+    assert "none of 2 commits has README.md as ffff" in refused["detail"]
 
 
 def test_an_author_stands_for_all_models_up_to_the_limit(hub, tmp_path):

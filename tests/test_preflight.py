@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer, get_peft_config
 
 from data_prep.chat_format import chat_format
-from data_prep.prompts import fitted, build_completion, build_prompt, rendered_length
+from data_prep.prompts import build_completion, build_prompt, fitted, rendered_length
 from data_prep.synthetic import raw_cards
 from training.config import DEFAULTS, RawRecipe, parse
 from training.load import load_model
