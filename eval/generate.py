@@ -34,6 +34,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from data_prep.chat_format import ChatFormat, chat_format
+from data_prep.dtype import fast_dtype
 from data_prep.endpoint import Endpoint
 from data_prep.manifest import Manifest
 from data_prep.prompts import fitted, load_tokenizer
@@ -59,7 +60,8 @@ class ProbeConfig(Block):
     """Prompts per batch of transformers; part of what a text depends on."""
     max_new_tokens: int = Field(1_200, ge=1)
     """A summary that is not finished by then has the finish reason "length" and fails."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "bfloat16"
+    """auto: bfloat16 where the machine multiplies in it, else float32."""
     device: str = "auto"
     """Of transformers. `auto` is CUDA where there is one, else the CPU."""
     threads: int | None = Field(None, ge=1)
@@ -208,6 +210,11 @@ class Job:
         return given.model_copy(update={"extra_body": kwargs | given.extra_body})
 
     @property
+    def dtype(self) -> str:
+        block = self.recipe.block
+        return fast_dtype(with_transformers.device_of(block.device, 0)) if block.dtype == "auto" else block.dtype
+
+    @property
     def title(self) -> str:
         return f"{self.recipe.stage} {self.name}"
 
@@ -258,7 +265,7 @@ class Job:
             openings = [Opening(card.id, fitted(card.prompt, self.chat), "") for card in cards]
         else:
             model = open_model(self.system.place(self.recipe.run_dir), self.system.revision)
-            how |= {"model": model.identity, "dtype": block.dtype}
+            how |= {"model": model.identity, "dtype": self.dtype}
             openings = list(openings_of(self.recipe, cards, model))
             check_lengths(model, openings, self.recipe.stage, block.max_new_tokens, self.system.max_model_len)
         if self.system.backend == "transformers":
@@ -303,10 +310,10 @@ class Job:
             return with_endpoint.summaries(self.endpoint, asks, self.name, block.max_new_tokens, cache, failed)
         assert model
         if self.system.backend == "vllm":
-            return with_vllm.summaries(model, asks, self.name, self.system, block.max_new_tokens, block.dtype, self.recipe.seed)
+            return with_vllm.summaries(model, asks, self.name, self.system, block.max_new_tokens, self.dtype, self.recipe.seed)
         with_transformers.use_threads(block.threads)
         device = with_transformers.device_of(block.device, self.processes.local_rank)
-        return with_transformers.summaries(model, share, self.name, block.max_new_tokens, block.dtype, device)
+        return with_transformers.summaries(model, share, self.name, block.max_new_tokens, self.dtype, device)
 
     def finish(self, work: Work, failed: list[str], seconds: float) -> None:
         if failed:

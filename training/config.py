@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data_prep.dtype import fast_dtype
 from data_prep.recipe import did_you_mean, exit_on_mistake, parse_overrides, read_yaml
 
 Place = Callable[[str], str]
@@ -112,6 +113,12 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def cuda_is_there() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def parse(raw: RawRecipe, trainer_config: type, defaults: dict[str, Any]) -> Parsed:
     """The recipe as TRL's dataclasses. `defaults` fill what the recipe leaves out.
 
@@ -137,6 +144,8 @@ def parse(raw: RawRecipe, trainer_config: type, defaults: dict[str, Any]) -> Par
         raise ValueError(
             f"hub_token is set in {raw.place('hub_token')}, where others can read it; set HF_TOKEN in the environment, or run hf auth login"
         )
+    if values.get("dtype") == "auto":  # TRL's would take the file's, whatever the machine makes of it
+        values["dtype"] = fast_dtype("cpu" if values.get("use_cpu") or not cuda_is_there() else "cuda")
     run, trainer, model = HfArgumentParser(kinds).parse_dict(values)
     return Parsed(run, trainer, model)
 
