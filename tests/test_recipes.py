@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from chat_templates import SMOLLM2
-from commands import BASE, ROOT, TEMPLATE_KWARGS
+from commands import BASE, ROOT
 
 from data_prep.prompts import build_completion, build_prompt
 from data_prep.recipe import load, read_yaml
@@ -197,7 +197,8 @@ def write_rows(run, tokenizer, count=4):
             name, f"# {name}\nIt has {number}B parameters.", [Note("https://example.org", "A page.")], tokenizer, 900
         )
         good, bad = (build_completion(SUMMARY.format(name=name, size=size), tokenizer) for size in (number, number + 40))
-        shared = {"id": str(number), "prompt": prompt.messages, "chat_template_kwargs": TEMPLATE_KWARGS}
+        kwargs = prompt.template_kwargs or {"enable_thinking": None}  # as the tables' schema writes what is not taken
+        shared = {"id": str(number), "prompt": prompt.messages, "chat_template_kwargs": kwargs}
         rows["sft"].append(shared | {"completion": good})
         rows["pairs"].append(shared | {"chosen": good, "rejected": bad})
     for kind, of_kind in rows.items():
