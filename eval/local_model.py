@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_prep.end_tokens import before_end, end_ids
 from data_prep.manifest import content_hash
 from data_prep.prompts import count_tokens, render
 from data_prep.replies import split_thinking
@@ -16,13 +17,15 @@ from eval.batches import Ask, Opening
 
 @dataclass(frozen=True)
 class LocalModel:
-    """`context`: tokens that prompt and summary may take together, None where the model sets no limit."""
+    """`context`: tokens that prompt and summary may take together, None where the model sets no limit. `end_ids`: the tokens that
+    end its turn, whichever it says."""
 
     place: str  # a folder or a Hub id
     revision: str | None  # the commit, for a Hub id
     identity: str
     tokenizer: Any
     context: int | None
+    end_ids: tuple[int, ...]
 
 
 def open_model(place: str, revision: str | None) -> LocalModel:
@@ -53,7 +56,18 @@ def open_model(place: str, revision: str | None) -> LocalModel:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     identity = content_hash(folder) or f"{place}@{revision or 'main'}"
-    return LocalModel(place, revision, identity, tokenizer, getattr(config, "max_position_embeddings", None))
+    ends = end_ids(tokenizer, _generation_config(place, revision))
+    return LocalModel(place, revision, identity, tokenizer, getattr(config, "max_position_embeddings", None), ends)
+
+
+def _generation_config(place: str, revision: str | None) -> Any:
+    """None where the model has none: a tokenizer's folder, an old model."""
+    from transformers import GenerationConfig
+
+    try:
+        return GenerationConfig.from_pretrained(place, revision=revision)
+    except (OSError, ValueError):
+        return None
 
 
 def first_line(error: Exception) -> str:
@@ -89,9 +103,8 @@ def check_lengths(model: LocalModel, openings: Sequence[Opening], stage: str, ne
 
 
 def summary(model: LocalModel, ask: Ask, system: str, ids: list[int], prompt_tokens: int) -> Generation:
-    """The row of the new tokens `ids`, which end with the tokenizer's end token where the model came to an end."""
-    eos = model.tokenizer.eos_token_id
-    length = ids.index(eos) if eos in ids else None
+    """The row of the new tokens `ids`, which end with one of its end tokens where the model came to an end."""
+    length = before_end(ids, model.end_ids)
     # Special tokens stay visible: a summary that spells one is faulty and must look it.
     said = ask.opening.begun + model.tokenizer.decode(ids[:length], skip_special_tokens=False)
     text, thinking = split_thinking(said)

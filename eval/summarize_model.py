@@ -8,14 +8,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from data_prep.chat_format import chat_format
+from data_prep.end_tokens import before_end
 from data_prep.endpoint import NO_KEY, Endpoint, api_key, check_endpoint, is_loopback
 from data_prep.prompts import Tokenizer, render
 from data_prep.replies import split_thinking
 from eval.batches import Decoding
 from eval.summarize_input import NoNetwork
+
+if TYPE_CHECKING:
+    from eval.local_model import LocalModel
 
 Show = Callable[[str], None]  # takes all that has been said so far, thoughts and all
 CONNECT_S = 15
@@ -75,6 +79,7 @@ class LocalWriter:
         self.name, self.tokenizer, self.context = place, self._model.tokenizer, self._model.context
         self._dtype = dtype if dtype != "auto" else "float32" if self._device == "cpu" else "bfloat16"
         self.identity = {"model": self._model.identity, "dtype": self._dtype}
+        self._ends = self.tokenizer.convert_ids_to_tokens(list(self._model.end_ids))
         self._weights: Any = None
 
     def load(self) -> float:
@@ -104,36 +109,40 @@ class LocalWriter:
         # Special tokens stay visible, as in evaluation: a summary that spells one is faulty and must look it.
         streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=False)
         torch.manual_seed(seed)
-        said, end = "", self.tokenizer.eos_token
-        with _generating(self._weights, self.tokenizer, encoded, decoding, max_new_tokens, streamer) as outcome:
+        said = ""
+        with _generating(self._weights, self._model, encoded, decoding, max_new_tokens, streamer) as outcome:
             for piece in streamer:
                 first = first or (time.monotonic() - started if piece else 0.0)
                 said += piece
-                show(said.removesuffix(end))
+                show(self._without_end(said))
         if outcome.error is not None:
             raise _explained(outcome.error, self.name)
-        text, thinking = split_thinking(said.removesuffix(end))
+        end = before_end(outcome.ids, self._model.end_ids)
+        text, thinking = split_thinking(self.tokenizer.decode(outcome.ids[:end], skip_special_tokens=False))
         return Written(
             text=text,
             thinking=thinking,
-            finish_reason="stop" if said.endswith(end) else "length",
+            finish_reason="length" if end is None else "stop",
             prompt_tokens=encoded["input_ids"].shape[1],
-            completion_tokens=outcome.tokens,
+            completion_tokens=len(outcome.ids),
             first_s=first,
             total_s=time.monotonic() - started,
         )
 
+    def _without_end(self, said: str) -> str:
+        return next((said.removesuffix(end) for end in self._ends if said.endswith(end)), said)
+
 
 @dataclass
 class _Outcome:
-    tokens: int = 0
+    ids: list[int] = field(default_factory=list)
     error: Exception | None = None
     left: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
 def _generating(
-    weights: Any, tokenizer: Any, encoded: Any, decoding: Decoding, max_new_tokens: int, streamer: Any
+    weights: Any, model: LocalModel, encoded: Any, decoding: Decoding, max_new_tokens: int, streamer: Any
 ) -> Iterator[_Outcome]:
     """Generation in a thread of its own, which ends with the block: at once where the block is left early."""
     import torch
@@ -150,13 +159,13 @@ def _generating(
                 output = weights.generate(
                     **encoded,
                     max_new_tokens=max_new_tokens,
-                    eos_token_id=tokenizer.eos_token_id,
-                    pad_token_id=tokenizer.pad_token_id,
+                    eos_token_id=list(model.end_ids),
+                    pad_token_id=model.tokenizer.pad_token_id,
                     streamer=streamer,
                     stopping_criteria=left_early,
                     **sampling(decoding),
                 )
-            outcome.tokens = output.shape[1] - encoded["input_ids"].shape[1]
+            outcome.ids = output[0, encoded["input_ids"].shape[1] :].tolist()
         except Exception as error:  # told by the thread that reads, which would wait for ever
             outcome.error = error
             streamer.end()

@@ -32,7 +32,7 @@ def _written(
             output = weights.generate(
                 **encoded,
                 max_new_tokens=max_new_tokens,
-                eos_token_id=tokenizer.eos_token_id,
+                eos_token_id=list(model.end_ids),
                 pad_token_id=tokenizer.pad_token_id,
                 **sampling(batch.asks[0].decoding),
             )

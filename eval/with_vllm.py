@@ -11,6 +11,7 @@ import gc
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from data_prep.end_tokens import before_end
 from data_prep.schema import Generation
 from eval.batches import Ask
 from eval.local_model import LocalModel, first_line, summary
@@ -63,6 +64,7 @@ def _written(
                 max_tokens=max_new_tokens,
                 seed=ask.seed if ask.decoding.temperature else None,
                 skip_special_tokens=False,
+                stop_token_ids=list(model.end_ids),
             )
             for ask in chunk
         ]
@@ -76,6 +78,6 @@ def _row(model: LocalModel, ask: Ask, name: str, output: Any) -> Generation:
     said = output.outputs[0]
     ids = list(said.token_ids)
     # It may leave out the end token that it stopped at.
-    if said.finish_reason == "stop" and model.tokenizer.eos_token_id not in ids:
-        ids.append(model.tokenizer.eos_token_id)
+    if said.finish_reason == "stop" and before_end(ids, model.end_ids) is None:
+        ids.append(model.end_ids[0])
     return summary(model, ask, name, ids, len(output.prompt_token_ids))

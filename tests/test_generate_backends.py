@@ -103,7 +103,9 @@ def test_a_server_that_is_not_there_is_said_to_be(tmp_path, cards):
 class SamplingParams:
     """Those of vLLM 0.22 to 0.31 that are used; it refuses others, as the struct does."""
 
-    def __init__(self, n=1, temperature=1.0, top_p=1.0, top_k=0, seed=None, max_tokens=16, skip_special_tokens=True):
+    def __init__(
+        self, n=1, temperature=1.0, top_p=1.0, top_k=0, seed=None, max_tokens=16, skip_special_tokens=True, stop_token_ids=None
+    ):  # fmt: skip
         self.__dict__.update({name: value for name, value in locals().items() if name != "self"})
         assert 0 <= temperature <= 2
         assert 0 < top_p <= 1

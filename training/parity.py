@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_prep.end_tokens import end_ids
 from data_prep.prompts import SYSTEM, render
 
 PROMPT_POSITIONS = 64
@@ -72,7 +73,7 @@ def observe(model: Any, tokenizer: Any, prompts: Sequence[str], greedy_tokens: i
                 top_p=None,
                 top_k=None,
                 max_new_tokens=greedy_tokens,
-                eos_token_id=tokenizer.eos_token_id,
+                eos_token_id=list(end_ids(tokenizer, model.generation_config)),
                 pad_token_id=tokenizer.pad_token_id,
             )
         length = inputs["input_ids"].shape[1]

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback
 
+from data_prep.end_tokens import before_end, end_ids
 from data_prep.judged import Judged
 from data_prep.prompts import render
 from data_prep.schema import Generation, HeldOut, read_dicts, read_jsonl, write_jsonl
@@ -59,6 +60,7 @@ def generate(model: Any, tokenizer: Any, card: HeldOut, max_new_tokens: int) -> 
     """A greedy summary in the model's present state. Mode and random numbers are afterwards as they were before."""
     encoded = tokenizer(render(card.prompt, tokenizer), return_tensors="pt", add_special_tokens=False).to(model.device)
     length, training = encoded["input_ids"].shape[1], model.training
+    ends = end_ids(tokenizer, model.generation_config)
     model.eval()
     # no_grad, not inference_mode: a tensor that a module keeps from here could not be trained through.
     with torch.no_grad(), torch.random.fork_rng():
@@ -67,12 +69,12 @@ def generate(model: Any, tokenizer: Any, card: HeldOut, max_new_tokens: int) -> 
             max_new_tokens=max_new_tokens,
             do_sample=False,
             use_cache=True,  # training turns it off in the config
-            eos_token_id=tokenizer.eos_token_id,
+            eos_token_id=list(ends),
             pad_token_id=tokenizer.pad_token_id,
         )
     model.train(training)
     ids = output[0, length:].tolist()
-    end = ids.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in ids else None
+    end = before_end(ids, ends)
     text = tokenizer.decode(ids[:end], skip_special_tokens=False).strip()
     return Generation("", card.id, "training", text, "length" if end is None else "stop", length, len(ids))
 
