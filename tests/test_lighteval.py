@@ -8,11 +8,11 @@ import sys
 import types
 from dataclasses import dataclass
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from commands import BASE, ROOT, run_command, run_here
+from lighteval_files import details
 
 from data_prep.prompts import build_prompt, render, source_text
 from data_prep.schema import Generation, HeldOut, Note, write_jsonl
@@ -159,20 +159,6 @@ def test_the_prompt_is_ours_and_the_measures_are_those_of_score(run_dir, task_fi
 # --- before and after
 
 
-def details(folder, values, tokens=None, query="Who?", padding=0):
-    """A file as lighteval writes it, of as many columns as are read."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = [
-        {
-            "doc": {"id": str(number), "query": query, "specific": {"family": f"family {number}"}},
-            "metric": {"found": value, "label": "x"},
-            "model_response": {"input_tokens": tokens or [], "padded_tokens_count": padding},
-        }
-        for number, value in enumerate(values)
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), folder / "details_t|0.parquet")
-
-
 TASK = AbilityTask(task="t|0", metric="found", margin=0.1)
 
 
@@ -223,7 +209,7 @@ assert pathlib.Path(given["model_name"], "config.json").exists() and given["gene
 if {fails}:
     sys.exit("RuntimeError: no memory")
 sys.path.insert(0, {tests!r})
-from test_lighteval import details
+from lighteval_files import details
 from transformers import AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained(given["model_name"])
 turns = [dict(role="system", content=given["system_prompt"]), dict(role="user", content="Who?")]
