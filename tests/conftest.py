@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
+from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -41,6 +43,40 @@ def only_loopback():
     patch.setattr(socket, "getaddrinfo", look_up_near)
     yield
     patch.undo()
+
+
+def restored() -> Iterator[None]:
+    """Puts back what the stages set for their whole process: environment, folder, torch's threads, accelerate's precision.
+
+    A test that calls a stage here would hand them on to the next one, and to each process that it starts.
+    """
+    environment, folder = dict(os.environ), Path.cwd()
+    threads = torch_threads()
+    yield
+    os.chdir(folder)
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)
+    if threads and threads != torch_threads():
+        sys.modules["torch"].set_num_threads(threads)
+    if (state := sys.modules.get("accelerate.state")) is not None:
+        state.AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def torch_threads() -> int | None:
+    """None where no test has needed torch so far; it is not imported for this."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else None
+
+
+@pytest.fixture(autouse=True, scope="module")
+def restored_after_a_file():
+    yield from restored()
+
+
+@pytest.fixture(autouse=True)
+def restored_after_a_test(restored_after_a_file):
+    yield from restored()
 
 
 @pytest.fixture(scope="session")

@@ -48,8 +48,9 @@ class Web:
     )  # name -> answers of the resolver, one after the other, the last for good
     robots: dict[str, dict] = field(default_factory=dict)  # host -> arguments of `answer`; 404 where there is none
     resolved: Counter = field(default_factory=Counter)
+    lock: threading.Lock = field(default_factory=threading.Lock)
     at_once: Counter = field(default_factory=Counter)
-    most_at_once: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    most_at_once: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # by host, and of all together
 
     @property
     def gate(self) -> Gate:
@@ -95,14 +96,17 @@ class Handler(BaseHTTPRequestHandler):
         self.web.asked.append(
             Asked(time.monotonic(), host, self.path, {key.lower(): value for key, value in self.headers.items()})
         )
-        self.web.at_once[host] += 1
-        self.web.most_at_once[host] = max(self.web.most_at_once[host], self.web.at_once[host])
+        with self.web.lock:
+            for name in (host, "all"):
+                self.web.at_once[name] += 1
+                self.web.most_at_once[name] = max(self.web.most_at_once[name], self.web.at_once[name])
         try:
             self.act(host)
         except OSError:
             self.close_connection = True  # the other side has hung up, as it should
         finally:
-            self.web.at_once[host] -= 1
+            with self.web.lock:
+                self.web.at_once.subtract((host, "all"))
 
     def act(self, host):
         path, _, query = self.path.partition("?")

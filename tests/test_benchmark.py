@@ -47,6 +47,7 @@ def test_every_setting_is_measured_both_ways(tmp_path, capsys):
 def test_both_ways_take_the_same_step(tmp_path):
     block = recipe(tmp_path).block
     for subject, case in ((alignment(block, 1), next(cases(block))), (sft(block, 1), list(cases(block))[-1])):
+        subject.trainer.model.double()  # in float32 the order of a processor's sums shows
         batch, losses = subject.batch(case), {}
         for way in ("plain", "shared"):
             subject.step(way, case, batch)

@@ -88,8 +88,8 @@ def test_answers_come_in_the_order_of_the_questions(ask, server):
 
 
 def test_the_server_never_sees_more_requests_than_slots_and_no_slot_idles(tmp_path):
-    with ChatServer(answer_s=0.03) as server:
-        list(ask_all(endpoint(server, concurrency=5), tmp_path / "a", questions(numbers(40))))
+    with ChatServer(answer_s=0.1) as server:
+        list(ask_all(endpoint(server, concurrency=5), tmp_path / "a", questions(numbers(20))))
         assert server.most == 5
 
 
@@ -426,7 +426,7 @@ def test_the_key_is_sent_and_is_nowhere_else(server, tmp_path, monkeypatch, capl
     monkeypatch.setenv("TEST_CHAT_KEY", f"{KEY}\n")  # files of keys end so
     caplog.set_level(logging.DEBUG)
     for name in ("openai", "httpx2", "httpcore2"):
-        logging.getLogger(name).setLevel(logging.DEBUG)
+        caplog.set_level(logging.DEBUG, logger=name)
     echo = f"your key {KEY} is no good"
     server.trouble = {
         "a": [status(400, echo)],

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import run_command
+from commands import run_here
 
 from data_prep.manifest import Manifest
 from data_prep.schema import write_json
@@ -68,7 +68,7 @@ def finished_run(folder, rows, *, recipes=None, code="c", **changes):
 
 
 def compare(*arguments):
-    return run_command("-m", "eval.compare", *(str(argument) for argument in arguments))
+    return run_here("eval.compare", *(str(argument) for argument in arguments))
 
 
 def compare_here(*arguments):

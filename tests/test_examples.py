@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
-from commands import run_command
+from commands import run_here
 
 from data_prep.checks import check_summary
 from data_prep.schema import Candidate, HeldOut, read_jsonl, write_jsonl
@@ -18,13 +18,13 @@ def run_dir(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("examples") / "run"
     for stage in ("collect", "split", "research", "write"):
         arguments = ("--run_dir", str(run_dir), "--collect.cards", "24", "--split.heldout", "0.3", "--split.validation", "0.2")
-        done = run_command("-m", f"data_prep.{stage}", "--config", "recipes/demo/data.yaml", *arguments)
+        done = run_here(f"data_prep.{stage}", "--config", "recipes/demo/data.yaml", *arguments)
         assert done.returncode == 0, done.stderr
     return run_dir
 
 
 def build(run_dir, *overrides):
-    return run_command("-m", "data_prep.examples", "--config", "recipes/demo/data.yaml", "--run_dir", str(run_dir), *overrides)
+    return run_here("data_prep.examples", "--config", "recipes/demo/data.yaml", "--run_dir", str(run_dir), *overrides)
 
 
 def test_rows_come_out_whole_with_provenance_and_rejects_have_a_reason(run_dir, tokenizer):

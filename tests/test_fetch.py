@@ -143,9 +143,14 @@ ATTACKS = [
 ]  # fmt: skip
 
 
+# Those whose refusal is the time that they take; the others are given more, since a busy machine may take it too.
+SLOW = {"slow drip", "slow header"}
+
+
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory):
-    """The page of each attack by URL, all met by one fetcher. A second one meets those again whose refusal is final."""
+    """The page of each attack by URL, met by one fetcher or, if slow, by an impatient one. Another meets those again whose
+    refusal is final."""
     server, web = serve()
     web.names |= {
         "inside.example": [[("192.168.0.7", 80)]],
@@ -155,9 +160,10 @@ def attacked(tmp_path_factory):
     }
     web.robots["stray.example"] = {"status": 302, "Location": "gopher://x/"}
     with Snapshots(tmp_path_factory.mktemp("attacked") / "pages.sqlite") as snapshots:
-        pages = fetch(web, snapshots, *(url for _, url, _ in ATTACKS), total_seconds=0.6)
+        pages = fetch(web, snapshots, *(url for name, url, _ in ATTACKS if name not in SLOW), total_seconds=30.0)
+        pages += fetch(web, snapshots, *(url for name, url, _ in ATTACKS if name in SLOW), total_seconds=0.6)
         seen = web.resolved.total()
-        fetch(web, snapshots, *(url for _, url, words in ATTACKS if words[0] != "!"), total_seconds=0.6)
+        fetch(web, snapshots, *(url for _, url, words in ATTACKS if words[0] != "!"))
         assert web.resolved.total() == seen
         assert {url for _, url, _ in ATTACKS if snapshots.get(url)} == {url for _, url, words in ATTACKS if words[0] != "!"}
     server.shutdown()
@@ -335,19 +341,28 @@ def shortest(times):
     return min(after - before for before, after in itertools.pairwise(times))
 
 
-def test_one_host_is_asked_at_its_rate_over_one_connection_while_others_go_on(web, snapshots):
+def turns_of(monkeypatch):
+    """When hosts' turns came, by the fetcher's own clock: on a busy machine a server hears of two requests at once."""
+    turns, pace = [], Lane.pace
+
+    async def paced(lane):
+        await pace(lane)
+        turns.append(time.monotonic())
+
+    monkeypatch.setattr(Lane, "pace", paced)
+    return turns
+
+
+def test_one_host_is_asked_at_its_rate_over_one_connection_while_others_go_on(web, snapshots, monkeypatch):
     urls = [f"http://{host}.example/slow?0.2&{number}" for number in range(4) for host in "abc"]
-    started = time.monotonic()
     pages = fetch(web, snapshots, *urls, per_host_per_second=20.0)
-    assert time.monotonic() - started < 2.0  # one after the other: 2.4 s and more
     assert [page.content for page in pages] == [PAGE] * 12
-    assert web.most_at_once == {"a.example": 1, "b.example": 1, "c.example": 1}
+    assert web.most_at_once == {"a.example": 1, "b.example": 1, "c.example": 1, "all": 3}
     web.asked.clear()
+    turns = turns_of(monkeypatch)
     fetch(web, snapshots, *(f"http://quick.example/{number}" for number in range(6)), per_host_per_second=10.0)
-    times = [asked.time for asked in web.asked]
-    assert len(times) == 7
-    assert times[-1] - times[0] > 6 * 0.1 - 0.05
-    assert shortest(times) > 0.03  # the server's clock jitters; a burst is 0.001 apart
+    assert len(web.asked) == len(turns) == 7
+    assert shortest(turns) > 0.095
 
 
 def test_arxiv_is_one_host_that_is_asked_every_three_seconds_at_most():
@@ -360,12 +375,12 @@ def test_arxiv_is_one_host_that_is_asked_every_three_seconds_at_most():
     )
 
 
-def test_a_crawl_delay_is_kept_to_up_to_its_cap(web, snapshots):
+def test_a_crawl_delay_is_kept_to_up_to_its_cap(web, snapshots, monkeypatch):
     web.robots["a.example"] = {"body": b"User-agent: *\nCrawl-delay: 0.3\n"}
+    turns = turns_of(monkeypatch)
     fetch(web, snapshots, "http://a.example/1", "http://a.example/2")
-    times = [asked.time for asked in web.asked]
-    assert len(times) == 3
-    assert shortest(times) > 0.28
+    assert len(web.asked) == len(turns) == 3
+    assert shortest(turns) > 0.295
     lane = Lane("a.example", 1.0)
     asyncio.run(lane.slow_down(1e9))
     assert lane.seconds == 30
@@ -415,12 +430,14 @@ def test_fetch_all_fetches_on_while_its_caller_works_and_ends_when_the_caller_do
     urls = ["http://a.example/1", "http://b.example/slow?0.4", "http://c.example/slow?0.4", "http://d.example/drip"]
     pages = fetch_all(config, tmp_path / "pages.sqlite", urls, web.gate)
     assert next(pages).content == PAGE
-    time.sleep(0.9)
     started = time.monotonic()
+    while len(web.asked) < 4:  # while the caller is busy and takes no page
+        assert time.monotonic() - started < 30
+        time.sleep(0.01)
     assert [page.refused for page in pages] == ["", "", "no whole answer within 0.6 s"]
-    assert time.monotonic() - started < 0.3
     pages = fetch_all(config, tmp_path / "pages.sqlite", [urls[0], "http://d.example/slow?5"], web.gate)
     next(pages)
+    started = time.monotonic()
     pages.close()
     assert time.monotonic() - started < 3  # not the 5 s of the second
 
@@ -429,7 +446,7 @@ def test_the_mirror_is_the_only_way_to_a_private_address(web, tmp_path):
     config = FetchConfig(mode="open", mirror=f"http://127.0.0.1:{web.port}")
     urls = ["https://10.0.0.1/page", "http://a.example/x"]
     assert [page.content for page in fetch_all(config, tmp_path / "a.sqlite", urls)] == [PAGE, PAGE]
-    assert [asked.path for asked in web.asked] == ["/https/10.0.0.1/page", "/http/a.example/x"]
+    assert sorted(asked.path for asked in web.asked) == ["/http/a.example/x", "/https/10.0.0.1/page"]  # side by side
     [page] = fetch_all(config.model_copy(update={"mirror": None}), tmp_path / "b.sqlite", urls[:1])
     assert page.refused == "address 10.0.0.1 is private"
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import yaml
-from commands import run_command
+from commands import run_here
 
 from data_prep.manifest import Manifest
 from data_prep.schema import write_json
@@ -65,7 +65,7 @@ def finished_run(folder, content):
 
 
 def gate(folder, *overrides):
-    return run_command("-m", "eval.gate", "--config", str(folder / "eval.yaml"), *overrides)
+    return run_here("eval.gate", "--config", str(folder / "eval.yaml"), *overrides)
 
 
 def test_a_tuned_model_that_wins_passes(tmp_path):

@@ -8,11 +8,11 @@ import sys
 import types
 from dataclasses import dataclass
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from commands import BASE, ROOT, run_command
+from commands import BASE, ROOT, run_command, run_here
+from lighteval_files import details
 
 from data_prep.prompts import build_prompt, render, source_text
 from data_prep.schema import Generation, HeldOut, Note, write_jsonl
@@ -159,20 +159,6 @@ def test_the_prompt_is_ours_and_the_measures_are_those_of_score(run_dir, task_fi
 # --- before and after
 
 
-def details(folder, values, tokens=None, query="Who?", padding=0):
-    """A file as lighteval writes it, of as many columns as are read."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = [
-        {
-            "doc": {"id": str(number), "query": query, "specific": {"family": f"family {number}"}},
-            "metric": {"found": value, "label": "x"},
-            "model_response": {"input_tokens": tokens or [], "padded_tokens_count": padding},
-        }
-        for number, value in enumerate(values)
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), folder / "details_t|0.parquet")
-
-
 TASK = AbilityTask(task="t|0", metric="found", margin=0.1)
 
 
@@ -217,13 +203,13 @@ def test_a_prompt_without_its_beginning_is_refused(tmp_path, tokenizer):
 # A program that does as lighteval does with its command line: writes files whose names carry the time.
 STAND_IN = """#!{python}
 import json, os, sys, pathlib, yaml
-sys.path.insert(0, {tests!r})
-from test_lighteval import details
 open({calls!r}, "a").write(" ".join(sys.argv[1:4]) + "\\n")
 given = yaml.safe_load(open(sys.argv[2]))["model_parameters"]
 assert pathlib.Path(given["model_name"], "config.json").exists() and given["generation_parameters"]["max_new_tokens"] > 10**5
 if {fails}:
     sys.exit("RuntimeError: no memory")
+sys.path.insert(0, {tests!r})
+from lighteval_files import details
 from transformers import AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained(given["model_name"])
 turns = [dict(role="system", content=given["system_prompt"]), dict(role="user", content="Who?")]
@@ -247,13 +233,13 @@ def stand_in(folder, fails):
 def test_each_system_and_task_runs_once_and_a_failure_is_told_with_its_last_line(run_dir):
     program, calls = stand_in(run_dir, fails=True)
     recipe = recipe_of(run_dir, {"needle": {"task": "t|0", "metric": "found", "margin": 0.1}}, lighteval=str(program))
-    failed = run_command("-m", "eval.ability", "--config", recipe)
+    failed = run_here("eval.ability", "--config", recipe)
     assert failed.returncode == 2
     assert "lighteval ended with 1 on t|0: RuntimeError: no memory" in failed.stderr
     stand_in(run_dir, fails=False)
     calls.unlink()
     for _ in range(2):
-        done = run_command("-m", "eval.ability", "--config", recipe)
+        done = run_here("eval.ability", "--config", recipe)
         assert done.returncode == 0, done.stderr
     assert calls.read_text().splitlines() == ["accelerate model.yaml t|0"] * 2  # once for each system
     told = json.loads((run_dir / "eval" / "ability.json").read_text())

@@ -5,7 +5,7 @@ import shutil
 
 import pyarrow.parquet as pq
 import pytest
-from commands import BASE, ROOT, run_command
+from commands import BASE, ROOT, run_command, run_here
 from training_runs import make_run
 
 from data_prep.client import Answer
@@ -302,7 +302,7 @@ def test_a_mistake_in_the_systems_is_one_line(run_dir, systems, said):
 
 
 def test_without_held_out_pages_the_way_to_them_is_told(tmp_path):
-    done = run_command("-m", "eval.notes", *settings(tmp_path, '{lead: "baseline:lead"}'))
+    done = run_here("eval.notes", *settings(tmp_path, '{lead: "baseline:lead"}'))
     assert done.returncode == 2
     assert "set examples.notes_rows: true and run data_prep.examples" in done.stderr
 

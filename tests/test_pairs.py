@@ -6,7 +6,7 @@ import re
 
 import pyarrow.parquet as pq
 import pytest
-from commands import run_command
+from commands import run_here
 
 from data_prep.advice import Level, wilson
 from data_prep.broken import BREAKERS, broken_versions
@@ -206,7 +206,7 @@ def test_wilsons_interval():
 
 
 def run_pairs(run_dir, *overrides):
-    return run_command("-m", "data_prep.pairs", "--config", "recipes/demo/data.yaml", "--run_dir", str(run_dir), *overrides)
+    return run_here("data_prep.pairs", "--config", "recipes/demo/data.yaml", "--run_dir", str(run_dir), *overrides)
 
 
 def write_run(run_dir, world):

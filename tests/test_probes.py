@@ -5,6 +5,7 @@ import json
 import random
 
 import pytest
+from commands import run_here
 
 from data_prep.checks import check_summary, facts_of, passed_all
 from data_prep.prompts import build_prompt, rendered_length, source_text
@@ -13,7 +14,7 @@ from data_prep.schema import Generation, HeldOut, Note, Probe, read_dicts, read_
 from eval.probe_measures import against_own, measure_probe
 from eval.probe_texts import WORDINGS, counterfactual, injected, missing, renamed, without, word
 from eval.probes import ProbesConfig
-from tests.fixtures.small_run import make_run, run_stage
+from tests.fixtures.small_run import make_run
 
 CARD = """---
 license: apache-2.0
@@ -193,7 +194,7 @@ def probed(tmp_path_factory, tokenizer):
         rows.append(dataclasses.replace(row, prompt=prompt.messages, source=source_text(model.split("\n")[0], card, [])))
     write_jsonl(path, rows)
     arguments = ("--probes.cards", "8", "--probes.tokenizer", "recipes/demo/base", "--probes.max_prompt_tokens", "1500")
-    done = run_stage("eval.probes", run_dir, *arguments)
+    done = run_here("eval.probes", "--run_dir", str(run_dir), *arguments)
     assert done.returncode == 0, done.stderr
     return run_dir, done.stdout, arguments
 
@@ -204,7 +205,7 @@ def test_the_stage_makes_every_kind_and_says_when_it_is_done(probed):
     assert {one.kind for one in probes} == {"counterfactual", "injected", "missing", "long"}
     assert len({one.id for one in probes}) == len(probes)
     assert "8 counterfactual" in printed
-    assert "done already" in run_stage("eval.probes", run_dir, *arguments).stdout
+    assert "done already" in run_here("eval.probes", "--run_dir", str(run_dir), *arguments).stdout
 
 
 def test_long_probes_fill_the_budget_and_keep_the_whole_card(probed, tokenizer):
@@ -221,11 +222,11 @@ def test_long_probes_fill_the_budget_and_keep_the_whole_card(probed, tokenizer):
 
 def test_without_a_tokenizer_there_are_no_long_ones_and_it_says_so(probed, tmp_path):
     write_jsonl(tmp_path / "data" / "heldout.jsonl", read_dicts(probed[0] / "data" / "heldout.jsonl"))
-    done = run_stage("eval.probes", tmp_path, "--probes.cards", "2")
+    done = run_here("eval.probes", "--run_dir", str(tmp_path), "--probes.cards", "2")
     assert done.returncode == 0, done.stderr
     assert "no long ones, since probes.tokenizer" in done.stdout
     assert {row["kind"] for row in read_dicts(tmp_path / "data" / "probes.jsonl")} == {"counterfactual", "injected", "missing"}
-    half = run_stage("eval.probes", tmp_path, "--probes.tokenizer", "x")
+    half = run_here("eval.probes", "--run_dir", str(tmp_path), "--probes.tokenizer", "x")
     assert half.returncode == 2
     assert "go together" in half.stderr
 
@@ -245,7 +246,7 @@ def test_scores_hold_the_probes_by_kind_and_system_with_intervals(probed):
         run_dir, "tuned", lambda one: follow(references[one.card_id], one.changes) if one.kind == "counterfactual" else "Short."
     )
     arguments = ("--score.systems", "[base, tuned]", "--score.bootstrap_samples", "1000")
-    done = run_stage("eval.score", run_dir, *arguments)
+    done = run_here("eval.score", "--run_dir", str(run_dir), *arguments)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((run_dir / "eval" / "metrics.json").read_text())
     found = metrics["probes"]
@@ -265,7 +266,7 @@ def test_scores_hold_the_probes_by_kind_and_system_with_intervals(probed):
     assert {"name": "obeys", "label": "obeys a planted instruction", "better": "lower"} in metrics["probe_metrics"]
     rows = answers(run_dir, "base", lambda one: "x")
     write_jsonl(run_dir / "eval" / "probe_generations" / "base.jsonl", [*rows, dataclasses.replace(rows[0], id="f" * 16)])
-    refused = run_stage("eval.score", run_dir, *arguments)
+    refused = run_here("eval.score", "--run_dir", str(run_dir), *arguments)
     assert refused.returncode == 2
     assert "the probes were made anew; delete base.jsonl and run eval.generate --stage probe" in refused.stderr
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import BASE, ROOT, run_command
+from commands import BASE, ROOT, run_here
 from loopback_hub import TOKEN, loopback_hub
 from release_run import judge, make_run
 
@@ -334,10 +334,10 @@ def test_a_public_repository_is_not_pushed_to_unasked(pushing, hub):
     assert "tag v1" in pushing(private=False)
 
 
-def test_a_wrong_token_is_one_clear_line_without_the_token(run, hub):
-    environment = {"HF_ENDPOINT": hub[1], "HF_HUB_OFFLINE": "0", "HF_HOME": str(run.dir / "hf"), "HF_TOKEN": "hf_" + "x" * 30}
+def test_a_wrong_token_is_one_clear_line_without_the_token(run, hub, online, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_" + "x" * 30)
     options = ("--publish_model.repository", REPOSITORY, "--publish_model.push", "true")
-    done = run_command("-m", "training.publish", "--run_dir", str(run.dir), *options, **environment)
+    done = run_here("training.publish", "--run_dir", str(run.dir), *options)
     assert done.returncode == 2
     assert f"{REPOSITORY} was not pushed: the token is not valid" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -349,11 +349,14 @@ def test_a_wrong_token_is_one_clear_line_without_the_token(run, hub):
 
 
 def own_summary(run, card, notes, model_id):
-    """Greedy, as eval.generate writes it."""
+    """Greedy, as eval.generate writes it, by one thread as in the script's process: two sum in another order."""
+    import torch
+
     from eval.batches import GREEDY, Ask, Batch, Opening
     from eval.local_model import open_model, render_for
     from eval.with_transformers import summaries
 
+    torch.set_num_threads(1)
     model = open_model(str(run.dir / "model"), None)
     prompt = build_prompt(model_id, card, notes, model.tokenizer, 1200)
     assert not prompt.omitted

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from commands import TEMPLATE_KWARGS, run_command
 from loopback_hub import TOKEN, loopback_hub
+from training_runs import Ended, Run, hub_at
 
 from data_prep.prompts import build_prompt
 from data_prep.schema import Example
@@ -27,7 +28,7 @@ def hub():
 
 @pytest.fixture
 def train(tmp_path, tiny_model, tokenizer, hub):
-    """Runs `training.sft` for four steps with a push every two."""
+    """Runs `training.sft` for four steps with a push every two, forked where the imports are done; `launched` has accelerate start it."""
     table = TableWriter(tmp_path / "run" / "data" / "sft" / "train.parquet", EXAMPLE_SCHEMA)
     for index, raw in enumerate(raw_cards(4, 5)):
         prompt = build_prompt(raw.model_id, raw.content[:300], [], tokenizer, 600).messages
@@ -43,17 +44,23 @@ def train(tmp_path, tiny_model, tokenizer, hub):
 
     def run(token=TOKEN, **changes):
         (tmp_path / "sft.yaml").write_text(yaml.safe_dump(recipe | changes))
-        environment = {"HF_ENDPOINT": hub[1], "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "hf")}
-        return run_command(*LAUNCH, "--config", str(tmp_path / "sft.yaml"), HF_TOKEN=token, **environment)
+        return Run(tmp_path).train(first=hub_at(hub[1]), HF_TOKEN=token)
 
+    def launched():
+        (tmp_path / "sft.yaml").write_text(yaml.safe_dump(recipe))
+        environment = {"HF_ENDPOINT": hub[1], "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "hf")}
+        done = run_command(*LAUNCH, "--config", str(tmp_path / "sft.yaml"), HF_TOKEN=TOKEN, **environment)
+        return Ended(done.returncode, done.stdout + done.stderr)
+
+    run.launched = launched
     run.output = tmp_path / "run" / "sft"
     return run
 
 
 def test_the_adapter_goes_up_and_nothing_that_names_this_machine(train, hub, tmp_path):
     store, _ = hub
-    done = train()
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = train.launched()
+    assert done.code == 0, done.output[-3000:]
     assert store.private == {"someone/tiny": True}
     assert [message for message, _ in store.commits] == [
         "Training in progress, step 2", "Training in progress, step 4", "Model save",
@@ -62,19 +69,19 @@ def test_the_adapter_goes_up_and_nothing_that_names_this_machine(train, hub, tmp
     assert sorted(files) == ADAPTER
     assert files["adapter_model.safetensors"] == (train.output / "adapter_model.safetensors").read_bytes()
     written = b"".join(path.read_bytes() for path in train.output.rglob("*") if path.is_file())
-    assert TOKEN not in done.stdout + done.stderr
+    assert TOKEN not in done.output
     assert TOKEN.encode() not in written
     assert all(str(tmp_path.parent).encode() not in content for content in files.values())
-    assert "pushed to someone/tiny" in done.stdout
+    assert "pushed to someone/tiny" in done.output
 
 
 def test_cut_connections_are_told_and_cost_nothing(train, hub):
     store, _ = hub
     store.cuts = {"/lfs/": 1, "/commit/": 2}  # the client sends a file again by itself, a commit it does not
     done = train()
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "the push of step 2 to someone/tiny failed" in done.stdout
-    assert "training goes on and the next save is pushed again" in done.stdout
+    assert done.code == 0, done.output[-3000:]
+    assert "the push of step 2 to someone/tiny failed" in done.output
+    assert "training goes on and the next save is pushed again" in done.output
     assert store.cuts == {"/lfs/": 0, "/commit/": 0}
     assert sorted(store.files["someone/tiny"]) == ADAPTER
     assert store.commits[-1][0] == "Model save"
@@ -85,18 +92,18 @@ def test_a_hub_that_stays_away_leaves_a_finished_run_and_the_command_to_push_it(
     store, _ = hub
     store.cuts = {"/commit/": 100}
     done = train()
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.code == 0, done.output[-3000:]
     assert store.commits == []
     assert (train.output / "sft.manifest.json").exists()
-    line = next(line for line in done.stdout.splitlines() if "was not pushed to someone/tiny" in line)
+    line = next(line for line in done.output.splitlines() if "was not pushed to someone/tiny" in line)
     assert f"hf upload someone/tiny {train.output} --include README.md adapter_config.json" in line
 
 
 def test_a_wrong_token_ends_before_training_in_one_line(train, hub):
     done = train(token="hf_" + "x" * 30)
-    assert done.returncode != 0
-    assert "cannot push to someone/tiny" in done.stderr
-    assert "x" * 8 not in done.stdout + done.stderr
+    assert done.code != 0
+    assert "cannot push to someone/tiny" in done.output
+    assert "x" * 8 not in done.output
     assert not (train.output / "checkpoint-2").exists()
 
 
@@ -127,7 +134,7 @@ def test_published_json_keeps_no_path(tmp_path):
 @pytest.mark.slow
 def test_a_run_to_go_on_from_elsewhere_is_pushed_without_the_pickle_of_its_arguments(train, hub):
     store, _ = hub
-    assert train(hub_strategy="checkpoint").returncode == 0
+    assert train(hub_strategy="checkpoint").code == 0
     inside = {
         name.removeprefix("last-checkpoint/") for name in store.files["someone/tiny"] if name.startswith("last-checkpoint/")
     }
@@ -141,6 +148,6 @@ def test_what_is_to_be_private_is_not_pushed_to_a_public_repository(train, hub):
     store, _ = hub
     store.private["someone/tiny"], store.files["someone/tiny"], store.tags["someone/tiny"] = False, {}, {}
     done = train()
-    assert done.returncode != 0
-    assert "someone/tiny is public and hub_private_repo is true; set hub_private_repo: false" in done.stderr
+    assert done.code != 0
+    assert "someone/tiny is public and hub_private_repo is true; set hub_private_repo: false" in done.output
     assert store.commits == []

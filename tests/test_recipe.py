@@ -1,7 +1,7 @@
 from typing import Literal
 
 import pytest
-from commands import ROOT, run_command
+from commands import ROOT, run_command, run_here
 
 from data_prep.recipe import Block, load, usage
 
@@ -114,7 +114,7 @@ def test_help_lists_every_key_with_type_default_and_meaning():
     "eval.generate eval.probes eval.support eval.judge eval.score eval.report eval.compare eval.gate eval.ability eval.validate eval.benchmark training.sft training.align training.merge training.soup training.benchmark training.tiny_base".split(),
 )
 def test_every_stage_has_help(module):
-    done = run_command("-m", module, "--help")
+    done = run_here(module, "--help")
     assert done.returncode == 0, done.stderr
     assert "usage" in done.stdout
     assert "Traceback" not in done.stderr

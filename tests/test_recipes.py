@@ -208,8 +208,7 @@ def write_rows(run, tokenizer, count=4):
 
 
 @pytest.mark.parametrize("path", TRAINING, ids=name_of)
-def test_training_recipes_train_two_steps(path, models, tmp_path, monkeypatch):
-    from accelerate.state import AcceleratorState
+def test_training_recipes_train_two_steps(path, models, tmp_path):
     from transformers import AutoTokenizer
 
     from training import align, sft
@@ -225,8 +224,6 @@ def test_training_recipes_train_two_steps(path, models, tmp_path, monkeypatch):
         (tmp_path / "sft-merged").symlink_to(model)
     # In 4 bits the recipe's bfloat16 stays; after an evaluation a CPU's 4-bit layers cannot be trained on.
     arguments += ["--eval_strategy", "no"] if read_yaml(path).get("load_in_4bit") else ["--dtype", "float32"]
-    AcceleratorState._reset_state(reset_partial_state=True)  # one process trains with several recipes in turn
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
     stage.main(read_recipe(arguments))
     losses = [entry["loss"] for entry in json.loads(result.read_text(encoding="utf-8"))["result"]["history"] if "loss" in entry]
     assert len(losses) == 2

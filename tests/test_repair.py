@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from commands import run_command
+from commands import run_here
 
 from data_prep.prompts import build_prompt, render, source_text
 from data_prep.schema import Generation, HeldOut, read_jsonl, write_jsonl
@@ -68,7 +68,7 @@ def test_the_stage_goes_on_from_there_and_remembers_the_sample(tmp_path, cards, 
         "dtype": "float32",
     }  # fmt: skip
     arguments = [part for key, value in options.items() for part in (f"--repair.{key}", value)]
-    done = run_command("-m", "eval.generate", "--stage", "repair", "--run_dir", str(tmp_path), *arguments)
+    done = run_here("eval.generate", "--stage", "repair", "--run_dir", str(tmp_path), *arguments)
     assert done.returncode == 0, done.stderr
     rows = list(read_jsonl(data / "repairs.jsonl", Generation))
     assert len(rows) == 6
@@ -79,5 +79,5 @@ def test_the_stage_goes_on_from_there_and_remembers_the_sample(tmp_path, cards, 
         kept = first_fault(sample.text, held_out.source) - 40
         assert row.text[:kept] == sample.text[:kept]
         assert row.text != sample.text
-    done = run_command("-m", "eval.generate", "--stage", "repair", "--run_dir", str(tmp_path), *arguments)
+    done = run_here("eval.generate", "--stage", "repair", "--run_dir", str(tmp_path), *arguments)
     assert "done already" in done.stdout

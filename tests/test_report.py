@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pyarrow.parquet as pq
 import pytest
 from chromium import CHROMIUM, chromium
-from commands import run_command
+from commands import run_command, run_here
 from report_run import make_scored_run, report
 from selectolax.lexbor import LexborHTMLParser as HTMLParser
 from wandb_records import records
@@ -19,7 +19,7 @@ from eval.report import ReportConfig, main
 from eval.report_data import card_title, headline_decodings, packed, pieces, rounded, unpacked
 from eval.report_plots import copying, differences, lengths, range_mark
 from eval.report_words import markdown_results, measure_rows, plain, probability, signed
-from tests.fixtures.small_run import HOSTILE, UNKNOWN_NUMBER, make_run, run_stage
+from tests.fixtures.small_run import HOSTILE, UNKNOWN_NUMBER, make_run
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH (apt-get install chromium)")
 
@@ -33,7 +33,7 @@ def run(tmp_path_factory):
         ("score", "--score.systems", "[lead, base, tuned]", "--score.bootstrap_samples", "1000"),
         ("report",),
     ):
-        finished = run_stage(f"eval.{stage}", run_dir, *arguments)
+        finished = run_here(f"eval.{stage}", "--run_dir", str(run_dir), *arguments)
         assert finished.returncode == 0, finished.stderr
     assert finished.stdout.startswith(f"report: {run_dir / 'eval' / 'report.html'}")
     return run_dir
@@ -77,12 +77,12 @@ def test_tables_say_what_they_rest_on(page):
 
 
 def test_a_second_run_has_nothing_to_do(run):
-    assert "report: done already" in run_stage("eval.report", run).stdout
+    assert "report: done already" in run_here("eval.report", "--run_dir", str(run)).stdout
 
 
 def test_without_scores_the_next_move_is_named(tmp_path):
     make_run(tmp_path)
-    finished = run_stage("eval.report", tmp_path)
+    finished = run_here("eval.report", "--run_dir", str(tmp_path))
     assert finished.returncode == 2
     assert "run eval.score first" in finished.stderr
 

@@ -1,4 +1,10 @@
-"""One copy of the prompt changes nothing but the time: log-probs, gradients, weights and metrics against plain TRL."""
+"""One copy of the prompt changes nothing but the time: log-probs, gradients, weights and metrics against plain TRL.
+
+Compared in float64. Both ways add the same numbers in another order: in float32 the sums differ by processor, and losses as
+steep as discopop's, or Adam where a gradient is next to nothing, make anything of the difference. What is left here comes of
+steps that the libraries take in float32 whatever the model has (norms, the head's sums): a few of its roundings, the same on
+every machine.
+"""
 
 import copy
 import json
@@ -32,7 +38,7 @@ def pairs(count=4):
     chance = random.Random(5)
     rows = [
         {
-            "prompt": sentence(chance, 20 + 9 * at),
+            "prompt": sentence(chance, 12 + 4 * at),
             "chosen": " " + sentence(chance, 7 + 3 * at),
             "rejected": " " + sentence(chance, 15),
         }
@@ -54,7 +60,7 @@ def shake(model, seed=0):
     generator = torch.Generator().manual_seed(seed)
     for name, weight in model.named_parameters():
         if "lora_B" in name:
-            weight.data = torch.randn(weight.shape, generator=generator) * 0.05
+            weight.data.copy_(torch.randn(weight.shape, generator=generator) * 0.05)
 
 
 def arguments(folder, kind=DPOConfig, **changes):
@@ -75,8 +81,15 @@ def base(tiny_model):
     return model
 
 
+@pytest.fixture(scope="module")
+def exact(base):
+    """The same in float64."""
+    return copy.deepcopy(base).double()
+
+
 def trainer_of(base, tokenizer, folder, kind=SharedPrefixDPOTrainer, *, reference="adapter_off", rows=None, **changes):
     """reference: adapter_off or precomputed (fresh LoRA), copy (an adapter trained on), model (full tuning)."""
+    torch.manual_seed(0)  # for a fresh adapter
     model, options = copy.deepcopy(base), {}
     if reference in ("adapter_off", "precomputed"):
         options["peft_config"] = LoraConfig(r=8, target_modules="all-linear")
@@ -137,23 +150,23 @@ def assert_same(trainer):
     loss, metrics, ours = gradients(trainer, batch, SharedPrefixDPOTrainer)
     expected, theirs_metrics, theirs = gradients(trainer, batch, DPOTrainer)
     assert loss == pytest.approx(expected, rel=1e-5)
-    assert relative(ours, theirs) < 5e-6
+    assert relative(ours, theirs) < 1e-6
     for name, values in theirs_metrics.items():
         if name != "num_tokens":
             assert metrics[name] == pytest.approx(values, rel=1e-4, abs=1e-5), name
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss_is_trls(loss, base, tokenizer, tmp_path):
+def test_every_loss_is_trls(loss, exact, tokenizer, tmp_path):
     smoothing = {"exo_pair": 1e-3, "robust": 0.1}.get(loss, 0.0)
-    assert_same(trainer_of(base, tokenizer, tmp_path, loss_type=[loss], beta=0.1, label_smoothing=smoothing))
+    assert_same(trainer_of(exact, tokenizer, tmp_path, loss_type=[loss], beta=0.1, label_smoothing=smoothing))
 
 
 @pytest.mark.parametrize("reference", ["adapter_off", "precomputed", "copy", "model"])
 @pytest.mark.parametrize("checkpointing", [None, {"use_reentrant": False}, {"use_reentrant": True}], ids=["kept", "recomputed", "reentrant"])  # fmt: skip
-def test_every_reference_with_and_without_checkpointing(reference, checkpointing, base, tokenizer, tmp_path):
+def test_every_reference_with_and_without_checkpointing(reference, checkpointing, exact, tokenizer, tmp_path):
     changes = {"gradient_checkpointing": checkpointing is not None, "gradient_checkpointing_kwargs": checkpointing}
-    assert_same(trainer_of(base, tokenizer, tmp_path, reference=reference, loss_type=["apo_zero"], **changes))
+    assert_same(trainer_of(exact, tokenizer, tmp_path, reference=reference, loss_type=["apo_zero"], **changes))
 
 
 @pytest.mark.parametrize(
@@ -168,8 +181,8 @@ def test_every_reference_with_and_without_checkpointing(reference, checkpointing
     ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_trls_other_options(changes, base, tokenizer, tmp_path):
-    assert_same(trainer_of(base, tokenizer, tmp_path, **changes))
+def test_trls_other_options(changes, exact, tokenizer, tmp_path):
+    assert_same(trainer_of(exact, tokenizer, tmp_path, **changes))
 
 
 def test_the_list_of_losses_is_trls_own():
@@ -180,11 +193,11 @@ def test_the_list_of_losses_is_trls_own():
 
 
 @pytest.mark.parametrize("reference", ["adapter_off", "precomputed"])
-def test_twelve_steps_end_at_the_same_weights(reference, base, tokenizer, tmp_path):
+def test_twelve_steps_end_at_the_same_weights(reference, exact, tokenizer, tmp_path):
     def trained(kind):
         changes = {"max_steps": 12, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "learning_rate": 1e-3,
                    "gradient_checkpointing": True, "loss_type": ["apo_zero"], "eval_strategy": "steps", "eval_steps": 6, "logging_steps": 1}  # fmt: skip
-        trainer = trainer_of(base, tokenizer, tmp_path / kind.__name__, kind, reference=reference, rows=pairs(8), **changes)
+        trainer = trainer_of(exact, tokenizer, tmp_path / kind.__name__, kind, reference=reference, rows=pairs(8), **changes)
         before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters() if weight.requires_grad}
         trainer.train()
         after = {name: weight.detach() for name, weight in trainer.model.named_parameters() if weight.requires_grad}
@@ -200,10 +213,10 @@ def test_twelve_steps_end_at_the_same_weights(reference, base, tokenizer, tmp_pa
     assert [len(group.tails) for group in shared.plan_run.groups] == [2, 2]
 
 
-def test_pairs_of_one_card_share_one_prompt(base, tokenizer, tmp_path):
+def test_pairs_of_one_card_share_one_prompt(exact, tokenizer, tmp_path):
     chance = random.Random(1)
     rows = [{"prompt": WORDS[0] * 30, "chosen": sentence(chance, 9), "rejected": sentence(chance, 5)} for _ in range(3)]
-    trainer = trainer_of(base, tokenizer, tmp_path, rows=Dataset.from_list(rows))
+    trainer = trainer_of(exact, tokenizer, tmp_path, rows=Dataset.from_list(rows))
     batch = batch_of(trainer)
     packed = plan(batch["input_ids"], batch["attention_mask"], batch["completion_mask"])
     assert [len(group.tails) for group in packed.groups] == [6]
@@ -214,7 +227,7 @@ def test_a_llama_shares_as_well(tokenizer, tmp_path):
     config = LlamaConfig(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=96, num_hidden_layers=2,
                          num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True)  # fmt: skip
     torch.manual_seed(0)
-    assert_same(trainer_of(LlamaForCausalLM(config), tokenizer, tmp_path, gradient_checkpointing=True))
+    assert_same(trainer_of(LlamaForCausalLM(config).double(), tokenizer, tmp_path, gradient_checkpointing=True))
 
 
 # What must be seen to fail: each breaks the mask or the positions as a library below could.
@@ -258,9 +271,9 @@ def test_a_broken_mask_stops_before_the_first_step(fault, base, tokenizer, tmp_p
 
 
 @pytest.mark.parametrize("fault", [without_restart, chosen_visible, prompt_hidden])
-def test_and_its_gradients_are_far_off(fault, base, tokenizer, tmp_path, monkeypatch):
+def test_and_its_gradients_are_far_off(fault, exact, tokenizer, tmp_path, monkeypatch):
     fault(monkeypatch)
-    trainer = trainer_of(base, tokenizer, tmp_path)
+    trainer = trainer_of(exact, tokenizer, tmp_path)
     trainer.agrees = True
     ours = gradients(trainer, batch_of(trainer), SharedPrefixDPOTrainer)[2]
     assert relative(ours, gradients(trainer, batch_of(trainer), DPOTrainer)[2]) > 0.01
@@ -388,10 +401,10 @@ def sft_trainer(kind, base, tokenizer, folder, rows, **changes):
     return kind(model, args=arguments(folder, SFTConfig, **options), train_dataset=rows, processing_class=tokenizer)
 
 
-def test_k_references_of_a_card_train_as_trl_trains_them(base, tokenizer, tmp_path, monkeypatch):
+def test_k_references_of_a_card_train_as_trl_trains_them(exact, tokenizer, tmp_path, monkeypatch):
     rows = references_of(cards=3, each=4)
-    shared = sft_trainer(SharedPrefixSFTTrainer, base, tokenizer, tmp_path / "shared", rows)
-    plain = sft_trainer(SFTTrainer, base, tokenizer, tmp_path / "plain", rows)
+    shared = sft_trainer(SharedPrefixSFTTrainer, exact, tokenizer, tmp_path / "shared", rows)
+    plain = sft_trainer(SFTTrainer, exact, tokenizer, tmp_path / "plain", rows)
     monkeypatch.setattr(plain, "_get_train_sampler", shared._get_train_sampler)  # the same rows in the same order
     shared.train()
     plain.train()
@@ -423,13 +436,13 @@ def test_the_sampler_puts_a_cards_rows_into_one_micro_batch(each, size):
 # The head
 
 
-def test_scoring_answers_alone_changes_no_value(base, tokenizer, tmp_path, monkeypatch):
+def test_scoring_answers_alone_changes_no_value(exact, tokenizer, tmp_path, monkeypatch):
     import trl.trainer.utils as trl_utils
     from trl.kernels import chunked_logprob
 
     from training.answers_head import score_answers_alone
 
-    trainer = trainer_of(base, tokenizer, tmp_path)
+    trainer = trainer_of(exact, tokenizer, tmp_path)
     batch = batch_of(trainer)
     scored = []
     head = trl_utils._ChunkedLogProbFunction.apply
@@ -439,7 +452,7 @@ def test_scoring_answers_alone_changes_no_value(base, tokenizer, tmp_path, monke
     score_answers_alone()
     again, _, alone = gradients(trainer, batch, SharedPrefixDPOTrainer)
     assert again == pytest.approx(loss, abs=1e-6)
-    assert relative(alone, everywhere) < 5e-6
+    assert relative(alone, everywhere) < 1e-6
     assert scored[-1] == int(batch["completion_mask"][:, 1:].sum()) < scored[0]
 
 

@@ -4,12 +4,13 @@ import dataclasses
 import json
 
 import pytest
+from commands import run_here
 
 from data_prep.cards import parse_card
 from data_prep.prompts import source_text
 from data_prep.schema import CardNotes, HeldOut, Note, RawCard, write_json, write_jsonl
 from eval.slices import slice_cards
-from tests.fixtures.small_run import make_run, run_stage
+from tests.fixtures.small_run import make_run
 
 
 def held(number, front="", words=50, family=None):
@@ -98,8 +99,14 @@ def test_distance_and_cut_follow_from_the_runs_data(tmp_path):
 
 def test_headline_metrics_by_slice_stand_in_the_metrics_with_intervals(tmp_path):
     make_run(tmp_path)
-    done = run_stage(
-        "eval.score", tmp_path, "--score.bootstrap_samples", "1000", "--score.headline", "[all_pass, numbers_pass]"
+    done = run_here(
+        "eval.score",
+        "--run_dir",
+        str(tmp_path),
+        "--score.bootstrap_samples",
+        "1000",
+        "--score.headline",
+        "[all_pass, numbers_pass]",
     )
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())

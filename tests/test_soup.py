@@ -6,7 +6,7 @@ import shutil
 import sys
 
 import pytest
-from commands import ROOT, run_command
+from commands import ROOT, run_here
 
 from data_prep.manifest import content_hash
 from data_prep.recipe import Recipe, load
@@ -182,7 +182,7 @@ def test_weights_that_do_not_sum_to_one_are_refused(models, tmp_path, weights):
 
 def test_mistakes_on_the_command_line_are_one_line(models, tmp_path):
     for named, said in (("{runs/x: 1.0}", "holds 1 models"), ("{nowhere/model: 0.5, b: -0.5}", "greater than 0")):
-        done = run_command("-m", "training.soup", "--run_dir", str(tmp_path), "--soup.models", named)
+        done = run_here("training.soup", "--run_dir", str(tmp_path), "--soup.models", named)
         assert done.returncode == 2
         assert said in done.stderr
         assert done.stderr.count("\n") == 1

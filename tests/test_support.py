@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from chat_server import ChatServer, status
-from commands import ROOT, run_command
+from commands import ROOT, run_here
 
 from data_prep.prompts import source_text
 from data_prep.recipe import Recipe, load
@@ -328,7 +328,7 @@ def endpoint(server, name="compares-numbers", **more):
 
 
 def support(recipe, *arguments):
-    return run_command("-m", "eval.support", "--config", str(recipe), *arguments, OMP_NUM_THREADS="1")
+    return run_here("eval.support", "--config", str(recipe), *arguments)
 
 
 def test_two_checkers_calibrated_and_compared(run_dir, classifier, capsys):

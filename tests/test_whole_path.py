@@ -13,6 +13,7 @@ import pytest
 import yaml
 from commands import ROOT, run_command
 
+pytestmark = pytest.mark.slow
 SMALL = {
     "data.yaml": {
         "collect": {"source": "synthetic", "cards": 36},
@@ -176,7 +177,6 @@ def start_path(recipes, run_dir, half_done):
     return process
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "stage", ["training.sft", "eval.generate --config RECIPES/eval.yaml --stage sample", "training.align", "eval.generate"]
 )
@@ -197,7 +197,6 @@ def test_killed_in_a_stage_and_run_again_gives_the_same_metrics(finished, tmp_pa
     assert (run_dir / "eval" / "metrics.json").read_bytes() == (reference / "eval" / "metrics.json").read_bytes()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("half_done", "code"), [("sft/started.manifest.json", 75), ("data/cards.jsonl", 143)], ids=["training", "a data stage"]
 )
@@ -211,7 +210,6 @@ def test_a_chain_that_is_told_to_stop_stops_at_once_with_its_stages_code(finishe
     assert left == []
 
 
-@pytest.mark.slow
 def test_the_path_form_of_the_launch_works_too(finished):
     recipes, run_dir, _ = finished
     done = run_command(
@@ -228,7 +226,6 @@ def test_the_path_form_of_the_launch_works_too(finished):
     assert "sft: done already" in done.stdout
 
 
-@pytest.mark.slow
 def test_wandb_offline_writes_one_group_and_a_resumed_stage_continues_its_run(finished, tmp_path):
     recipes, reference, _ = finished
     run_dir = tmp_path / "my-run"

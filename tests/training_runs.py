@@ -167,6 +167,17 @@ def _fill(disk: Path, leave: int) -> None:
     (disk / "other").write_bytes(bytes(shutil.disk_usage(disk).free - leave))
 
 
+def hub_at(address: str) -> Callable[[], None]:
+    """The run's Hub is a server on loopback; its library has read the environment before the process was forked."""
+    return functools.partial(_hub_at, address)
+
+
+def _hub_at(address: str) -> None:
+    from huggingface_hub import constants
+
+    constants.ENDPOINT, constants.HF_HUB_OFFLINE, constants.HF_HUB_DISABLE_XET = address, False, True
+
+
 def poison(where: str) -> Callable[[], None]:
     """What the model makes of the odd row, or the gradient through it, is no number."""
     return functools.partial(_poison, where)

@@ -18,7 +18,7 @@ from training.shared_prefix import SharedPrefixDPOTrainer  # noqa: E402
 
 
 def main(model: str, folder: Path) -> None:
-    base, tokenizer = AutoModelForCausalLM.from_pretrained(model), AutoTokenizer.from_pretrained(model)
+    base, tokenizer = AutoModelForCausalLM.from_pretrained(model).double(), AutoTokenizer.from_pretrained(model)
     options = {"max_steps": 12, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 2, "learning_rate": 1e-3,
                "gradient_checkpointing": True, "loss_type": ["apo_zero"]}  # fmt: skip
     for kind in (DPOTrainer, SharedPrefixDPOTrainer):
