@@ -14,9 +14,9 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from data_prep.card_sources import CARD_FILE_NAMES, model_id_of
-from data_prep.cards import draft
+from data_prep.cards import Draft, draft
 from data_prep.fetch import FetchConfig, fetch_all
-from data_prep.filters import FilterConfig
+from data_prep.filters import MIN_CHARACTERS, FilterConfig, language_of
 from data_prep.gate import Gate
 from data_prep.schema import Card, Note, RawCard, Rejected
 from data_prep.snapshots import Page, Snapshots
@@ -74,7 +74,7 @@ def read_card(request: Request, pages: Path, gate: Gate | None = None, stdin: Bi
     if request.model_id:
         raw, id_from = replace(raw, model_id=request.model_id), "as given"
     elif not id_from:
-        raw, id_from = _named(raw, found.front.metadata, place)
+        raw, id_from = _named(raw, found, place)
     found = draft(raw)
     if not HUB_ID.fullmatch(raw.model_id) or len(raw.model_id) > 200:
         raise ValueError(f"the model id {raw.model_id[:80]!r} is not ORG/NAME; pass --model-id ORG/NAME")
@@ -84,7 +84,14 @@ def read_card(request: Request, pages: Path, gate: Gate | None = None, stdin: Bi
             f"the card of {raw.model_id} ({place}) holds {found.own_words} words of prose beside front matter, code and tables, "
             f"at least {least} are needed; there is nothing to summarise"
         )
-    return Found(found.card(), place, id_from, warning)
+    return Found(found.card(), place, id_from, "; ".join(filter(None, (warning, _foreign(found.prose)))))
+
+
+def _foreign(prose: str) -> str:
+    """A warning where the card is in another language than those that models were tuned on."""
+    if len(prose.strip()) < MIN_CHARACTERS or (found := language_of(prose)) == "en":
+        return ""
+    return f"the card reads as another language than English ({found}); the models of this project were tuned on English cards"
 
 
 def _raw(request: Request, pages: Path, gate: Gate | None, stdin: BinaryIO | None) -> tuple[RawCard, str, str]:
@@ -166,18 +173,28 @@ def _id_of_path(file: Path) -> str:
     return model_id_of(file)
 
 
-def _named(raw: RawCard, metadata: dict[str, object], place: str) -> tuple[RawCard, str]:
-    """The README under the id of its front matter or file name; of two, the one that names an owner."""
+def _named(raw: RawCard, found: Draft, place: str) -> tuple[RawCard, str]:
+    """The README under the id of its front matter, file name or first heading; of several, the first that names an owner."""
+    metadata = found.front.metadata
     stated = [value for key in ID_KEYS if isinstance(value := metadata.get(key), str)]
     index = metadata.get("model-index")
     if isinstance(index, list) and index and isinstance(index[0], dict) and isinstance(index[0].get("name"), str):
         stated.append(index[0]["name"])
     known = [(name.strip(), "from front matter") for name in stated] + [(raw.model_id, "from the name of file or address")]
+    known.append((_id_in_heading(found.front.body), "from the card's first heading"))
     known = [(name, source) for name, source in known if HUB_ID.fullmatch(name)]
     if not known:
         raise ValueError(f"{place} does not say which model it is about; pass --model-id ORG/NAME")
     name, source = next(((name, source) for name, source in known if "/" in name), known[0])
     return replace(raw, model_id=name), source
+
+
+def _id_in_heading(body: str) -> str:
+    """The one word of the first heading that looks like a model's name: with an owner, a digit or a hyphen; "" where none does."""
+    heading = next((line for line in body.splitlines() if line.startswith("#")), "")
+    words = [word.strip("`*_:,.()[]\"'") for word in heading.split()[1:]]
+    named = [word for word in words if HUB_ID.fullmatch(word) and re.search(r"[A-Za-z]", word) and re.search(r"[/\d-]", word)]
+    return named[0] if len(named) == 1 else ""
 
 
 # --- the Hub and the web ----------------------------------------------------------------------------------------------

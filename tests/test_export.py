@@ -331,3 +331,33 @@ def test_installing_stops_where_the_pinned_version_is_there(tmp_path):
         ["bash", tmp_path / "recipes/export/install.sh"], capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"}
     )
     assert (done.returncode, done.stdout) == (0, ".llama-cpp is there already\n")
+
+
+# --- one small adapter ------------------------------------------------------------------------------------------------
+
+
+def test_a_runs_adapter_is_exported_in_half_of_its_bytes(tmp_path, tiny_model):
+    import torch
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    sft = tmp_path / "run" / "sft"
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model), LoraConfig(r=4, target_modules="all-linear"))
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.02)
+    model.save_pretrained(sft)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(sft)
+    with pytest.raises(ValueError, match=r"needs export\.adapter_base"):
+        export(tmp_path, adapters="[sft]")
+    with pytest.raises(ValueError, match="gone holds no adapter"):
+        export(tmp_path, adapters="[sft, gone]", adapter_base="org/base")
+    out = export(tmp_path, adapters="[sft]", adapter_base="org/base") / "adapter"
+    weights = out / "adapter_model.safetensors"
+    assert weights.stat().st_size < 0.6 * (sft / weights.name).stat().st_size
+    assert stat.S_IMODE(weights.stat().st_mode) == stat.S_IMODE((out / "adapter_config.json").stat().st_mode)
+    assert json.loads((out / "adapter_config.json").read_text())["base_model_name_or_path"] == "org/base"
+    ids = torch.arange(5, 25)[None]
+    again = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_model), out)
+    assert torch.allclose(again(ids).logits, model(ids).logits, atol=0.05)
+    assert (sft / weights.name).exists()

@@ -81,6 +81,18 @@ def write_adapter(sources: Sequence[Path], folder: Path, base: str, revision: st
     write_tokenizer(sources[-1], folder)
 
 
+def round_adapter(folder: Path) -> int:
+    """The adapter's weights in bfloat16; returns the bytes of the file."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    weights = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(folder / ADAPTER).items()}
+    (folder / ADAPTER).unlink()  # it may be a second name of the trained one
+    save_file(weights, folder / ADAPTER, {"format": "pt"})
+    shutil.copymode(folder / "adapter_config.json", folder / ADAPTER)
+    return (folder / ADAPTER).stat().st_size
+
+
 def join(sources: Sequence[Path], configs: Sequence[dict[str, Any]], target: Path) -> None:
     """A's rows below each other, B's columns side by side. Each scale goes into B, so that the whole has scale 1."""
     import torch
