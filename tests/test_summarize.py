@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,7 @@ RAW = next(raw_cards(1, 1))
 CARD = RAW.content if isinstance(RAW.content, str) else RAW.content.decode()
 GOOD = RAW.summaries[0]
 NOTES = RAW.notes
+NAMELESS = re.sub(r"^# .*$", "# A model of ours", CARD, flags=re.MULTILINE).encode()
 BAD = GOOD.replace("## ", "## Zarquon-9000B-Ultra and ", 1)
 
 
@@ -302,6 +304,15 @@ def test_standard_input_and_folders_are_read(tmp_path):
 FEW = "---\nlicense: mit\n---\n# Title\n\nfew words\n"
 
 
+def test_a_first_heading_may_name_the_model_and_another_language_is_told(tmp_path):
+    file = tmp_path / "README.md"
+    file.write_text("# Model card for `Quillon-2B`\n\n" + "Quillon reads long letters and answers in one sentence. " * 12)
+    found = read_card(Request(str(file)), tmp_path / "pages.sqlite")
+    assert (found.card.model_id, found.id_from, found.warning) == ("Quillon-2B", "from the card's first heading", "")
+    file.write_text("# Quillon-2B\n\n" + "Das Modell liest lange Briefe und antwortet immer in einem einzigen kurzen Satz. " * 12)
+    assert "another language than English (de)" in read_card(Request(str(file)), tmp_path / "pages.sqlite").warning
+
+
 @pytest.mark.parametrize(
     ("content", "word"),
     [
@@ -312,12 +323,12 @@ FEW = "---\nlicense: mit\n---\n# Title\n\nfew words\n"
         (b"words and words\n" * 40_000, f"more than {MAX_BYTES:,} bytes"),
         (b"<!DOCTYPE html><html><body>words</body></html>", "web page"),
         (CARD.replace("a", "\u00e4", 20).encode("latin-1", "replace"), "is not UTF-8; convert it"),
-        (CARD.encode(), "does not say which model"),
+        (NAMELESS, "does not say which model"),
     ],
 )
 def test_a_file_that_is_no_card_is_refused_in_a_line(tmp_path, capsys, content, word):
     (tmp_path / "README.md").write_bytes(content)
-    arguments = [tmp_path / "README.md"] if content == CARD.encode() else [tmp_path / "README.md", "--model-id", "a/b"]
+    arguments = [tmp_path / "README.md"] if content == NAMELESS else [tmp_path / "README.md", "--model-id", "a/b"]
     fails(arguments, capsys, 2, word)
 
 
