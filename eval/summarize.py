@@ -2,8 +2,9 @@
 
     card-summarizer CARD [--model PLACE] [...]          the same as: python -m eval.summarize CARD [...]
 
-CARD is a Hub id, an address, a file, a folder with a README.md, or - for standard input. The pages that the card links to are read
-and noted by the same model, unless notes are given or --no-research is.
+CARD is a Hub id, an address, a file, a folder with a README.md, or - for standard input. Without --model the small model that ships
+with the project writes, on any machine and without the Hub: its base is fetched and prepared by the first call. A model of --model
+also reads the pages that the card links to and takes notes on them, unless notes are given or --no-research is.
 Reads the card, linked pages (kept in the user's cache folder) and a model. Writes the summary on standard output or into --out;
 everything else goes to standard error.
 """
@@ -21,6 +22,7 @@ from rich.console import Console
 from data_prep.gate import Gate
 from data_prep.recipe import EXIT_MISTAKE, EXIT_STOPPED, exit_on_mistake
 from data_prep.schema import to_json, write_text
+from eval.shipped_model import CAVEAT, MOST_PROMPT_TOKENS, TITLE, shipped_model
 from eval.summarize_batch import run_batch
 from eval.summarize_input import NoNetwork, Request, card_file
 from eval.summarize_model import LocalWriter, ServedWriter, Writer
@@ -33,9 +35,10 @@ NAME = "card-summarizer"
 EXIT_NETWORK = 3
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 MOST_SEED = 2**32 - 1  # what every generator takes
-DEFAULT_MODEL = "HuggingFaceTB/SmolLM3-3B"
+LARGE_MODEL = "HuggingFaceTB/SmolLM3-3B"
 EXAMPLES = f"""examples:
-  {NAME} Qwen/Qwen3-8B                                     a model of the Hub, by {DEFAULT_MODEL}
+  {NAME} my/README.md                                      by the small model that ships, without network
+  {NAME} Qwen/Qwen3-8B --model {LARGE_MODEL}      a model of the Hub, by a large one, with notes on its links
   {NAME} https://huggingface.co/Qwen/Qwen3-8B --model runs/mine/model     by a model that you have tuned
   {NAME} my/README.md --model-id me/my-model --no-research --out summary.md
   cat README.md | {NAME} - --model-id me/my-model --research-file notes.md
@@ -44,7 +47,7 @@ EXAMPLES = f"""examples:
   {NAME} --batch ids.txt --out summaries.jsonl             a line each; killed, the same command goes on
 
   a model behind a server (llama-server, vllm serve, transformers serve, any OpenAI-compatible one):
-  {NAME} Qwen/Qwen3-8B --endpoint http://localhost:8000/v1 --model {DEFAULT_MODEL}
+  {NAME} Qwen/Qwen3-8B --endpoint http://localhost:8000/v1 --model {LARGE_MODEL}
 
 research notes for --research-file, one of:
   {{"url": "https://...", "text": "- what the page adds"}}     a line each, or all of them in [ ]
@@ -110,6 +113,8 @@ def _one(options: argparse.Namespace, gate: Gate | None) -> None:
     elif options.json:
         print(text, flush=True)
     said_line(verdict(result.best))
+    if not options.model:
+        say(f"beware: {CAVEAT}")
 
 
 def _batch(options: argparse.Namespace, gate: Gate | None) -> None:
@@ -125,6 +130,10 @@ def _screen(options: argparse.Namespace) -> Screen:
 
 
 def _writer(options: argparse.Namespace) -> Writer:
+    if not options.model:
+        shipped = shipped_model()
+        say(f"model: {TITLE}")
+        return LocalWriter(str(shipped.base), options.dtype, options.device, shipped.adapter)
     say(f"model: {options.model}" + (f" at {options.endpoint}" if options.endpoint else ""))
     if options.endpoint:
         return ServedWriter(options.model, options.endpoint, options.tokenizer or options.model)
@@ -133,10 +142,10 @@ def _writer(options: argparse.Namespace) -> Writer:
 
 def _settings(options: argparse.Namespace) -> Options:
     return Options(
-        research=options.research,
+        research=bool(options.model) if options.research is None else options.research,
         notes=tuple(read_notes(options.research_file)) if options.research_file else None,
         max_sources=options.max_sources,
-        max_prompt_tokens=options.max_prompt_tokens,
+        max_prompt_tokens=options.max_prompt_tokens or (None if options.model else MOST_PROMPT_TOKENS),
         max_new_tokens=options.max_new_tokens,
         retry=options.retry,
         seed=options.seed,
@@ -169,9 +178,8 @@ def parser() -> argparse.ArgumentParser:
     model = made.add_argument_group("the model that writes")
     model.add_argument(
         "--model",
-        default=DEFAULT_MODEL,
         metavar="PLACE",
-        help="folder, Hub id, or a server's name for it (default: %(default)s)",
+        help="folder, Hub id, or a server's name for it (default: the small model that ships)",
     )
     model.add_argument("--endpoint", metavar="URL", help="an OpenAI-compatible server, up to and with /v1")
     model.add_argument(
@@ -186,7 +194,11 @@ def parser() -> argparse.ArgumentParser:
     )
 
     notes = made.add_argument_group("research")
-    notes.add_argument("--no-research", dest="research", action="store_false", help="the card alone; no linked page is read")
+    notes.add_argument(
+        "--research",
+        action=argparse.BooleanOptionalAction,
+        help="read linked pages and take notes on them; the small model that ships does not, unless told to",
+    )
     notes.add_argument(
         "--research-file", type=Path, metavar="NOTES", help="notes that you have, in place of research (forms: below)"
     )
@@ -197,7 +209,7 @@ def parser() -> argparse.ArgumentParser:
         "--max-prompt-tokens",
         type=int,
         metavar="N",
-        help="card and notes are cut to it, and told so (default: what the model takes, at most 14000)",
+        help="card and notes are cut to it, and told so (default: what the model takes, at most 14000; of the small model 3000)",
     )
     writing.add_argument("--max-new-tokens", type=int, default=1200, metavar="N", help="of the summary (default: %(default)s)")
     writing.add_argument(
@@ -238,9 +250,10 @@ def _problem(options: argparse.Namespace) -> str:
         (options.batch and not os.path.isfile(options.batch), f"--batch: there is no file {options.batch}"),
         (options.batch and (options.model_id or options.research_file), "--model-id and --research-file are for one card; in --batch, write them into JSON lines"),
         (options.out and os.path.isdir(options.out), f"--out {options.out} is a folder; name a file in it"),
-        (not options.research and options.research_file, "--no-research and --research-file exclude each other; leave one out"),
+        (options.research is False and options.research_file, "--no-research and --research-file exclude each other; leave one out"),
         (options.tokenizer and not options.endpoint, "--tokenizer goes with --endpoint; a local model has its own"),
         (options.endpoint and not options.endpoint.startswith(("http://", "https://")), f"--endpoint {options.endpoint} is no http(s)://host[:port]/v1"),
+        (options.endpoint and not options.model, "--endpoint needs --model, the server's name for its model"),
         (options.max_sources < 0 or options.retry < 0, "--max-sources and --retry are 0 or more"),
         (not 0 <= options.seed <= MOST_SEED, f"--seed is {str(options.seed)[:40]}; it is 0 to {MOST_SEED}"),
         (options.max_new_tokens < 1 or (options.max_prompt_tokens or 1) < 1, "--max-new-tokens and --max-prompt-tokens are 1 or more"),

@@ -8,14 +8,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from data_prep.chat_format import chat_format
+from data_prep.dtype import fast_dtype
 from data_prep.end_tokens import before_end
 from data_prep.endpoint import NO_KEY, Endpoint, api_key, check_endpoint, is_loopback
+from data_prep.manifest import content_hash
 from data_prep.prompts import Tokenizer, render
 from data_prep.replies import split_thinking
 from eval.batches import Decoding
+from eval.shipped_model import merged
 from eval.summarize_input import NoNetwork
 
 if TYPE_CHECKING:
@@ -58,12 +62,12 @@ class Writer(Protocol):
 
 
 class LocalWriter:
-    """A folder or a Hub id. Tokenizer and template are read at once, the weights by `load`.
+    """A folder or a Hub id, with an adapter or as it is. Tokenizer and template are read at once, the weights by `load`.
 
     Raises ValueError where there is no such model, NoNetwork where the Hub does not answer.
     """
 
-    def __init__(self, place: str, dtype: str, device: str) -> None:
+    def __init__(self, place: str, dtype: str, device: str, adapter: Path | None = None) -> None:
         from transformers.utils import logging
 
         from eval.local_model import open_model
@@ -77,25 +81,36 @@ class LocalWriter:
         with _in_our_words(place):
             self._model = open_model(place, None)
         self.name, self.tokenizer, self.context = place, self._model.tokenizer, self._model.context
-        self._dtype = dtype if dtype != "auto" else "float32" if self._device == "cpu" else "bfloat16"
+        self._dtype = dtype if dtype != "auto" else fast_dtype(self._device)
+        self._adapter = adapter
         self.identity = {"model": self._model.identity, "dtype": self._dtype}
+        if adapter:
+            self.identity["adapter"] = content_hash(adapter)
         self._ends = self.tokenizer.convert_ids_to_tokens(list(self._model.end_ids))
         self._weights: Any = None
 
     def load(self) -> float:
         """Seconds that it took to load the weights; 0 where they are here already."""
-        from eval.with_transformers import load_weights
-
         started = time.monotonic()
         if self._weights is None:
             with _in_our_words(self.name):
                 try:
-                    self._weights = load_weights(self._model, self._dtype).to(self._device).eval()
+                    self._weights = self._loaded().to(self._device).eval()
                 except RuntimeError as error:
                     raise ValueError(
                         f"{self.name} does not go onto {self._device}: {_line(error)}; name another --device"
                     ) from None
         return time.monotonic() - started
+
+    def _loaded(self) -> Any:
+        from eval.with_transformers import load_weights
+
+        if not self._adapter:
+            return load_weights(self._model, self._dtype)
+        import torch
+
+        # Merged before it is rounded: the sum in bfloat16 would lose the adapter's last digits.
+        return merged(load_weights(self._model, "float32"), self._adapter).to(getattr(torch, self._dtype))
 
     def write(self, messages: list[dict[str, str]], decoding: Decoding, max_new_tokens: int, seed: int, show: Show) -> Written:
         import torch

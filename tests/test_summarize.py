@@ -309,7 +309,9 @@ def test_a_first_heading_may_name_the_model_and_another_language_is_told(tmp_pat
     file.write_text("# Model card for `Quillon-2B`\n\n" + "Quillon reads long letters and answers in one sentence. " * 12)
     found = read_card(Request(str(file)), tmp_path / "pages.sqlite")
     assert (found.card.model_id, found.id_from, found.warning) == ("Quillon-2B", "from the card's first heading", "")
-    file.write_text("# Quillon-2B\n\n" + "Das Modell liest lange Briefe und antwortet immer in einem einzigen kurzen Satz. " * 12)
+    file.write_text(
+        "# Quillon-2B\n\n" + "Das Modell liest lange Briefe und antwortet immer in einem einzigen kurzen Satz. " * 12
+    )
     assert "another language than English (de)" in read_card(Request(str(file)), tmp_path / "pages.sqlite").warning
 
 
