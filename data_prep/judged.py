@@ -19,6 +19,7 @@ class Judged:
     key: str = ""
     mends: str = ""  # key of the sample that it was made from
     thought: bool = False  # aloud, though the prompt says not to
+    looped: bool = False  # why it is not finished
 
     @classmethod
     def sample(cls, sample: Generation, source: str, origin: str = "own sample") -> Judged:
@@ -26,7 +27,8 @@ class Judged:
         results, text, thought = check_summary(sample.text, source), sample.text.strip(), bool(sample.thinking)
         if thought:
             text = f"<think>\n{sample.thinking}\n</think>\n\n{text}".strip()
-        return cls(text, origin, sample.finish_reason == "stop", results, sample.key, sample.repairs, thought)
+        finished, looped = sample.finish_reason == "stop", sample.finish_reason == "loop"
+        return cls(text, origin, finished, results, sample.key, sample.repairs, thought, looped)
 
     @classmethod
     def reference(cls, card: HeldOut) -> Judged:
@@ -34,7 +36,7 @@ class Judged:
 
     @classmethod
     def candidate(cls, candidate: Candidate, source: str, origin: str) -> Judged:
-        finished = candidate.decoding.get("finish_reason") != "length"
+        finished = candidate.decoding.get("finish_reason") not in ("length", "loop")
         results = check_summary(candidate.text, source)
         return cls(candidate.text.strip(), origin, finished, results, candidate.id, candidate.revises)
 
@@ -48,14 +50,14 @@ class Judged:
 
     @property
     def failed(self) -> list[str]:
-        """Names of the checks it fails; "finished" where the token limit cut it, "thinking" where it thought aloud."""
+        """Names of the checks it fails; "finished" where the token limit cut it or it ran in a loop, "thinking" where it thought aloud."""
         own = ["finished"] * (not self.finished) + ["thinking"] * self.thought
         return own + [result.name for result in self.results if not result.passed]
 
     @property
     def reason(self) -> str:
         if not self.finished:
-            return "not finished within the token limit"
+            return "ended in a loop" if self.looped else "not finished within the token limit"
         if self.thought:
             return "thinks aloud before the summary, though the prompt says not to"
         return failures(self.results) or next(result.reason for result in self.results if result.name == "facts")

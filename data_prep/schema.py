@@ -163,7 +163,7 @@ class Generation:
     id: str  # of the held-out card
     system: str
     text: str
-    finish_reason: str  # "stop", or "length" where the token limit cut it
+    finish_reason: str  # "stop", "length" where the token limit cut it, "loop" where it repeated itself and was ended
     prompt_tokens: int
     completion_tokens: int
     sample: int = 0

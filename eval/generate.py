@@ -43,6 +43,7 @@ from data_prep.schema import Generation, HeldOut, Probe, read_jsonl, samples_of,
 from eval import with_transformers, with_vllm
 from eval.baselines import BASELINES
 from eval.batches import GREEDY, Ask, Batch, Decoding, Opening, key_of, plan
+from eval.generation.loops import LOOPS_VERSION
 from eval.local_model import LocalModel, check_lengths, open_model, render_for
 from eval.processes import Processes, joined
 from eval.repair import beginnings
@@ -59,7 +60,8 @@ class ProbeConfig(Block):
     batch_size: int = Field(8, ge=1)
     """Prompts per batch of transformers; part of what a text depends on."""
     max_new_tokens: int = Field(1_200, ge=1)
-    """A summary that is not finished by then has the finish reason "length" and fails."""
+    """A summary that is not finished by then has the finish reason "length" and fails; one that repeats itself is ended at once
+    and has "loop", where a server or vLLM writes when it comes back."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "bfloat16"
     """auto: bfloat16 where the machine multiplies in it, else float32."""
     device: str = "auto"
@@ -256,7 +258,7 @@ class Job:
             self.announce(list(read_jsonl(self.output, Generation)), self.system.model)
             return None
         block = self.recipe.block
-        how: dict[str, Any] = {"backend": self.system.backend, "max_new_tokens": block.max_new_tokens}
+        how: dict[str, Any] = {"backend": self.system.backend, "max_new_tokens": block.max_new_tokens, "loops": LOOPS_VERSION}
         if self.system.endpoint:
             from eval import with_endpoint
 
@@ -328,11 +330,12 @@ class Job:
 
     def announce(self, rows: list[Generation], identity: str, speed: str = "") -> None:
         """Counts, and the manifest that says that the file is whole."""
-        cut = sum(row.finish_reason == "length" for row in rows)
+        cut, looped = (sum(row.finish_reason == reason for row in rows) for reason in ("length", "loop"))
         thought = sum(bool(row.thinking) for row in rows)
-        self.manifest.write(model=identity, summaries=len(rows), cut=cut, thinking=thought)
+        self.manifest.write(model=identity, summaries=len(rows), cut=cut, loops=looped, thinking=thought)
         counts = (
-            f"{len(rows)} summaries by {self.name} in {self.output}: {cut} cut by the token limit, {thought} with think text"
+            f"{len(rows)} summaries by {self.name} in {self.output}: {cut} cut by the token limit, {looped} ended in a loop, "
+            f"{thought} with think text"
         )
         print(f"{self.recipe.stage}: {counts}{speed}")
 

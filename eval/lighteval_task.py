@@ -34,7 +34,7 @@ from eval.needle import DEPTHS, is_found, plant
 
 RUN = "CARD_SUMMARY_RUN"
 # A batch's outputs come padded to one length, so that lighteval cannot tell which of them reached their end.
-MEASURED = {metric.name: metric.better != "lower" for metric in METRICS if metric.name != "finished"}
+MEASURED = {metric.name: metric.better != "lower" for metric in METRICS if metric.name not in ("finished", "looped")}
 
 
 def rows_folder(run_dir: Path) -> Path:

@@ -27,7 +27,7 @@ KEYS = ("id", "source", "summary")
 MAX_LINE = 32 * 2**20  # bytes
 MAX_SUMMARY = 200_000  # characters: fifty times a page is no summary, and not worth the minutes
 MAX_SOURCE = 8_000_000  # characters, 2 million tokens
-NEED_MORE = ("finished", "rouge1", "rouge2", "rougeLsum")  # a finish reason, a reference
+NEED_MORE = ("finished", "looped", "rouge1", "rouge2", "rougeLsum")  # a finish reason, a reference
 SHOWN_EVERY = 5.0  # seconds
 
 

@@ -13,6 +13,7 @@ from data_prep.prompts import count_tokens, render
 from data_prep.replies import split_thinking
 from data_prep.schema import Generation
 from eval.batches import Ask, Opening
+from eval.generation.loops import finished
 
 
 @dataclass(frozen=True)
@@ -107,13 +108,14 @@ def summary(model: LocalModel, ask: Ask, system: str, ids: list[int], prompt_tok
     length = before_end(ids, model.end_ids)
     # Special tokens stay visible: a summary that spells one is faulty and must look it.
     said = ask.opening.begun + model.tokenizer.decode(ids[:length], skip_special_tokens=False)
+    said, reason = finished(said, cut=length is None)
     text, thinking = split_thinking(said)
     return Generation(
         key=ask.key,
         id=ask.opening.card_id,
         system=system,
         text=text,
-        finish_reason="length" if length is None else "stop",
+        finish_reason=reason,
         prompt_tokens=prompt_tokens,
         completion_tokens=len(ids) if length is None else length + 1,
         sample=ask.decoding.sample,

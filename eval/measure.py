@@ -63,6 +63,7 @@ METRICS = (
     Metric("words", "words", "checks", unit="words", better=None),
     Metric("density", "copied in a row (density)", "checks", unit="words", better=None),
     Metric("finished", "ended before the token limit", "independent"),
+    Metric("looped", "ended in a loop", "independent", better="lower"),
     Metric("coverage", "words in copied runs (coverage)", "independent", better=None),
     Metric("rouge1", "similarity to reference, ROUGE-1", "independent"),
     Metric("rouge2", "similarity to reference, ROUGE-2", "independent"),
@@ -82,6 +83,7 @@ def measure(generation: Generation, source: str, reference: str) -> dict[str, An
     metrics |= {
         "all_pass": float(passed_all(checks)),
         "finished": float(generation.finish_reason == "stop"),
+        "looped": float(generation.finish_reason == "loop"),
         "coverage": coverage(generation.text, source),
         **rouge(generation.text, reference),
     }

@@ -19,6 +19,7 @@ NOTES_METRICS = (
     Metric("nothing_new_agrees", "agrees on NOTHING NEW", "independent"),
     Metric("in_length", f"at most {NOTES_WORDS} words", "checks"),
     Metric("finished", "ended before the token limit", "independent"),
+    Metric("looped", "ended in a loop", "independent", better="lower"),
     Metric("words", "words", "independent", unit="words", better=None),
     Metric("rouge1", "similarity to reference, ROUGE-1", "independent"),
     Metric("rouge2", "similarity to reference, ROUGE-2", "independent"),
@@ -45,6 +46,7 @@ def measure_notes(generation: Generation, page: HeldOut) -> dict[str, float | No
         "nothing_new_agrees": float(declines == nothing_there),
         "in_length": float(next(result.passed for result in results if result.name == "words")),
         "finished": float(generation.finish_reason == "stop"),
+        "looped": float(generation.finish_reason == "loop"),
         "words": None if declines else values["words"],
         **similar,
     }

@@ -16,6 +16,7 @@ from data_prep.prompts import NOTES_WORDS, read_source
 from data_prep.schema import Generation, HeldOut, read_jsonl, sha256_text, write_jsonl
 from eval import with_transformers
 from eval.batches import GREEDY, Ask, Opening, key_of, plan
+from eval.generation.loops import LOOPS_VERSION
 from eval.local_model import LocalModel, check_lengths, open_model, render_for
 from eval.store import alone, appending, assemble, read_store
 from eval.systems import BASELINE, System
@@ -72,9 +73,10 @@ class NotesJob:
         if not manifest.is_done():
             with alone(self.output):
                 rows = self.baseline(pages) if self.system.is_baseline else self.made(pages)
-                cut = sum(row.finish_reason == "length" for row in rows)
-                manifest.write(notes=len(rows), cut=cut)
-                print(f"notes: {len(rows)} notes by {self.name} in {self.output}: {cut} cut by the token limit")
+                cut, looped = (sum(row.finish_reason == reason for row in rows) for reason in ("length", "loop"))
+                manifest.write(notes=len(rows), cut=cut, loops=looped)
+                counts = f"{cut} cut by the token limit, {looped} ended in a loop"
+                print(f"notes: {len(rows)} notes by {self.name} in {self.output}: {counts}")
         return list(read_jsonl(self.output, Generation))
 
     def baseline(self, pages: Sequence[HeldOut]) -> list[Generation]:
@@ -87,7 +89,7 @@ class NotesJob:
 
     def made(self, pages: Sequence[HeldOut]) -> list[Generation]:
         model = open_model(self.system.place(self.run_dir), self.system.revision)
-        how = {"task": "notes", "model": model.identity} | {
+        how = {"task": "notes", "model": model.identity, "loops": LOOPS_VERSION} | {
             key: self.settings[key] for key in ("max_new_tokens", "batch_size", "dtype")
         }
         openings = [Opening(page.id, page.prompt, render_for(model, page.id, page.prompt)) for page in pages]

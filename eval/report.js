@@ -290,7 +290,7 @@ function panel(one, text, place) {
   const figures = [["words", "words"], ...facts]
     .filter(([, name]) => metricAt.has(name) && one.values[metricAt.get(name)] !== null)
     .map(([label, name]) => `${label} ${spelled(one.values[metricAt.get(name)], name)}`);
-  if (!text.finished) figures.push("cut by the token limit");
+  if (!text.finished) figures.push(text.looped ? "ended in a loop" : "cut by the token limit");
   const wrong = text.checks.filter((check) => !check.passed);
   const right = text.checks.filter((check) => check.passed).map((check) => check.name);
   const found = unique(text.marks.filter((mark) => mark.kind === "measure").map((mark) => mark.name));

@@ -100,6 +100,7 @@ def output_body(row: dict[str, Any]) -> dict[str, Any]:
     marks += sorted(found, key=begin_and_end)
     return {
         "finished": row["finish_reason"] == "stop",
+        "looped": row["finish_reason"] == "loop",
         "checks": [{key: check[key] for key in ("name", "passed", "reason")} for check in checks],
         "marks": [{"name": name, "kind": kind, "label": span["label"]} for span, name, kind in marks],
         "pieces": list(pieces(row["text"], [(span["start"], span["end"]) for span, _, _ in marks])),

@@ -19,6 +19,7 @@ from data_prep.manifest import content_hash
 from data_prep.prompts import Tokenizer, render
 from data_prep.replies import split_thinking
 from eval.batches import Decoding
+from eval.generation.loops import LoopStop, finished
 from eval.shipped_model import merged
 from eval.summarize_input import NoNetwork
 
@@ -32,8 +33,8 @@ SILENCE_S = 600  # a long prompt on a slow server: minutes until its first word
 
 @dataclass(frozen=True)
 class Written:
-    """A finished text. `finish_reason` is "stop", or "length" where the token limit cut it; `first_s` are seconds to its
-    first word."""
+    """A finished text. `finish_reason` is "stop", "length" where the token limit cut it, or "loop" where it ran in one, which
+    the text has once; `first_s` are seconds to its first word."""
 
     text: str
     thinking: str
@@ -133,11 +134,12 @@ class LocalWriter:
         if outcome.error is not None:
             raise _explained(outcome.error, self.name)
         end = before_end(outcome.ids, self._model.end_ids)
-        text, thinking = split_thinking(self.tokenizer.decode(outcome.ids[:end], skip_special_tokens=False))
+        said, reason = finished(self.tokenizer.decode(outcome.ids[:end], skip_special_tokens=False), cut=end is None)
+        text, thinking = split_thinking(said)
         return Written(
             text=text,
             thinking=thinking,
-            finish_reason="length" if end is None else "stop",
+            finish_reason=reason,
             prompt_tokens=encoded["input_ids"].shape[1],
             completion_tokens=len(outcome.ids),
             first_s=first,
@@ -166,7 +168,13 @@ def _generating(
     from eval.with_transformers import sampling
 
     outcome = _Outcome()
-    left_early = StoppingCriteriaList([lambda *_, **__: torch.full((1,), outcome.left.is_set(), device=weights.device)])
+    length = encoded["input_ids"].shape[1]
+    stops = StoppingCriteriaList(
+        [
+            lambda *_, **__: torch.full((1,), outcome.left.is_set(), device=weights.device),
+            LoopStop(model.tokenizer.decode, model.end_ids, length, [""]),
+        ]
+    )
 
     def generate() -> None:
         try:
@@ -177,10 +185,10 @@ def _generating(
                     eos_token_id=list(model.end_ids),
                     pad_token_id=model.tokenizer.pad_token_id,
                     streamer=streamer,
-                    stopping_criteria=left_early,
+                    stopping_criteria=stops,
                     **sampling(decoding),
                 )
-            outcome.ids = output[0, encoded["input_ids"].shape[1] :].tolist()
+            outcome.ids = output[0, length:].tolist()
         except Exception as error:  # told by the thread that reads, which would wait for ever
             outcome.error = error
             streamer.end()
@@ -374,10 +382,11 @@ class ServedWriter:
         if not reason:
             raise NoNetwork(f"{self._url} broke off in the middle of its answer; run again")
         text, thinking = split_thinking(said)
+        text, reason = finished(text, cut=reason == "length")
         return Written(
             text=text,
             thinking="\n".join(part.strip() for part in (thoughts, thinking) if part.strip()),
-            finish_reason="length" if reason == "length" else "stop",
+            finish_reason=reason,
             prompt_tokens=usage.prompt_tokens if usage else 0,
             completion_tokens=usage.completion_tokens if usage else pieces,
             first_s=first,

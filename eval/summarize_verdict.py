@@ -26,7 +26,7 @@ class Attempt:
 
     @property
     def failed(self) -> list[str]:
-        cut = ["finished"] if self.written.finish_reason == "length" else []
+        cut = [] if self.written.finish_reason == "stop" else ["finished"]
         return [result.name for result in self.results if not result.passed] + cut
 
     @property
@@ -68,4 +68,6 @@ def verdict(attempt: Attempt) -> Text:
             line.append(f"; {result.name}: {' '.join(result.reason.split())[:160]}")
     if attempt.written.finish_reason == "length":
         line.append("; cut at --max-new-tokens")
+    if attempt.written.finish_reason == "loop":
+        line.append("; it ran in a loop and was ended there, what it repeated stands once")
     return line

@@ -9,6 +9,7 @@ from typing import Any
 from data_prep.client import Answer, Endpoint, Question, Usage, ask_all
 from data_prep.schema import Generation
 from eval.batches import Ask, Decoding
+from eval.generation.loops import finished
 
 OURS = ("model", "messages", "temperature", "top_p", "max_tokens")  # never an endpoint's own, or systems would differ
 
@@ -50,12 +51,13 @@ def summaries(
 
 
 def _row(ask: Ask, system: str, answer: Answer) -> Generation:
+    text, reason = finished(answer.text, cut=answer.finish_reason == "length")
     return Generation(
         key=ask.key,
         id=ask.opening.card_id,
         system=system,
-        text=answer.text,
-        finish_reason="stop" if answer.finish_reason != "length" else "length",
+        text=text,
+        finish_reason=reason,
         prompt_tokens=answer.prompt_tokens,
         completion_tokens=answer.completion_tokens,
         sample=ask.decoding.sample,

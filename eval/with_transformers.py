@@ -7,6 +7,7 @@ from typing import Any
 
 from data_prep.schema import Generation
 from eval.batches import Batch, Decoding
+from eval.generation.loops import LoopStop
 from eval.local_model import LocalModel, first_line, summary
 
 
@@ -22,11 +23,14 @@ def _written(
     weights: Any, model: LocalModel, batches: Iterable[Batch], system: str, max_new_tokens: int
 ) -> Iterator[list[Generation]]:
     import torch
+    from transformers import StoppingCriteriaList
 
     tokenizer = model.tokenizer
     for batch in batches:
         texts = [ask.opening.text for ask in batch.asks]
         encoded = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False).to(weights.device)
+        length = encoded["input_ids"].shape[1]
+        loops = LoopStop(tokenizer.decode, model.end_ids, length, [ask.opening.begun for ask in batch.asks])
         torch.manual_seed(batch.seed)
         with torch.inference_mode():
             output = weights.generate(
@@ -34,9 +38,10 @@ def _written(
                 max_new_tokens=max_new_tokens,
                 eos_token_id=list(model.end_ids),
                 pad_token_id=tokenizer.pad_token_id,
+                stopping_criteria=StoppingCriteriaList([loops]),
                 **sampling(batch.asks[0].decoding),
             )
-        new = output[:, encoded["input_ids"].shape[1] :].tolist()
+        new = [ids[: loops.kept.get(row)] for row, ids in enumerate(output[:, length:].tolist())]
         lengths = encoded["attention_mask"].sum(dim=1).tolist()
         yield [summary(model, ask, system, ids, length) for ask, ids, length in zip(batch.asks, new, lengths, strict=True)]
     del weights

@@ -70,12 +70,12 @@ def test_greedy_and_sampled_summaries_stand_card_by_card(tmp_path, cards, tiny_m
     assert all(row.completion_tokens <= 12 for row in rows)
     cut = sum(row.finish_reason == "length" for row in rows)
     assert cut > 0
-    tail = r"\d+ cut by the token limit, 0 with think text, [\d,]+ tokens at [\d,]+ tokens/s"
+    tail = r"\d+ cut by the token limit, 0 ended in a loop, 0 with think text, [\d,]+ tokens at [\d,]+ tokens/s"
     assert re.search(f"generate: 15 summaries by tiny in .*tiny.jsonl: {tail}", capsys.readouterr().out)
     generate(tmp_path, cards, tiny_model, samples=2)
     assert "generate tiny: done already" in capsys.readouterr().out
     assert json.loads(output(tmp_path).with_suffix(".manifest.json").read_text())["result"] == {
-        "model": content_hash(tiny_model), "summaries": 15, "cut": cut, "thinking": 0,
+        "model": content_hash(tiny_model), "summaries": 15, "cut": cut, "loops": 0, "thinking": 0,
     }  # fmt: skip
 
 

@@ -327,6 +327,7 @@ def test_measures_tell_invention_omission_and_silence_apart():
     assert (chatty["number_recall"], chatty["nothing_new_agrees"], chatty["rougeLsum"]) == (None, 0, None)
     assert measured("NOTHING NEW", reference="NOTHING NEW")["nothing_new_agrees"] == 1
     assert measured("- It", finish_reason="length")["finished"] == 0
+    assert (measured("- It", finish_reason="loop")["finished"], measured("- It", finish_reason="loop")["looped"]) == (0, 1)
     assert measured("")["in_length"] == 0
 
 

@@ -74,7 +74,7 @@ def test_filter_metrics_and_independent_ones_stand_apart(run):
     groups = {metric["name"]: metric["group"] for metric in metrics["metrics"]}
     assert all(groups[f"{check}_pass"] == "checks" for check in CHECKS)
     assert {name for name, group in groups.items() if group == "independent"} == {
-        *("finished", "coverage", "rouge1", "rouge2", "rougeLsum")
+        *("finished", "looped", "coverage", "rouge1", "rouge2", "rougeLsum")
     }
 
 
