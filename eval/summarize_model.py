@@ -165,6 +165,7 @@ def _generating(
     import torch
     from transformers import StoppingCriteriaList
 
+    from eval.generation.kv_cache import cpu_options
     from eval.with_transformers import sampling
 
     outcome = _Outcome()
@@ -186,6 +187,7 @@ def _generating(
                     pad_token_id=model.tokenizer.pad_token_id,
                     streamer=streamer,
                     stopping_criteria=stops,
+                    **cpu_options(weights),
                     **sampling(decoding),
                 )
             outcome.ids = output[0, length:].tolist()

@@ -7,6 +7,7 @@ from typing import Any
 
 from data_prep.schema import Generation
 from eval.batches import Batch, Decoding
+from eval.generation.kv_cache import cpu_options
 from eval.generation.loops import LoopStop
 from eval.local_model import LocalModel, first_line, summary
 
@@ -39,6 +40,7 @@ def _written(
                 eos_token_id=list(model.end_ids),
                 pad_token_id=tokenizer.pad_token_id,
                 stopping_criteria=StoppingCriteriaList([loops]),
+                **cpu_options(weights),
                 **sampling(batch.asks[0].decoding),
             )
         new = [ids[: loops.kept.get(row)] for row, ids in enumerate(output[:, length:].tolist())]

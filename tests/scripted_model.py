@@ -30,7 +30,7 @@ class ScriptedModel:
     def __init__(self, folder, tokenizer, texts, second=None):
         self.weights = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self.rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-        self.second, self.device = second, self.weights.device
+        self.second, self.device, self.config = second, self.weights.device, self.weights.config
         self.steps = 0
 
     def to(self, device):

@@ -5,6 +5,7 @@ On a CPU that copy is a third of a decoding step at 1,000 tokens and grows with 
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -49,6 +50,15 @@ def _written(room: torch.Tensor, stored: torch.Tensor, new: torch.Tensor) -> tor
     end = start + new.shape[-2]
     room[..., start:end, :] = new
     return room[..., :end, :]
+
+
+def cpu_options(model: Any) -> dict[str, Any]:
+    """Further arguments of `generate` for a model on a CPU; none elsewhere."""
+    if model.device.type != "cpu":
+        return {}
+    # Keys and values of grouped heads are used as they are; transformers would else copy them for every head where rows are padded.
+    os.environ.setdefault("TRANSFORMERS_SDPA_FORCE_GQA", "1")
+    return {"past_key_values": roomy_cache(model)}
 
 
 def roomy_cache(model: Any) -> DynamicCache:
