@@ -196,9 +196,11 @@ def parser() -> argparse.ArgumentParser:
     notes = made.add_argument_group("research")
     notes.add_argument(
         "--research",
-        action=argparse.BooleanOptionalAction,
+        action="store_true",
+        default=None,
         help="read linked pages and take notes on them; the small model that ships does not, unless told to",
     )
+    notes.add_argument("--no-research", dest="research", action="store_false", help="the card alone; no linked page is read")
     notes.add_argument(
         "--research-file", type=Path, metavar="NOTES", help="notes that you have, in place of research (forms: below)"
     )

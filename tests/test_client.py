@@ -322,7 +322,7 @@ def test_a_question_that_is_no_unicode_fails_alone(ask):
         (status(402), "no credit left"),
         (status(429, headers=SOON, code="insufficient_quota"), "no credit left"),
         (status(429, headers={"Retry-After": "3600"}), "asks to wait 3600 s"),
-        (status(503, headers={"Retry-After": formatdate(time.time() + 7200, usegmt=True)}), r"asks to wait 7\d\d\d s"),
+        (status(503, headers={"Retry-After": formatdate(time.time() + 90_000, usegmt=True)}), r"asks to wait \d{5} s"),
     ],
 )
 def test_what_no_question_would_survive_stops_the_run(ask, server, trouble, said):

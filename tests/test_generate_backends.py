@@ -14,9 +14,11 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 from chat_server import ChatServer, says, status
+from commands import BASE
 from test_generate import cards, generate, output
 
-from data_prep.prompts import render
+from data_prep.chat_format import ChatFormat
+from data_prep.prompts import fitted, render
 from data_prep.schema import Generation, read_jsonl
 from eval import with_vllm
 from eval.generate import check_system
@@ -57,7 +59,10 @@ def test_a_server_gets_the_cards_messages_and_the_stages_decoding_once(tmp_path,
     assert len(rows) == len(server.bodies) == 15
     assert {(body["temperature"], body["top_p"], body["max_tokens"]) for body in server.bodies} == {(0, 1, 12), (0.6, 0.95, 12)}
     assert all(body["chat_template_kwargs"] == {"enable_thinking": False} for body in server.bodies)
-    assert {json.dumps(body["messages"]) for body in server.bodies} == {json.dumps(card.prompt) for card in cards}
+    # Nothing is known of the model behind the server, so no control word of another is sent.
+    plain = [fitted(card.prompt, ChatFormat()) for card in cards]
+    assert {json.dumps(body["messages"]) for body in server.bodies} == set(map(json.dumps, plain))
+    assert "no_think" not in json.dumps(plain)
     assert rows[0].text.startswith("## A 0.0 <model_card")
     assert (rows[0].prompt_tokens, rows[0].completion_tokens) == (100, 10)
     # A seed more and another address of the same server: only the new seed is asked for; the run's seed is nothing to it.
@@ -70,6 +75,16 @@ def test_a_server_gets_the_cards_messages_and_the_stages_decoding_once(tmp_path,
     with ChatServer() as idle:
         assert generate(tmp_path, cards[:4], served(idle, extra_body=extra), **{**SAMPLED, "samples": 3}) == again[:16]
         assert idle.bodies == []
+
+
+def test_a_server_whose_tokenizer_is_known_gets_prompts_in_its_form(tmp_path, cards, server):
+    system = served(server)
+    system["served"]["tokenizer"] = str(BASE)
+    generate(tmp_path, cards, system)
+    assert {json.dumps(body["messages"]) for body in server.bodies} == {json.dumps(card.prompt) for card in cards}
+    assert all(body["chat_template_kwargs"] == {"enable_thinking": False} for body in server.bodies)
+    with pytest.raises(ValueError, match="tokenizer is for an endpoint"):
+        generate(tmp_path, cards, {"own": {"model": str(BASE), "tokenizer": str(BASE)}})
 
 
 def test_what_a_server_does_not_answer_leaves_the_file_unfinished(tmp_path, cards, server):

@@ -8,6 +8,7 @@ from commands import TEMPLATE_KWARGS, run_command
 from loopback_hub import TOKEN, loopback_hub
 from training_runs import Ended, Run, hub_at
 
+from data_prep.chat_format import ChatFormat
 from data_prep.prompts import build_prompt
 from data_prep.schema import Example
 from data_prep.synthetic import raw_cards
@@ -114,7 +115,7 @@ def test_the_card_names_the_real_base_through_the_merged_model_and_never_a_path(
     merged.mkdir()
     for base, named in (("HuggingFaceTB/SmolLM3-3B", "HuggingFaceTB/SmolLM3-3B"), (str(tmp_path), None)):
         (tmp_path / "sft" / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
-        card = model_card("aligned", str(merged), "DPO")
+        card = model_card("aligned", str(merged), "DPO", ChatFormat(kwargs=TEMPLATE_KWARGS))
         assert card.data.base_model == named
         assert "It was trained on sft-merged, that base with the adapter of SFT merged in" in card.text
         assert f"Its base is {named or tmp_path.name}" in card.text
