@@ -170,6 +170,7 @@ class Generation:
     repairs: str = ""  # key of the sample whose beginning it keeps
     decoding: str = "greedy"  # or "sampled"
     thinking: str = ""  # what the model thought aloud before it; never scored
+    interventions: dict[str, int] = field(default_factory=dict)  # of grounded decoding, by kind; empty where it was free
 
 
 @dataclass(frozen=True)

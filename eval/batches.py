@@ -12,13 +12,15 @@ from data_prep.schema import sha256_text
 
 @dataclass(frozen=True)
 class Opening:
-    """What the model is to go on from: a card's prompt, and the beginning of a summary that is kept, if any."""
+    """What the model is to go on from: a card's prompt, and the beginning of a summary that is kept, if any. `source` is what
+    decoding is grounded in, "" where it is free."""
 
     card_id: str
     messages: list[dict[str, str]]
     prompt: str  # as rendered; "" where a server renders it
     begun: str = ""
     repairs: str = ""  # key of the sample that `begun` is from
+    source: str = ""
 
     @property
     def text(self) -> str:
@@ -68,6 +70,8 @@ def key_of(opening: Opening, decoding: Decoding, identity: dict[str, Any], seed:
     """SHA-256 over card, prompt, decoding and `identity` (the model and what else its text depends on). The run's seed
     counts where it can change something."""
     what = [opening.card_id, sha256_text(json.dumps(opening.messages) + opening.text), opening.repairs]
+    if opening.source:
+        what.append(sha256_text(opening.source))
     how = [decoding.temperature, decoding.top_p, decoding.sample, seed if decoding.temperature else 0]
     return sha256_text(json.dumps([what, how, identity], sort_keys=True))
 

@@ -43,6 +43,7 @@ from data_prep.schema import Generation, HeldOut, Probe, read_jsonl, samples_of,
 from eval import with_transformers, with_vllm
 from eval.baselines import BASELINES
 from eval.batches import GREEDY, Ask, Batch, Decoding, Opening, key_of, plan
+from eval.generation.grounded import GROUNDED_VERSION, interventions_of, told
 from eval.generation.loops import LOOPS_VERSION
 from eval.local_model import LocalModel, check_lengths, open_model, render_for
 from eval.processes import Processes, joined
@@ -268,7 +269,9 @@ class Job:
         else:
             model = open_model(self.system.place(self.recipe.run_dir), self.system.revision)
             how |= {"model": model.identity, "dtype": self.dtype}
-            openings = list(openings_of(self.recipe, cards, model))
+            if self.system.grounded:
+                how |= {"grounded": GROUNDED_VERSION}
+            openings = list(openings_of(self.recipe, cards, model, self.system.grounded))
             check_lengths(model, openings, self.recipe.stage, block.max_new_tokens, self.system.max_model_len)
         if self.system.backend == "transformers":
             how |= {"batch_size": block.batch_size}  # the padding that others bring is in the rounding
@@ -332,10 +335,11 @@ class Job:
         """Counts, and the manifest that says that the file is whole."""
         cut, looped = (sum(row.finish_reason == reason for row in rows) for reason in ("length", "loop"))
         thought = sum(bool(row.thinking) for row in rows)
-        self.manifest.write(model=identity, summaries=len(rows), cut=cut, loops=looped, thinking=thought)
+        changed = {"interventions": interventions_of(rows)} if self.system.grounded else {}
+        self.manifest.write(model=identity, summaries=len(rows), cut=cut, loops=looped, thinking=thought, **changed)
         counts = (
             f"{len(rows)} summaries by {self.name} in {self.output}: {cut} cut by the token limit, {looped} ended in a loop, "
-            f"{thought} with think text"
+            f"{thought} with think text" + "".join(f", {told(counts)} changed by grounding" for counts in changed.values())
         )
         print(f"{self.recipe.stage}: {counts}{speed}")
 
@@ -346,9 +350,12 @@ def baseline(name: str, model: str, cards: list[HeldOut]) -> Iterator[Generation
         yield Generation(sha256_text(f"{model}\0{card.id}\0{text}"), card.id, name, text, "stop", 0, 0)
 
 
-def openings_of(recipe: Recipe[Any], cards: list[HeldOut], model: LocalModel) -> Iterator[Opening]:
+def openings_of(recipe: Recipe[Any], cards: list[HeldOut], model: LocalModel, grounded: bool) -> Iterator[Opening]:
     """The cards' prompts; for repairs, those of each failing sample with what it said before its first fault."""
-    openings = {card.id: Opening(card.id, card.prompt, render_for(model, card.id, card.prompt)) for card in cards}
+    openings = {
+        card.id: Opening(card.id, card.prompt, render_for(model, card.id, card.prompt), source=card.source if grounded else "")
+        for card in cards
+    }
     if recipe.stage != "repair":
         yield from openings.values()
         return

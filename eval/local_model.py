@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_prep.end_tokens import before_end, end_ids
 from data_prep.manifest import content_hash
@@ -14,6 +14,9 @@ from data_prep.replies import split_thinking
 from data_prep.schema import Generation
 from eval.batches import Ask, Opening
 from eval.generation.loops import finished
+
+if TYPE_CHECKING:
+    from eval.generation.grounded import Row
 
 
 @dataclass(frozen=True)
@@ -103,11 +106,16 @@ def check_lengths(model: LocalModel, openings: Sequence[Opening], stage: str, ne
             )
 
 
-def summary(model: LocalModel, ask: Ask, system: str, ids: list[int], prompt_tokens: int) -> Generation:
-    """The row of the new tokens `ids`, which end with one of its end tokens where the model came to an end."""
+def summary(
+    model: LocalModel, ask: Ask, system: str, ids: list[int], prompt_tokens: int, grounded: Row | None = None
+) -> Generation:
+    """The row of the new tokens `ids`, which end with one of its end tokens where the model came to an end. `grounded` is what
+    they were decoded under."""
     length = before_end(ids, model.end_ids)
     # Special tokens stay visible: a summary that spells one is faulty and must look it.
     said = ask.opening.begun + model.tokenizer.decode(ids[:length], skip_special_tokens=False)
+    if grounded:
+        said = grounded.kept(said)
     said, reason = finished(said, cut=length is None)
     text, thinking = split_thinking(said)
     return Generation(
@@ -122,4 +130,5 @@ def summary(model: LocalModel, ask: Ask, system: str, ids: list[int], prompt_tok
         repairs=ask.opening.repairs,
         decoding=ask.decoding.name,
         thinking=thinking,
+        interventions=grounded.counts if grounded else {},
     )

@@ -44,6 +44,8 @@ def check_notes_system(name: str, system: System) -> None:
         raise ValueError(
             f"notes.systems: {name} has backend {system.backend}; notes are written by backend: transformers alone"
         )
+    if system.grounded:
+        raise ValueError(f"notes.systems: {name} is grounded, which summaries alone can be; leave out grounded")
 
 
 @dataclass(frozen=True)

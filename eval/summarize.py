@@ -150,6 +150,7 @@ def _settings(options: argparse.Namespace) -> Options:
         retry=options.retry,
         seed=options.seed,
         temperature=options.temperature,
+        grounded=not options.free and not options.endpoint,
         pages=pages_file(),
     )
 
@@ -227,6 +228,11 @@ def parser() -> argparse.ArgumentParser:
         default=0.0,
         metavar="T",
         help="of every try; 0 (the default) is greedy first and 0.6 in further tries; top_p is 0.95",
+    )
+    writing.add_argument(
+        "--free",
+        action="store_true",
+        help="let a local model write what it likes; else links, numbers, title and repeats are held to the sources while it writes",
     )
     writing.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of the first try, one more for each further (default: %(default)s)"

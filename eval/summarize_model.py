@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from data_prep.chat_format import chat_format
 from data_prep.dtype import fast_dtype
-from data_prep.end_tokens import before_end
 from data_prep.endpoint import NO_KEY, Endpoint, api_key, check_endpoint, is_loopback
 from data_prep.manifest import content_hash
 from data_prep.prompts import Tokenizer, render
 from data_prep.replies import split_thinking
-from eval.batches import Decoding
-from eval.generation.loops import LoopStop, finished
+from eval.batches import Ask, Decoding, Opening
+from eval.generation.loops import finished
 from eval.shipped_model import merged
 from eval.summarize_input import NoNetwork
 
@@ -34,7 +33,7 @@ SILENCE_S = 600  # a long prompt on a slow server: minutes until its first word
 @dataclass(frozen=True)
 class Written:
     """A finished text. `finish_reason` is "stop", "length" where the token limit cut it, or "loop" where it ran in one, which
-    the text has once; `first_s` are seconds to its first word."""
+    the text has once; `first_s` are seconds to its first word; `interventions` are those of grounded decoding, by kind."""
 
     text: str
     thinking: str
@@ -43,10 +42,12 @@ class Written:
     completion_tokens: int
     first_s: float
     total_s: float
+    interventions: dict[str, int] = field(default_factory=dict)
 
 
 class Writer(Protocol):
-    """`context`: tokens that prompt and text may take together, None where that is not known."""
+    """`context`: tokens that prompt and text may take together, None where that is not known. `source` is what `write` grounds
+    its decoding in, "" where it is free; a server cannot."""
 
     name: str
     identity: dict[str, Any]
@@ -55,7 +56,7 @@ class Writer(Protocol):
 
     def load(self) -> float: ...
     def write(
-        self, messages: list[dict[str, str]], decoding: Decoding, max_new_tokens: int, seed: int, show: Show
+        self, messages: list[dict[str, str]], decoding: Decoding, max_new_tokens: int, seed: int, show: Show, source: str = ""
     ) -> Written: ...
 
 
@@ -71,6 +72,7 @@ class LocalWriter:
     def __init__(self, place: str, dtype: str, device: str, adapter: Path | None = None) -> None:
         from transformers.utils import logging
 
+        from eval.generation.pieces import Pieces
         from eval.local_model import open_model
         from eval.with_transformers import device_of
 
@@ -88,6 +90,7 @@ class LocalWriter:
         if adapter:
             self.identity["adapter"] = content_hash(adapter)
         self._ends = self.tokenizer.convert_ids_to_tokens(list(self._model.end_ids))
+        self._pieces = Pieces(self.tokenizer)
         self._weights: Any = None
 
     def load(self) -> float:
@@ -113,37 +116,44 @@ class LocalWriter:
         # Merged before it is rounded: the sum in bfloat16 would lose the adapter's last digits.
         return merged(load_weights(self._model, "float32"), self._adapter).to(getattr(torch, self._dtype))
 
-    def write(self, messages: list[dict[str, str]], decoding: Decoding, max_new_tokens: int, seed: int, show: Show) -> Written:
+    def write(
+        self, messages: list[dict[str, str]], decoding: Decoding, max_new_tokens: int, seed: int, show: Show, source: str = ""
+    ) -> Written:
         import torch
         from transformers import TextIteratorStreamer
 
+        from eval.generation.held import Held
+        from eval.local_model import summary
+
         self.load()
         started, first = time.monotonic(), 0.0
-        encoded = self.tokenizer(render(messages, self.tokenizer), return_tensors="pt", add_special_tokens=False).to(
-            self._device
-        )
+        opening = Opening("", messages, render(messages, self.tokenizer), source=source)
+        encoded = self.tokenizer(opening.text, return_tensors="pt", add_special_tokens=False).to(self._device)
         # Special tokens stay visible, as in evaluation: a summary that spells one is faulty and must look it.
         streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=False)
         torch.manual_seed(seed)
-        said = ""
-        with _generating(self._weights, self._model, encoded, decoding, max_new_tokens, streamer) as outcome:
+        said, length = "", encoded["input_ids"].shape[1]
+        outcome = _Outcome()
+        held = Held(self._model, decoding, [opening], length, self._pieces, [outcome.stops])
+        options = {"max_new_tokens": max_new_tokens, "streamer": streamer, **held.options}
+        with _generating(self._weights, self._model, encoded, options, outcome):
             for piece in streamer:
                 first = first or (time.monotonic() - started if piece else 0.0)
                 said += piece
                 show(self._without_end(said))
         if outcome.error is not None:
             raise _explained(outcome.error, self.name)
-        end = before_end(outcome.ids, self._model.end_ids)
-        said, reason = finished(self.tokenizer.decode(outcome.ids[:end], skip_special_tokens=False), cut=end is None)
-        text, thinking = split_thinking(said)
+        [ids], [row] = held.new_tokens(outcome.output), held.rows
+        made = summary(self._model, Ask(opening, decoding, ""), self.name, ids, length, row)
         return Written(
-            text=text,
-            thinking=thinking,
-            finish_reason=reason,
-            prompt_tokens=encoded["input_ids"].shape[1],
-            completion_tokens=len(outcome.ids),
+            made.text,
+            made.thinking,
+            made.finish_reason,
+            length,
+            made.completion_tokens,
             first_s=first,
             total_s=time.monotonic() - started,
+            interventions=made.interventions,
         )
 
     def _without_end(self, said: str) -> str:
@@ -152,53 +162,42 @@ class LocalWriter:
 
 @dataclass
 class _Outcome:
-    ids: list[int] = field(default_factory=list)
+    output: Any = None
     error: Exception | None = None
     left: threading.Event = field(default_factory=threading.Event)
 
+    def stops(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        """A stopping criterion: whether the block was left early."""
+        import torch
+
+        return torch.full((1,), self.left.is_set(), device=input_ids.device)
+
 
 @contextmanager
-def _generating(
-    weights: Any, model: LocalModel, encoded: Any, decoding: Decoding, max_new_tokens: int, streamer: Any
-) -> Iterator[_Outcome]:
+def _generating(weights: Any, model: LocalModel, encoded: Any, options: dict[str, Any], outcome: _Outcome) -> Iterator[None]:
     """Generation in a thread of its own, which ends with the block: at once where the block is left early."""
     import torch
-    from transformers import StoppingCriteriaList
 
     from eval.generation.kv_cache import cpu_options
-    from eval.with_transformers import sampling
-
-    outcome = _Outcome()
-    length = encoded["input_ids"].shape[1]
-    stops = StoppingCriteriaList(
-        [
-            lambda *_, **__: torch.full((1,), outcome.left.is_set(), device=weights.device),
-            LoopStop(model.tokenizer.decode, model.end_ids, length, [""]),
-        ]
-    )
 
     def generate() -> None:
         try:
             with torch.inference_mode():
-                output = weights.generate(
+                outcome.output = weights.generate(
                     **encoded,
-                    max_new_tokens=max_new_tokens,
+                    **options,
+                    **cpu_options(weights),
                     eos_token_id=list(model.end_ids),
                     pad_token_id=model.tokenizer.pad_token_id,
-                    streamer=streamer,
-                    stopping_criteria=stops,
-                    **cpu_options(weights),
-                    **sampling(decoding),
                 )
-            outcome.ids = output[0, length:].tolist()
         except Exception as error:  # told by the thread that reads, which would wait for ever
             outcome.error = error
-            streamer.end()
+            options["streamer"].end()
 
     thread = threading.Thread(target=generate, name="generate", daemon=True)
     thread.start()
     try:
-        yield outcome
+        yield
     finally:
         outcome.left.set()
         thread.join()
@@ -348,7 +347,9 @@ class ServedWriter:
     def load(self) -> float:
         return 0.0
 
-    def write(self, messages: list[dict[str, str]], decoding: Decoding, max_new_tokens: int, seed: int, show: Show) -> Written:
+    def write(
+        self, messages: list[dict[str, str]], decoding: Decoding, max_new_tokens: int, seed: int, show: Show, source: str = ""
+    ) -> Written:
         from openai import OpenAIError
 
         started, first = time.monotonic(), 0.0

@@ -30,7 +30,8 @@ TEMPERATURE, TOP_P = 0.6, 0.95  # of sampling, as evaluation samples
 
 @dataclass(frozen=True)
 class Options:
-    """`notes` stand in place of research; None where there are none. `pages` is where fetched pages are kept."""
+    """`notes` stand in place of research; None where there are none. `pages` is where fetched pages are kept. `grounded` is of a
+    summary's decoding; notes are decoded freely."""
 
     research: bool
     notes: tuple[Note, ...] | None
@@ -40,6 +41,7 @@ class Options:
     retry: int
     seed: int
     temperature: float  # 0: greedy first, then TEMPERATURE
+    grounded: bool
     pages: Path
 
     def decoding(self, attempt: int) -> Decoding:
@@ -86,6 +88,8 @@ class Result:
             "completion_tokens": chosen.written.completion_tokens,
             "finish_reason": chosen.written.finish_reason,
             "thinking": chosen.written.thinking,
+            "grounded": bool(chosen.written.interventions),
+            "interventions": chosen.written.interventions,
             "model": self.model,
             "decoding": {**asdict(chosen.decoding), "seed": chosen.seed},
             "attempts": [{"failed": one.failed, "recall": one.recall, "seed": one.seed} for one in self.attempts],
@@ -174,7 +178,8 @@ def _attempts(prompt: Prompt, source: str, writer: Writer, options: Options, scr
     with screen:
         for number in range(options.retry + 1):
             decoding, seed = options.decoding(number), options.seed + number
-            written = writer.write(prompt.messages, decoding, options.max_new_tokens, seed, screen.show)
+            grounds = source if options.grounded else ""
+            written = writer.write(prompt.messages, decoding, options.max_new_tokens, seed, screen.show, grounds)
             attempts.append(Attempt(written, decoding, seed, check_summary(written.text, source)))
             if not attempts[-1].failed:
                 break

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from data_prep.checks import CheckResult
 from eval.batches import Decoding
+from eval.generation.grounded import told
 from eval.summarize_model import Written
 
 GROUNDED = {"numbers": "number", "names": "name", "links": "link"}
@@ -66,6 +67,8 @@ def verdict(attempt: Attempt) -> Text:
     for result in attempt.results:
         if not result.passed and not (result.name in GROUNDED and result.spans):
             line.append(f"; {result.name}: {' '.join(result.reason.split())[:160]}")
+    if any(attempt.written.interventions.values()):
+        line.append(f"; grounding changed {told(attempt.written.interventions)}")
     if attempt.written.finish_reason == "length":
         line.append("; cut at --max-new-tokens")
     if attempt.written.finish_reason == "loop":

@@ -27,6 +27,9 @@ class System(Block):
     """GPUs that share one model. vLLM's own key."""
     max_model_len: int | None = Field(None, ge=1)
     """Tokens of prompt and summary that room is kept for; without it as many as the model takes. vLLM's own key."""
+    grounded: bool = False
+    """Decode grounded in the card's source: links, numbers and names with digits that it has, nothing said twice. For the backend
+    transformers alone. Another system than the same model without it: eval/README.md."""
     endpoint: Endpoint | None = None
     """A model behind a server that speaks OpenAI's chat completions, for the backend `endpoint`."""
     tokenizer: str | None = None
@@ -51,6 +54,18 @@ class System(Block):
             raise ValueError(f"tokenizer is for an endpoint, {self.model} has its own; leave it out")
         if self.backend != "vllm" and (self.tensor_parallel_size > 1 or self.max_model_len):
             raise ValueError(f"tensor_parallel_size and max_model_len are for the backend vllm, this one is {self.backend}")
+        if self.grounded and self.backend != "transformers":
+            raise ValueError(
+                f"grounded decoding is written for backend transformers, this one is {self.backend}, "
+                + (
+                    "whose logits processors are loaded with its engine"
+                    if self.backend == "vllm"
+                    else "where a server chooses the tokens"
+                )
+                + "; leave out grounded, or change the backend"
+            )
+        if self.grounded and self.is_baseline:
+            raise ValueError(f"{self.model} decodes nothing: leave out grounded")
         if self.is_baseline and (self.backend != "transformers" or self.revision):
             raise ValueError(f"{self.model} needs no model: leave out backend and revision")
         return self

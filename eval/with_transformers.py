@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from data_prep.schema import Generation
-from eval.batches import Batch, Decoding
+from eval.batches import Batch
+from eval.generation.held import Held
 from eval.generation.kv_cache import cpu_options
-from eval.generation.loops import LoopStop
+from eval.generation.pieces import Pieces
 from eval.local_model import LocalModel, first_line, summary
 
 
@@ -24,14 +25,13 @@ def _written(
     weights: Any, model: LocalModel, batches: Iterable[Batch], system: str, max_new_tokens: int
 ) -> Iterator[list[Generation]]:
     import torch
-    from transformers import StoppingCriteriaList
 
-    tokenizer = model.tokenizer
+    tokenizer, pieces = model.tokenizer, Pieces(model.tokenizer)
     for batch in batches:
         texts = [ask.opening.text for ask in batch.asks]
         encoded = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False).to(weights.device)
         length = encoded["input_ids"].shape[1]
-        loops = LoopStop(tokenizer.decode, model.end_ids, length, [ask.opening.begun for ask in batch.asks])
+        held = Held(model, batch.asks[0].decoding, [ask.opening for ask in batch.asks], length, pieces)
         torch.manual_seed(batch.seed)
         with torch.inference_mode():
             output = weights.generate(
@@ -39,21 +39,17 @@ def _written(
                 max_new_tokens=max_new_tokens,
                 eos_token_id=list(model.end_ids),
                 pad_token_id=tokenizer.pad_token_id,
-                stopping_criteria=StoppingCriteriaList([loops]),
                 **cpu_options(weights),
-                **sampling(batch.asks[0].decoding),
+                **held.options,
             )
-        new = [ids[: loops.kept.get(row)] for row, ids in enumerate(output[:, length:].tolist())]
+        new = held.new_tokens(output)
         lengths = encoded["attention_mask"].sum(dim=1).tolist()
-        yield [summary(model, ask, system, ids, length) for ask, ids, length in zip(batch.asks, new, lengths, strict=True)]
+        yield [
+            summary(model, ask, system, ids, length, row)
+            for ask, ids, length, row in zip(batch.asks, new, lengths, held.rows, strict=True)
+        ]
     del weights
     torch.cuda.empty_cache()  # the next system may be vLLM's, which counts what is free
-
-
-def sampling(decoding: Decoding) -> dict[str, Any]:
-    if not decoding.temperature:
-        return {"do_sample": False}
-    return {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
 
 
 def load_weights(model: LocalModel, dtype: str) -> Any:

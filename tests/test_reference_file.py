@@ -10,7 +10,18 @@ from data_prep.references import read_references
 
 FOLDER = ROOT / "recipes" / "references"
 ROWS = [json.loads(line) for line in (FOLDER / "references.jsonl").read_text(encoding="utf-8").splitlines()]
-FIELDS = {"model_id", "sha256", "git_blob", "licence", "notes", "summary", "written_from", "writer", "readings", "second_reading"}
+FIELDS = {
+    "model_id",
+    "sha256",
+    "git_blob",
+    "licence",
+    "notes",
+    "summary",
+    "written_from",
+    "writer",
+    "readings",
+    "second_reading",
+}
 
 
 def test_there_are_enough_of_many_makers_and_each_is_a_reference():

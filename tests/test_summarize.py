@@ -752,7 +752,7 @@ def test_the_verdict_is_one_line_that_marks_what_is_unsupported():
 
 
 def test_decoding_is_greedy_first_unless_a_temperature_is_asked_for(tmp_path):
-    options = Options(False, None, 6, None, 10, 2, 0, 0.0, tmp_path)
+    options = Options(False, None, 6, None, 10, 2, 0, 0.0, tmp_path, False)
     assert [options.decoding(number) for number in (0, 1)] == [GREEDY, Decoding("sampled", 1, 0.6, 0.95)]
     assert [replace(options, temperature=0.9).decoding(number).temperature for number in (0, 1)] == [0.9, 0.9]
 

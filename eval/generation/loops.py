@@ -35,10 +35,10 @@ _MARK = re.compile(r"[ \t>]*(?:[-*+][ \t]+|\(?[0-9]{1,4}[.)](?:[ \t]+|$))?")
 def loop_end(text: str) -> int | None:
     """Where to cut a `text` that ends in a loop, so that what repeats stands once; None where it ends in none."""
     lines, open_line = _lines(text)
-    found = _cycle(*open_line)
+    found = cycle(*open_line)
     if found is None and lines:
         said = [line for _, _, line in lines]
-        first = _block(said)
+        first = repeated_block(said)
         if first is not None:
             found = lines[first][1]
         elif is_substantial(said[-1]) and said.count(said[-1]) >= LINE_LIMIT:
@@ -74,7 +74,7 @@ def is_substantial(said: str) -> bool:
     return len(said) >= SUBSTANCE_CHARACTERS and len(said.split()) >= SUBSTANCE_WORDS and not said.startswith("|")
 
 
-def _block(said: Sequence[str]) -> int | None:
+def repeated_block(said: Sequence[str]) -> int | None:
     """Number of the last line of the first copy, where the lines end in a block that repeats."""
     for size in range(1, min(MOST_LINES, len(said) // COPIES) + 1):
         start = len(said) - size
@@ -87,7 +87,7 @@ def _block(said: Sequence[str]) -> int | None:
     return None
 
 
-def _cycle(start: int, line: str) -> int | None:
+def cycle(start: int, line: str) -> int | None:
     """Where the first unit ends, in a line that ends in one unit repeated: the shortest, found by Knuth's failure function of
     the reversed line."""
     table = line.lstrip().startswith("|")

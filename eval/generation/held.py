@@ -1,0 +1,58 @@
+"""What a batch's generation is held to: free, with loops ended, or grounded in its sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from eval.batches import Decoding, Opening
+from eval.generation.grounded import Grounded, Row
+from eval.generation.loops import LoopStop
+from eval.generation.pieces import Pieces
+
+if TYPE_CHECKING:
+    from eval.local_model import LocalModel
+
+
+class Held:
+    """Of one batch, whose prompts are padded to `prompt_length` tokens: all of its openings have a source, or none has.
+    `rows` are those of grounded decoding, None for each where it is free."""
+
+    def __init__(
+        self,
+        model: LocalModel,
+        decoding: Decoding,
+        openings: Sequence[Opening],
+        prompt_length: int,
+        pieces: Pieces,
+        stops: Sequence[Callable[..., Any]] = (),
+    ) -> None:
+        self._decoding, self._length, self._stops = decoding, prompt_length, list(stops)
+        begun, sources = [opening.begun for opening in openings], [opening.source for opening in openings]
+        self._loops: dict[int, int] = {}
+        self._grounded: Grounded | None = None
+        self.rows: list[Row | None] = [None] * len(openings)
+        if any(sources):
+            self._grounded = Grounded(model.end_ids, decoding, sources, begun, pieces)
+            self.rows = list(self._grounded.rows)
+        else:
+            loops = LoopStop(model.tokenizer.decode, model.end_ids, prompt_length, begun)
+            self._loops = loops.kept
+            self._stops.append(loops)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """For `generate`: how tokens are chosen, and what ends a row."""
+        from transformers import LogitsProcessorList, StoppingCriteriaList
+
+        options: dict[str, Any] = {"stopping_criteria": StoppingCriteriaList(self._stops)}
+        if self._grounded:
+            options |= {"logits_processor": LogitsProcessorList([self._grounded])}
+        if not self._decoding.temperature:
+            return options | {"do_sample": False}
+        warped = (1.0, 1.0) if self._grounded else (self._decoding.temperature, self._decoding.top_p)
+        return options | {"do_sample": True, "temperature": warped[0], "top_p": warped[1], "top_k": 0}
+
+    def new_tokens(self, output: Any) -> list[list[int]]:
+        """Each row's new tokens, without what stands behind a loop."""
+        return [ids[: self._loops.get(row)] for row, ids in enumerate(output[:, self._length :].tolist())]
