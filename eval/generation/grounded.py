@@ -3,7 +3,7 @@
 A rule is asked about the token that would be chosen, the likeliest or the one drawn. Only where it refuses are others tried: the
 likeliest TRIED, then what the rule itself knows as ways on, by their likelihood. Where none fits, the model has its way.
 So the cost is that of looking at one token a step, and a text that keeps the rules comes out as without them, sampled too: a
-drawn token is found by drawing as `generate` will, with the same random numbers.
+token is drawn here as `generate` draws it, with the same random numbers.
 
     link     an address goes on towards one of the source's (`link_rule.py`)
     number   a number, and a name with a digit, is one of the source's (`number_rule.py`)
@@ -143,7 +143,7 @@ class Row:
 
 class Grounded:
     """A logits processor of transformers for a batch, each row with its source. It stands last: `warpers` are those of the
-    sampling, which `generate` must then not have of its own."""
+    sampling, and it draws as well, so that `generate` has to take the likeliest."""
 
     def __init__(
         self, ends: Sequence[int], decoding: Decoding, sources: Sequence[str], begun: Sequence[str], pieces: Pieces
@@ -164,9 +164,11 @@ class Grounded:
         chosen, draw = self._choice(warped)
         for at, (row, token) in enumerate(zip(self.rows, chosen, strict=True)):
             if not row.over and (other := self._instead(row, at, token, scores, draw)) is not None:
-                warped[at] = float("-inf")
-                warped[at, other] = 0.0
-        return warped
+                chosen[at] = other
+                if draw is None:
+                    warped[at] = float("-inf")
+                    warped[at, other] = 0.0
+        return warped if draw is None else draw.only_chosen(warped)
 
     def _choice(self, scores: Any) -> tuple[list[int], _Draw | None]:
         if not self._warpers:
@@ -210,16 +212,22 @@ class Grounded:
 
 
 class _Draw:
-    """The tokens that `torch.multinomial` is about to draw from these scores, and what it would draw without them. It divides the
-    probabilities by exponential noise and takes the largest; the random state stays as it was."""
+    """The tokens that `generate` would draw from these scores, with the random numbers that it would use, and what it would
+    draw without them: `torch.multinomial` divides the probabilities by exponential noise and takes the largest."""
 
     def __init__(self, scores: Any) -> None:
         import torch
 
         self._probabilities = scores.softmax(dim=-1)
-        with torch.random.fork_rng(devices=[scores.device] if scores.is_cuda else []):
-            self._state = _state(scores)
-            self.chosen = torch.multinomial(self._probabilities, num_samples=1).squeeze(1).tolist()
+        self._state = _state(scores)
+        self.chosen = torch.multinomial(self._probabilities, num_samples=1).squeeze(1).tolist()
+
+    def only_chosen(self, scores: Any) -> Any:
+        """Scores whose largest are the tokens chosen: `generate` takes the likeliest, and nothing is drawn twice."""
+        import torch
+
+        chosen = torch.tensor(self.chosen, device=scores.device)[:, None]
+        return torch.full_like(scores, float("-inf")).scatter_(1, chosen, 0.0)
 
     def next_best(self, row: int) -> list[int]:
         import torch

@@ -48,10 +48,10 @@ class Held:
         options: dict[str, Any] = {"stopping_criteria": StoppingCriteriaList(self._stops)}
         if self._grounded:
             options |= {"logits_processor": LogitsProcessorList([self._grounded])}
-        if not self._decoding.temperature:
+        if self._grounded or not self._decoding.temperature:  # grounded decoding draws itself
             return options | {"do_sample": False}
-        warped = (1.0, 1.0) if self._grounded else (self._decoding.temperature, self._decoding.top_p)
-        return options | {"do_sample": True, "temperature": warped[0], "top_p": warped[1], "top_k": 0}
+        sampled = {"temperature": self._decoding.temperature, "top_p": self._decoding.top_p, "top_k": 0}
+        return options | {"do_sample": True, **sampled}
 
     def new_tokens(self, output: Any) -> list[list[int]]:
         """Each row's new tokens, without what stands behind a loop."""

@@ -109,7 +109,7 @@ def open_address(line: str) -> str | None:
         if match.end() == len(line) and match["after"] != ")":
             return match["address"] + match["after"]
     at = line.rfind("http")
-    match = _BARE.match(line, at) if at >= 0 else None
+    match = _BARE.match(line, at) if at >= 0 and line[max(0, at - 2) : at] != "](" else None
     return match[0] if match and match.end() == len(line) else None
 
 

@@ -25,6 +25,7 @@ _OPEN = re.compile(
 )
 _WORD = re.compile(rf"(?:{CHUNK}|(?<=[0-9])[,'](?=[0-9]))*\Z")
 _JOINT = re.compile(r"[\s/,:–—+×&-]")
+_LETTER = re.compile(r"(?:(?<=[ \u00a0])[KMBT])?\Z")  # "3 T" may be trillions or Tweets, and a dead end neither way
 # Numbers of lists and notes, before the sign that makes them one.
 _LABEL_BEGUN = re.compile(r"[ \t>*_#-]*\(?[0-9]{1,2}(?:\.[0-9]{1,2})*[.)]?|.*\[\^?[0-9]{1,3}(?:[,-][0-9]{0,3})*", re.DOTALL)
 
@@ -50,7 +51,8 @@ class NumberRule:
         if start < excused or open_address(line) is not None or "://" in (line + added)[start:]:
             return False
         text = line + added
-        if self._stands(text, start):
+        undecided = 0 if closed else len(_LETTER.search(text)[0])  # type: ignore[index]  # it matches nothing, too
+        if self._stands(text[: len(text) - undecided], start):
             return False
         return closed or not self._becomes_right(text, start)
 
@@ -75,7 +77,8 @@ class NumberRule:
     def _stands(self, text: str, start: int) -> bool:
         """True where each number of `text` behind `start`, and each name there that holds a digit, is right as it stands."""
         document = self._document(text, start)
-        if any(found.end > start and not is_grounded(found, self._known.numbers) for found in summary_quantities(document)):
+        numbers = [found for found in summary_quantities(document) if found.end > start and DIGITS.search(found.text)]
+        if not all(is_grounded(found, self._known.numbers) for found in numbers):
             return False
         licences = list(licences_in(document.prose))
         wrong = check_names(document, licences, self._known.names).spans
@@ -83,8 +86,10 @@ class NumberRule:
 
     def _document(self, text: str, start: int) -> Document:
         """What is before `start` read as the checks read it, what follows taken as prose."""
-        if text.count("`") % 2:  # code that is a command or an option is not read, which its end will show
-            return read(text.lstrip(" \t") + "`")
+        if text.count("`", 0, start) % 2:  # code that is a command or an option is not read, which its end will show
+            whole = read(text.lstrip(" \t") + "`" * (text.count("`") % 2))
+            pad = " " * (len(text) - len(text.lstrip(" \t")))
+            return replace(whole, text=text, prose=pad + whole.prose, lower=pad + whole.lower)
         before = text[:start].lstrip(" \t")  # else the item of a list within a list would be code
         if self._read[0] != before:
             self._read = (before, read(before))
@@ -98,14 +103,16 @@ class NumberRule:
         joints = [0, *(match.end() for match in _JOINT.finditer(open_part))]
         for joint in joints:
             begun = open_part[joint:]
-            if begun and any(self._stands(text[: start + joint] + end, start) for end in self._spellings.ends(begun)):
+            if DIGITS.search(begun) and any(
+                self._stands(text[: start + joint] + end, start) for end in self._spellings.ends(begun)
+            ):
                 return True
         return self._is_name_begun(re.split(r"[\s,/]", open_part)[-1])
 
     def _is_name_begun(self, begun: str) -> bool:
         """ "Llama-3" on its way to "Llama-3.1", which the source writes "Llama 3.1"."""
         key = compact(begun)
-        if not key[:1].isalpha():
+        if not key[:1].isalpha() or key.isalpha():
             return False
         at = bisect_left(self._names, key)
         return at < len(self._names) and self._names[at].startswith(key)
