@@ -59,7 +59,7 @@ def test_there_is_something_to_test():
     assert {"README.md", "CONTRIBUTING.md", "recipes/README.md", "eval/README.md"} <= {name_of(path) for path in MARKDOWN}
     shown = {path: [place.text for place in shown_commands(path)] for path in PLACES}
     assert sum(map(len, shown.values())) > 100
-    assert shown[ROOT / "README.md"][:2] == ["make demo", "make test"]
+    assert shown[ROOT / "README.md"][:3] == ["make summary CARD=path/to/card.md", "make demo", "make test"]
     assert len(shown[ROOT / "eval" / "judge.py"]) == 2
     assert (
         "python -m data_prep.write --config recipes/smollm3-3b/data_hub.yaml"
