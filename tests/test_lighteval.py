@@ -149,7 +149,9 @@ def test_the_prompt_is_ours_and_the_measures_are_those_of_score(run_dir, task_fi
     for text in (good, "No figure stands here."):
         found = task_file.Measures().compute(doc, types.SimpleNamespace(text=[f"\n{text}\n"]))
         ours = measure(Generation("", "", "", text, "stop", 0, 0), row["source"], row["reference"])["metrics"]
-        assert found == {name: value for name, value in ours.items() if value is not None and name not in ("finished", "looped")}
+        assert found == {
+            name: value for name, value in ours.items() if value is not None and name not in ("finished", "looped")
+        }
         assert (ours["names_grounded"] is None) == (text != good)
     changed = row | {"prompt": [{"role": "system", "content": "Be brief."}, row["prompt"][1]]}
     with pytest.raises(ValueError, match="another system turn"):
