@@ -55,7 +55,7 @@ from eval.systems import BASELINE, System, check_names
 class ProbeConfig(Block):
     systems: dict[str, System] = {}
     """Name -> model: a folder, a Hub id, `baseline:lead|front_matter|extractive|reference`, or a block {model, revision,
-    backend: transformers|vllm|endpoint, endpoint: {...}}. `{run_dir}` stands for the run."""
+    backend: transformers|vllm|endpoint, grounded: true, endpoint: {...}}. `{run_dir}` stands for the run."""
     cards: int | None = Field(None, ge=1)
     """The first so many cards or probes only."""
     batch_size: int = Field(8, ge=1)

@@ -116,7 +116,7 @@ def test_an_open_address_is_known_and_its_rests_are_offered():
         "It scores 71.25% on MMLU (5-shot), so 71.3 or 71 %, on 2 March 2024, in March 2024, 2024-03-02.",
         "- It needs 24 GB and 0.48 s for 64k or 65,536 or 65536 tokens; a loss of -3.4; 3e-4.",
         "Built on Qwen2.5-7B and Qwen2.5; Lumen-3B-Instruct, Lumen-3B, in bf16 and int8, F1 and GPUs.",
-        "1. First\n2. Second\n12. Twelfth [1] of Step 3, under Apache 2.0",
+        "1. First\n2. Second\n77. Last [1] of Step 3, under Apache 2.0",
         "The 40-layer net saw 12'000 images, 12,000 in all.",
         "It says nothing about GPT-4, and does not mention MMLU-Pro2.",
         "Use `--size=99` or `x_77`; [it](https://github.com/acme/lumen) has twelve and three.",
@@ -215,6 +215,11 @@ SAID = "- The model was trained on web text.\n"
         "Lumen-3B-Instruct is one, Lumen-3B-Instruct is two, Lumen-3B-Instruct is three, and Lumen-3B-Instruct four.",
         "<think>\n" + SAID * 2 + "</think>\n" + SAID,
         "```\n" + SAID * 2 + "```\n",
+        "<think>\nIt has 9999 layers, says https://no.example.\n</think>\n" + SAID,
+        "".join(
+            f"- {one}: [page](https://huggingface.co/acme/Lumen-3B-Instruct), and [code](https://github.com/acme/lumen)\n"
+            for one in "abcd"
+        ),
     ],
 )
 def test_what_is_said_once_or_rightly_twice_stays(text, pieces):
@@ -353,8 +358,7 @@ def test_a_drawn_token_is_the_one_that_generate_draws(tiny_model):
     for source in ("", SOURCE):
         held = Held(model, decoding, [Opening("a", [], "", source=source)], 3, pieces)
         if held.rows[0]:
-            monkeyed = held.rows[0]
-            monkeyed.refused = lambda token: ""
+            held.rows[0].refused = lambda token: ""
         torch.manual_seed(5)
         said.append(weights.generate(**inputs, max_new_tokens=40, pad_token_id=4, eos_token_id=4, **held.options).tolist())
     assert said[0] == said[1]
@@ -374,6 +378,17 @@ def test_a_refused_draw_is_drawn_again_from_the_rest(pieces):
         chosen = held(torch.tensor([[1], [1]]), scores.clone())
         assert (chosen[0].argmax().item(), chosen[1].argmax().item()) == (three, nine)
         assert [row.counts["number"] for row in held.rows] == [1, 0]
+
+
+def test_what_is_drawn_next_is_drawn_with_the_same_noise():
+    from eval.generation.grounded import _Draw
+
+    for seed in range(5):
+        torch.manual_seed(seed)
+        draw = _Draw(torch.randn(3, 50))
+        after = torch.get_rng_state()
+        assert [draw.next_best(row)[0] for row in range(3)] == draw.chosen
+        assert torch.equal(torch.get_rng_state(), after)
 
 
 def test_pieces_are_what_tokens_add(pieces):

@@ -68,18 +68,15 @@ class LinkRule:
         self._addresses = addresses
 
     def refuses(self, line: str, added: str, closed: bool, excused: int) -> bool:
-        text, spans = line + added, []
+        text = line + added
         for match in _TARGET.finditer(text):
-            spans.append(match.span())
             asked = match.end() >= len(line) and match.start() >= excused and not _in_code(text, match.start())
             if asked and not self._target_stands(match["address"], match["after"], closed):
                 return True
         for match in _BARE.finditer(text):
-            inside = any(start <= match.start() < end for start, end in spans) or _in_code(text, match.start())
-            if match.end() >= len(line) and match.start() >= excused and not inside:
-                is_open = match.end() == len(text) and not closed
-                if not self._bare_stands(match[0], is_open):
-                    return True
+            asked = match.end() >= len(line) and match.start() >= excused and not _in_code(text, match.start())
+            if asked and not self._bare_stands(match[0], is_open=match.end() == len(text) and not closed):
+                return True
         return False
 
     def _target_stands(self, address: str, after: str, closed: bool) -> bool:
