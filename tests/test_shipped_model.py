@@ -1,6 +1,8 @@
 """The model that writes where nobody names one: its adapter is small and plain, fits its base, and makes a page of a real card."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 
@@ -18,7 +20,7 @@ def test_the_adapter_is_small_safetensors_alone_for_the_base_that_is_made():
     config = json.loads((ADAPTER / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
     assert config["peft_type"] == "LORA"
-    assert "/work" not in json.dumps(config)
+    assert not re.search(r'"[./~]', json.dumps(config))  # no folder of who trained it
 
 
 def test_a_copy_without_the_adapter_says_so(tmp_path, monkeypatch):
@@ -69,6 +71,4 @@ def test_its_own_card_becomes_a_page(tmp_path):
 
 
 def pip_settings() -> dict[str, str]:
-    import os
-
     return {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "REQUESTS_"))}
