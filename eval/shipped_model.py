@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,9 @@ def merged(weights: Any, adapter: Path) -> Any:
     from peft import PeftModel
 
     try:
-        return PeftModel.from_pretrained(weights, str(adapter)).merge_and_unload()
+        with warnings.catch_warnings():  # peft asks transformers for what its next version renames
+            warnings.simplefilter("ignore", FutureWarning)
+            return PeftModel.from_pretrained(weights, str(adapter)).merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"the adapter {adapter} does not fit its base ({said[:200]}); name a model with --model") from None

@@ -403,3 +403,19 @@ def test_pieces_are_what_tokens_add(pieces):
 def test_interventions_are_told_in_words():
     assert told({"link": 2, "number": 1, "heading": 0, "repeat": 0}) == "3 tokens (2 link, 1 number)"
     assert told(NOTHING) == "0 tokens"
+
+
+# --- form ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_page_with_one_title_and_any_markup_of_its_own_stays(pieces):
+    text = "# Lumen-3B-Instruct\n\nIt is small.\n\n## Use\n\n```python\n# a comment\n```\n\n- a < b and `<tag>`\n\n### More\n"
+    assert "form" not in kinds(text, pieces)
+
+
+def test_a_second_title_and_the_prompts_frame_are_refused_where_they_begin(pieces):
+    assert "form" in kinds("# Lumen-3B-Instruct\n\nIt is small.\n\n# Lumen-3B-Instruct again\n", pieces)
+    for mark in ("</model_card>", "<research>", '<source url="'):
+        found = refusals(f"# Lumen-3B-Instruct\n\nSmall.\n\n{mark}\n", pieces)
+        line = next(line for kind, line, _ in found if kind == "form")
+        assert mark.startswith(line)

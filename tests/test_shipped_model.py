@@ -55,7 +55,17 @@ def test_an_adapter_of_another_model_is_refused(tiny_model):
 
 @pytest.mark.slow
 def test_its_own_card_becomes_a_page(tmp_path):
-    command = [sys.executable, "-m", "eval.summarize", str(ADAPTER / "README.md"), "--json", "--max-new-tokens", "300"]
+    command = [
+        sys.executable,
+        "-m",
+        "eval.summarize",
+        str(ADAPTER / "README.md"),
+        "--model-id",
+        "Card-Summarizer-135M",
+        "--json",
+        "--max-new-tokens",
+        "300",
+    ]
     environment = {"XDG_CACHE_HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1", "HOME": str(tmp_path)}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment | pip_settings())
     if "pip cannot fetch" in done.stderr:

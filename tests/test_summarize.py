@@ -768,7 +768,15 @@ def test_a_model_that_fails_while_it_writes_is_told_and_nobody_waits(card, monke
 @pytest.mark.slow
 def test_the_command_streams_its_first_words_long_before_its_last(card, notes, tiny_model):
     command = [sys.executable, "-m", "eval.summarize", str(card), "--model-id", RAW.model_id, "--model", str(tiny_model)]
-    command += ["--research-file", str(notes), "--max-new-tokens", "900"]
+    command += [
+        "--research-file",
+        str(notes),
+        "--max-new-tokens",
+        "900",
+        "--free",
+        "--temperature",
+        "2",
+    ]  # greedy, a random model loops
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     first = running.stdout.read(1)
     at = time.monotonic()
@@ -783,7 +791,7 @@ def test_the_command_streams_its_first_words_long_before_its_last(card, notes, t
 def test_stopped_by_the_person_it_ends_at_once_with_nothing_written(card, notes, tiny_model, tmp_path):
     out = tmp_path / "s.md"
     command = [sys.executable, "-m", "eval.summarize", str(card), "--model-id", RAW.model_id, "--model", str(tiny_model)]
-    command += ["--research-file", str(notes), "--max-new-tokens", "3000", "--out", str(out)]
+    command += ["--research-file", str(notes), "--max-new-tokens", "3000", "--free", "--temperature", "2", "--out", str(out)]
     running = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     while "notes: " not in running.stderr.readline():
         assert running.poll() is None

@@ -8,6 +8,7 @@ token is drawn here as `generate` draws it, with the same random numbers.
     link     an address goes on towards one of the source's (`link_rule.py`)
     number   a number, and a name with a digit, is one of the source's (`number_rule.py`)
     heading  the first heading names the model (`heading_rule.py`)
+    form     one title, and no mark of the prompt's frame (`form_rule.py`)
     repeat   nothing of substance is said twice, and a loop ends (`repeat_rule.py`)
 
 Thoughts (`<think>`) and fenced code are left alone, as the checks leave them.
@@ -19,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from eval.batches import Decoding
+from eval.generation.form_rule import FormRule
 from eval.generation.grounds import Grounds
 from eval.generation.heading_rule import HeadingRule
 from eval.generation.link_rule import LinkRule
@@ -27,8 +29,8 @@ from eval.generation.number_rule import NumberRule
 from eval.generation.pieces import Pieces
 from eval.generation.repeat_rule import RepeatRule
 
-GROUNDED_VERSION = 1  # of the rules: under others the same model writes another text
-KINDS = ("link", "number", "heading", "repeat")
+GROUNDED_VERSION = 2  # of the rules: under others the same model writes another text
+KINDS = ("link", "number", "form", "heading", "repeat")
 TRIED = 64
 
 
@@ -57,7 +59,8 @@ class Row:
         self.links = LinkRule(grounds.addresses)
         self.numbers = NumberRule(grounds.known, grounds.spellings, grounds.names)
         self.heading, self.repeats = HeadingRule(grounds.titles), RepeatRule()
-        self._rules = (self.links, self.numbers, self.heading, self.repeats)
+        self.form = FormRule(pieces)
+        self._rules = (self.links, self.numbers, self.form, self.heading, self.repeats)
         self.line, self._newlines, self._excused = "", 0, 0
         self._fenced = self._thinks = self._alert = self.over = False
         self.forced: list[int] = []  # tokens that are to come next, whatever the model says
@@ -72,7 +75,7 @@ class Row:
             return "repeat" if self.repeats.refuses_run(self.line, token, True) else ""
         for line, added, closed in self._steps(token):
             excused = self._excused if line else 0
-            for rule in self._rules[2 if self._fenced else 0 :]:
+            for rule in self._rules[3 if self._fenced else 0 :]:
                 if rule.refuses(line, added, closed, excused):
                     return rule.kind
         is_word = any(letter.isalpha() for letter in self._pieces.text(token)) and token not in self._ends
@@ -106,12 +109,15 @@ class Row:
             self._thinks = self.line.rfind("<think>") > self.line.rfind("</think>")
         if first[-1:].isspace() and self.line.rstrip()[-1:] in (".", "!", "?"):
             self.repeats.sentence_done(self.line)
-        self._alert = self.numbers.is_open(self.line) or self.links.is_open(self.line) or self.line[-1:] in "].!?"
+        is_open = self.numbers.is_open(self.line) or self.links.is_open(self.line) or self.form.is_open(self.line)
+        self._alert = is_open or self.line[-1:] in "].!?"
 
     def _complete(self) -> None:
         self._newlines, self._excused = self._newlines + 1, 0
         if not self._thinks:
             self.heading.completed(self.line)
+            if not self._fenced:
+                self.form.completed(self.line)
             if self.line.lstrip().startswith("```"):
                 self._fenced = not self._fenced
             elif not self._fenced:
