@@ -3,6 +3,7 @@
 # names PyTorch's index of CPU builds where pip would take a CUDA build.
 PYTHON ?= python3
 PIP_ARGS ?=
+CARD ?=
 BIN := .venv/bin
 # A process a core with one thread each: torch's own threads would fight over the cores. A file's tests stay together,
 # since they share what the first of them made.
