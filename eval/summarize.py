@@ -126,7 +126,13 @@ def _screen(options: argparse.Namespace) -> Screen:
         return Terminal(Console())
     if options.json or options.out:
         return Silent()
-    return Whole(sys.stdout) if options.retry else Pipe(sys.stdout)
+    # What a pipe has been given cannot be taken back, and grounded decoding cuts a page that goes round in circles.
+    return Whole(sys.stdout) if options.retry or _is_grounded(options) else Pipe(sys.stdout)
+
+
+def _is_grounded(options: argparse.Namespace) -> bool:
+    """A server's tokens are out of reach."""
+    return not options.free and not options.endpoint
 
 
 def _writer(options: argparse.Namespace) -> Writer:
@@ -150,7 +156,7 @@ def _settings(options: argparse.Namespace) -> Options:
         retry=options.retry,
         seed=options.seed,
         temperature=options.temperature,
-        grounded=not options.free and not options.endpoint,
+        grounded=_is_grounded(options),
         pages=pages_file(),
     )
 

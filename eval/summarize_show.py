@@ -87,7 +87,7 @@ class Pipe(Silent):
 
 
 class Whole(Silent):
-    """Nothing until the end: where several are tried, only the best is to be seen in a pipe."""
+    """Nothing until the end: where several are tried, or a page may be cut, only what stays is to be seen in a pipe."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
