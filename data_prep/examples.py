@@ -265,7 +265,7 @@ def sift(material: Material, prompt: Prompt, block: ExamplesConfig) -> tuple[lis
         elif candidate.writer != ATTACHED or block.attached == "check":
             why = failed_names(judged.results) or "to finish"
             refused.append(Rejected("examples", candidate.id, f"fails {why}", detail))
-        elif material.split != "heldout" and (unseen := stated_beyond(candidate, material, prompt)):
+        elif material.split != "heldout" and (unseen := stated_beyond(candidate.text, judged.results, material, prompt)):
             refused.append(Rejected("examples", candidate.id, BEYOND_BUDGET, ", ".join(unseen)))
         else:
             accepted.append((candidate, merit(judged)))
@@ -274,18 +274,19 @@ def sift(material: Material, prompt: Prompt, block: ExamplesConfig) -> tuple[lis
     return [candidate for candidate, _ in accepted], refused, findings
 
 
-def stated_beyond(candidate: Candidate, material: Material, prompt: Prompt) -> list[str]:
-    """What the summary states that the card says and the prompt, cut to the budget, does not: training on it teaches invention."""
+def stated_beyond(summary: str, shown: Sequence[CheckResult], material: Material, prompt: Prompt) -> list[str]:
+    """What the summary states that the card says and the prompt, cut to the budget, does not: training on it teaches invention.
+    `shown` is what the checks say of it against the prompt."""
     if not prompt.omitted:
         return []
-    shown, whole = (unsupported(candidate.text, source) for source in (source_of(material, prompt), whole_source(material)))
-    return [text for text in shown if text not in whole]
+    whole = unsupported(summary, check_summary(summary, whole_source(material)))
+    return [text for text in unsupported(summary, shown) if text not in whole]
 
 
-def unsupported(summary: str, source: str) -> list[str]:
-    """Numbers, names and links of the summary that are not in the source."""
-    results = (result for result in check_summary(summary, source) if result.name in ("links", "numbers", "names"))
-    return [summary[span.start : span.end] for result in results for span in result.spans]
+def unsupported(summary: str, results: Sequence[CheckResult]) -> list[str]:
+    """Numbers, names and links of the summary that the checks do not find in its source."""
+    grounded = (result for result in results if result.name in ("links", "numbers", "names"))
+    return [summary[span.start : span.end] for result in grounded for span in result.spans]
 
 
 def merit(judged: Judged) -> float:

@@ -45,8 +45,13 @@ bits had rounded stays rounded, so it is not the published model to the last dig
 
 def default_place() -> Path:
     """Folder of the small base in the user's cache."""
+    return user_cache() / NAME
+
+
+def user_cache() -> Path:
+    """Where card-summarizer keeps what it can have again."""
     cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "card-summarizer" / NAME
+    return (Path(cache) if cache else Path.home() / ".cache") / "card-summarizer"
 
 
 def ensure(out: Path | None = None, wheel: Path | None = None) -> Path:
