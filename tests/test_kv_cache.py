@@ -54,3 +54,12 @@ def test_another_device_keeps_transformers_own_cache(model):
     assert set(cpu_options(model)) == {"past_key_values"}
     assert all(isinstance(layer, RoomyLayer) for layer in roomy_cache(model).layers)
     assert cpu_options(SimpleNamespace(device=torch.device("meta"))) == {}
+
+
+def test_rows_in_another_order_are_not_written_over_the_old_ones():
+    layer, new = RoomyLayer(), torch.randn(2, 1, 3, 4)
+    layer.update(new, new)
+    layer.reorder_cache(torch.tensor([1, 0]))
+    more = torch.randn(2, 1, 1, 4)
+    keys, _ = layer.update(more, more)
+    assert torch.equal(keys, torch.cat([new.flip(0), more], dim=-2))
