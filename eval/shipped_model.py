@@ -11,7 +11,7 @@ from data_prep.small_base import NAME, ensure
 
 ADAPTER = Path(__file__).resolve().parent / "shipped_adapter"  # within the package, so that an installed copy has it too
 TITLE = f"{NAME} with the adapter that ships"
-MOST_PROMPT_TOKENS = 3000  # a card of 1,500 words; longer prompts were not trained on, and cost minutes on two cores
+MOST_PROMPT_TOKENS = 4200  # longest it was trained on: a card of some 2,000 words, longer ones are cut and the cut is told
 CAVEAT = (
     "a model of 135M parameters wrote this: good at form, weak at facts; read each fact against the card. "
     "SmolLM3-3B is the real thing (--model)"

@@ -22,7 +22,7 @@ from rich.console import Console
 from data_prep.gate import Gate
 from data_prep.recipe import EXIT_MISTAKE, EXIT_STOPPED, exit_on_mistake
 from data_prep.schema import to_json, write_text
-from data_prep.small_base import user_cache
+from data_prep.user_cache import user_cache
 from eval.shipped_model import CAVEAT, MOST_PROMPT_TOKENS, TITLE, shipped_model
 from eval.summarize_batch import run_batch
 from eval.summarize_input import NoNetwork, Request, card_file
