@@ -218,7 +218,7 @@ def parser() -> argparse.ArgumentParser:
         "--max-prompt-tokens",
         type=int,
         metavar="N",
-        help="card and notes are cut to it, and told so (default: what the model takes, at most 14000; of the small model 3000)",
+        help=f"card and notes are cut to it, and told so (default: what the model takes, at most 14000; of the small model {MOST_PROMPT_TOKENS})",
     )
     writing.add_argument("--max-new-tokens", type=int, default=1200, metavar="N", help="of the summary (default: %(default)s)")
     writing.add_argument(

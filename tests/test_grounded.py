@@ -14,6 +14,7 @@ from data_prep.schema import Note
 from data_prep.synthetic import raw_cards
 from eval import with_transformers
 from eval.batches import GREEDY, Ask, Batch, Decoding, Opening
+from eval.generation import length_rule
 from eval.generation.grounded import KINDS, Row, interventions_of, told
 from eval.generation.grounds import Grounds
 from eval.generation.held import Held
@@ -31,6 +32,12 @@ See the [paper](https://arxiv.org/abs/2401.01234) and http://lumen.example/a_(b)
 """
 SOURCE = source_text("acme/Lumen-3B-Instruct", CARD, [Note("https://github.com/acme/lumen", "- 40 layers and 12'000 images.")])
 NO_LINKS = "# A\n\nIt has 7 layers."  # nor a line that names a model
+
+
+@pytest.fixture(autouse=True)
+def short_pages(monkeypatch):
+    """The texts here are a line or two; those on length bring their own page."""
+    monkeypatch.setattr(length_rule, "LENGTH_MIN", 0)
 
 
 @pytest.fixture(scope="module")
@@ -419,3 +426,53 @@ def test_a_second_title_and_the_prompts_frame_are_refused_where_they_begin(piece
         found = refusals(f"# Lumen-3B-Instruct\n\nSmall.\n\n{mark}\n", pieces)
         line = next(line for kind, line, _ in found if kind == "form")
         assert mark.startswith(line)
+
+
+# --- length -------------------------------------------------------------------------------------------------------------
+
+
+def page(words):
+    """A page of so many words with the title, ten a line."""
+    numbered = [f"word{letter}{other}" for letter in "abcdefghijklmnopqrstuvwxyz" for other in "abcdefghijklmnopqrstuvwxyz"]
+    lines = [" ".join(numbered[at : at + 10]) for at in range(0, words - 1, 10)]
+    return "# Lumen-3B-Instruct\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def test_no_page_ends_before_its_least_words(pieces, monkeypatch):
+    monkeypatch.setattr(length_rule, "LENGTH_MIN", 300)
+    assert kinds(page(291), pieces) == ["length"]
+    assert kinds(page(301), pieces) == []
+    assert kinds("<think>" + page(301) + "</think>" + page(31), pieces) == ["length"]
+
+
+def test_what_the_model_would_say_next_is_said_where_an_end_is_refused(tiny_model, monkeypatch):
+    monkeypatch.setattr(length_rule, "LENGTH_MIN", 8)
+    tokenizer = AutoTokenizer.from_pretrained(BASE)
+    [more] = tokenizer.encode(" more", add_special_tokens=False)[-1:]
+    [row] = written(
+        tiny_model, monkeypatch, ["# Lumen-3B-Instruct\n\nSmall" + tokenizer.eos_token], [SOURCE], second=more, new=40
+    )
+    assert row.text.startswith("# Lumen-3B-Instruct\n\nSmall" + tokenizer.decode([more]))
+    assert row.interventions["length"] >= 1
+
+
+def test_a_page_is_cut_at_the_line_that_makes_it_too_long(pieces):
+    def kept(text):
+        row = Row(SOURCE, "", pieces, (4,))
+        for token in pieces.tokens(text):
+            row.follow(token)
+        return row.kept(text), row.counts["length"], row.is_done
+
+    whole = page(491)
+    assert kept(page(501)) == (whole, 1, False)
+    assert kept(whole) == (whole, 0, False)
+    text, count, done = kept(whole + "\n\n## More\n\n- " + "and so it goes on " * 5 + "\n")
+    assert (text, count, done) == (whole, 1, True)
+
+
+def test_no_control_token_is_written(pieces):
+    tokenizer = AutoTokenizer.from_pretrained(BASE)
+    other = tokenizer.convert_tokens_to_ids("<|im_start|>")
+    row = Row(SOURCE, "# Lumen-3B-Instruct\n\n", pieces, (tokenizer.eos_token_id,))
+    assert row.refused(other) == "form"
+    assert row.refused(tokenizer.eos_token_id) == ""

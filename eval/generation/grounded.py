@@ -8,7 +8,8 @@ token is drawn here as `generate` draws it, with the same random numbers.
     link     an address goes on towards one of the source's (`link_rule.py`)
     number   a number, and a name with a digit, is one of the source's (`number_rule.py`)
     heading  the first heading names the model (`heading_rule.py`)
-    form     one title, and no mark of the prompt's frame (`form_rule.py`)
+    form     one title, no mark of the prompt's frame and no control token (`form_rule.py`)
+    length   no end before 300 words, and what is beyond 500 is cut at a line (`length_rule.py`)
     repeat   nothing of substance is said twice, and a loop ends (`repeat_rule.py`)
 
 Thoughts (`<think>`) and fenced code are left alone, as the checks leave them.
@@ -23,14 +24,15 @@ from eval.batches import Decoding
 from eval.generation.form_rule import FormRule
 from eval.generation.grounds import Grounds
 from eval.generation.heading_rule import HeadingRule
+from eval.generation.length_rule import LengthRule
 from eval.generation.link_rule import LinkRule
 from eval.generation.loops import loop_end
 from eval.generation.number_rule import NumberRule
 from eval.generation.pieces import Pieces
 from eval.generation.repeat_rule import RepeatRule
 
-GROUNDED_VERSION = 2  # of the rules: under others the same model writes another text
-KINDS = ("link", "number", "form", "heading", "repeat")
+GROUNDED_VERSION = 3  # of the rules: under others the same model writes another text
+KINDS = ("link", "number", "form", "heading", "length", "repeat")
 TRIED = 64
 
 
@@ -59,10 +61,10 @@ class Row:
         self.links = LinkRule(grounds.addresses)
         self.numbers = NumberRule(grounds.known, grounds.spellings, grounds.names)
         self.heading, self.repeats = HeadingRule(grounds.titles), RepeatRule()
-        self.form = FormRule(pieces)
+        self.form, self.length = FormRule(pieces), LengthRule()
         self._rules = (self.links, self.numbers, self.form, self.heading, self.repeats)
-        self.line, self._newlines, self._excused = "", 0, 0
-        self._fenced = self._thinks = self._alert = self.over = False
+        self.text, self.line, self._newlines, self._excused = "", "", 0, 0
+        self._fenced = self._thinks = self._alert = self._full = self.over = False
         self.forced: list[int] = []  # tokens that are to come next, whatever the model says
         self.counts = dict.fromkeys(KINDS, 0)
         self._follow(begun)
@@ -78,7 +80,11 @@ class Row:
             for rule in self._rules[3 if self._fenced else 0 :]:
                 if rule.refuses(line, added, closed, excused):
                     return rule.kind
-        is_word = any(letter.isalpha() for letter in self._pieces.text(token)) and token not in self._ends
+        if token in self._ends:
+            return "length" if self.length.refuses_end(self.text) else ""
+        if self._pieces.is_control(token):
+            return "form"
+        is_word = any(letter.isalpha() for letter in self._pieces.text(token))
         return "repeat" if self.repeats.refuses_run(self.line, token, is_word) else ""
 
     def _steps(self, token: int) -> Iterator[tuple[str, str, bool]]:
@@ -100,11 +106,13 @@ class Row:
         self.repeats.said(token, self.line, self._alert and self.links.is_open(self.line))
 
     def _follow(self, text: str) -> None:
+        self.text += text
         first, *rest = text.split("\n")
         self.line += first
         for part in rest:
             self._complete()
             self.line = part
+        self._full = self._full or (bool(rest) and self.length.is_full(self.text))
         if "think>" in self.line:
             self._thinks = self.line.rfind("<think>") > self.line.rfind("</think>")
         if first[-1:].isspace() and self.line.rstrip()[-1:] in (".", "!", "?"):
@@ -137,14 +145,21 @@ class Row:
     def force_heading(self) -> None:
         self.forced = self._pieces.tokens(self.heading.rest(self.line))
 
+    @property
+    def is_done(self) -> bool:
+        """True where nothing that follows would be kept."""
+        return self.repeats.is_stuck or self._full
+
     def kept(self, said: str) -> str:
-        """Of the finished text what is not a loop that was ended."""
-        if not self.repeats.is_stuck:
-            return said
-        end = loop_end(said)
-        if end is None:
-            end = sum(len(line) for line in said.splitlines(keepends=True)[: self.repeats.new_lines])
-        return said[:end].rstrip() or said
+        """Of the finished text what is neither a loop that was ended nor beyond the longest page."""
+        if self.repeats.is_stuck:
+            end = loop_end(said)
+            if end is None:
+                end = sum(len(line) for line in said.splitlines(keepends=True)[: self.repeats.new_lines])
+            said = said[:end].rstrip() or said
+        shorter = self.length.shortened(said)
+        self.counts["length"] += shorter != said
+        return shorter
 
 
 class Grounded:
@@ -186,7 +201,7 @@ class Grounded:
         """The token that row number `at` is to have in place of `token`; None where that may stay."""
         if row.forced:
             return row.forced.pop(0)
-        if row.repeats.is_stuck:
+        if row.is_done:
             return self._ends[0]
         kind = row.refused(token)
         if not kind:

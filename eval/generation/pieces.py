@@ -16,6 +16,7 @@ class Pieces:
         self._tokenizer = tokenizer
         self._anchor = tokenizer.encode("a", add_special_tokens=False)[-1:]
         self._before = len(self._decoded(self._anchor))
+        self._controls = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
         self._texts: dict[int, str] = {}
         self._plain: dict[int, bool] = {}
 
@@ -28,6 +29,9 @@ class Pieces:
         if token not in self._plain:
             self._plain[token] = _TELLING.search(self.text(token)) is None
         return self._plain[token]
+
+    def is_control(self, token: int) -> bool:
+        return token in self._controls
 
     def tokens(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False)
