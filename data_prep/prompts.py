@@ -15,6 +15,7 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from data_prep.chat_format import ChatFormat, chat_format
@@ -79,12 +80,14 @@ class Prompt:
     template_kwargs: dict[str, bool] = field(default_factory=dict)  # what the template takes beside the messages
 
 
-def load_tokenizer(name: str, key: str) -> Tokenizer:
+def load_tokenizer(name: str, key: str, revision: str | None = None) -> Tokenizer:
     """The tokenizer of a folder or Hub id. Raises ValueError that blames `key`, the option that named it."""
     from transformers import AutoTokenizer  # two seconds of import that `--help` need not wait for
 
+    if name.startswith(("/", ".", "~")) and not Path(name).is_dir():
+        raise ValueError(f"there is no folder {name}; {key} is a folder or a Hub id")
     try:
-        return AutoTokenizer.from_pretrained(name)
+        return AutoTokenizer.from_pretrained(name, revision=revision)
     except (OSError, ValueError) as error:
         raise ValueError(f'{key} is "{name}", which cannot be loaded: {str(error).splitlines()[0]}') from None
 

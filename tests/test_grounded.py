@@ -21,7 +21,7 @@ from eval.generation.held import Held
 from eval.generation.link_rule import LinkRule, open_address
 from eval.generation.number_rule import NumberRule
 from eval.generation.pieces import Pieces
-from eval.generation.repeat_rule import PATIENCE, RUN
+from eval.generation.repeat_rule import PATIENCE
 from eval.local_model import open_model
 
 CARD = """# Model Card for Lumen 3B
@@ -31,6 +31,7 @@ It needs 24 GB, answers in 480 ms and reads 65,536 tokens. Loss fell by -3.4. Th
 See the [paper](https://arxiv.org/abs/2401.01234) and http://lumen.example/a_(b)/Page. License: apache-2.0.
 """
 SOURCE = source_text("acme/Lumen-3B-Instruct", CARD, [Note("https://github.com/acme/lumen", "- 40 layers and 12'000 images.")])
+TITLE = "# Lumen-3B-Instruct\n\n"
 NO_LINKS = "# A\n\nIt has 7 layers."  # nor a line that names a model
 
 
@@ -47,7 +48,7 @@ def pieces():
 
 def refusals(text, pieces, source=SOURCE, end=4):
     """(rule, what stood in the line, what it refused) of a text said token by token, each said all the same."""
-    row, found = Row(source, "", pieces, (end,)), []
+    row, found = Row(source, "" if text.startswith(("#", "<think>")) else TITLE, pieces, (end,)), []
     for token in [*pieces.tokens(text), end]:
         if kind := row.refused(token):
             found.append((kind, row.line, "" if token == end else pieces.text(token)))
@@ -215,7 +216,8 @@ SAID = "- The model was trained on web text.\n"
 @pytest.mark.parametrize(
     "text",
     [
-        SAID + "- The model was trained on web text and code.\n",
+        SAID + "- It was trained on the web, and the model was trained with code.\n",
+        "It was fast, and so it was. It was fast, and no more.",
         "## Lumen 3B\n\n## Training data\n\n" + SAID + "## Training data\n",
         "- [paper](https://arxiv.org/abs/2401.01234)\n" * 3,
         "| yes | no | yes | no | yes |\n" * 5,
@@ -236,30 +238,23 @@ def test_what_is_said_once_or_rightly_twice_stays(text, pieces):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        (SAID * 2, SAID.rstrip(".\n")),
-        (SAID + "* the model was trained on web text!\n", "* the model was trained on web text"),
-        (SAID + "1. The model was trained on web text\n", "1. The model was trained on web text"),
-        (
-            "It is good and it is fast. Also so. It is good and it is fast. ",
-            "It is good and it is fast. Also so. It is good and it is fast",
-        ),
+        (SAID * 2, "- The model was trained"),
+        (SAID + "* the model was trained on web text!\n", "* the model was trained"),
+        (SAID + "1. But the [model](https://arxiv.org/abs/2401.01234) was trained on code\n", "was trained"),
+        ("It is good and it is fast. Also so, it is good and it is slow.", "Also so, it is good and"),
+        ("It was a model. A word. It was a model.", "A word. It was a"),
+        ("- It was a model.\n- It was a model.", "- It was a"),
     ],
 )
-def test_a_second_copy_is_refused_where_it_would_be_complete(text, line, pieces):
+def test_a_second_copy_is_refused_where_its_last_word_begins(text, line, pieces):
     kind, stood, _ = refusals(text, pieces)[0]
-    assert (kind, stood.rstrip(".")) == ("repeat", line)
+    assert kind == "repeat"
+    assert stood.rstrip(" ").endswith(line)
 
 
-def test_a_run_is_refused_the_third_time_and_rows_of_a_table_the_sixth(pieces):
-    words = " alpha beta gamma delta epsilon zeta eta theta iota kappa"
-    assert len(pieces.tokens(words)) > RUN
-    found = refusals("A" + words + ", B" + words + ", C" + words, pieces)
-    assert found
-    assert {kind for kind, _, _ in found} == {"repeat"}
-    assert ", C" in found[0][1]
-    row = "| alpha beta gamma delta epsilon zeta eta theta iota kappa "
-    assert refusals(row * 5, pieces) == []
-    assert refusals(row * 6, pieces)
+def test_a_sentence_whose_words_come_in_pieces_is_refused_at_its_end(pieces):
+    kind, stood, _ = refusals("- The licence is open.\n- The licence is open.\n", pieces)[0]
+    assert (kind, stood) == ("repeat", "- The licence is open")
 
 
 def test_a_model_that_says_nothing_new_is_stuck_and_its_text_kept_up_to_there(pieces):

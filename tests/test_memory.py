@@ -171,7 +171,8 @@ from transformers import AutoConfig
 from trl import DPOConfig, SFTConfig
 from training.benchmark import peak_memory
 from training.config import DEFAULTS, RawRecipe, parse
-from training.load import Rows, load_tokenizer, read_rows
+from data_prep.prompts import load_tokenizer
+from training.load import Rows, read_rows
 from training.memory import ANSWERS, Settings, estimate, find_longest
 from training.trainers import alignment_trainer, sft_trainer
 
@@ -179,7 +180,7 @@ base, data, kind, values = sys.argv[1], Path(sys.argv[2]), sys.argv[3], json.loa
 fixed = {"run_dir": "x", "output_dir": str(data.parent), "model_name_or_path": base, "use_cpu": True, "dtype": "float32"}
 fixed |= {"bf16": False, "max_steps": 1, "save_strategy": "no", "per_device_train_batch_size": 1}
 parsed = parse(RawRecipe({**fixed, **values}, "r"), SFTConfig if kind == "sft" else DPOConfig, DEFAULTS)
-tokenizer, rows = load_tokenizer(base), read_rows(data, ["prompt", *ANSWERS[kind], "chat_template_kwargs"])
+tokenizer, rows = load_tokenizer(base, "base"), read_rows(data, ["prompt", *ANSWERS[kind], "chat_template_kwargs"])
 trainer = (sft_trainer if kind == "sft" else alignment_trainer)(parsed, Rows(rows, None), tokenizer)
 peak = peak_memory(trainer.train, "cpu")
 needed = estimate(AutoConfig.from_pretrained(base), Settings.of(parsed), find_longest(rows, tokenizer, ANSWERS[kind]))

@@ -303,7 +303,8 @@ import sys
 from pathlib import Path
 from trl import DPOConfig, DPOTrainer, get_peft_config
 from training.config import DEFAULTS, RawRecipe, parse
-from training.load import load_model, load_tokenizer, read_rows
+from data_prep.prompts import load_tokenizer
+from training.load import load_model, read_rows
 from training.preflight import check_alignment
 
 rows = read_rows(Path(sys.argv[1]), ["prompt", "chosen", "rejected", "chat_template_kwargs"])
@@ -311,7 +312,7 @@ values = {"run_dir": "x", "output_dir": sys.argv[3], "model_name_or_path": sys.a
 parsed = parse(RawRecipe({**values, "max_steps": 1, "save_strategy": "no"}, "r.yaml"), DPOConfig, DEFAULTS)
 trainer = DPOTrainer(
     model=load_model(parsed), args=parsed.trainer, train_dataset=rows,
-    processing_class=load_tokenizer(sys.argv[2]), peft_config=get_peft_config(parsed.model),
+    processing_class=load_tokenizer(sys.argv[2], "base"), peft_config=get_peft_config(parsed.model),
 )
 check_alignment(trainer, parsed, len(rows))
 assert trainer.accelerator.num_processes == 2

@@ -16,17 +16,6 @@ ANSWERS = {"sft": ["completion"], "align": ["chosen", "rejected"]}
 DTYPES = ("float32", "bfloat16", "float16")
 
 
-def load_tokenizer(name: str, revision: str | None = None) -> Any:
-    from transformers import AutoTokenizer
-
-    if name.startswith(("/", ".", "~")) and not Path(name).is_dir():
-        raise ValueError(f"there is no folder {name}; model_name_or_path is a folder or a Hub id")
-    try:
-        return AutoTokenizer.from_pretrained(name, revision=revision)
-    except OSError as error:
-        raise ValueError(f'cannot load a tokenizer from "{name}": {str(error).splitlines()[0]}') from None
-
-
 def load_model(parsed: Parsed) -> Any:
     """The base in the recipe's dtype, from safetensors alone; 4-bit or 8-bit where the recipe says so."""
     from transformers import AutoModelForCausalLM

@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from data_prep.manifest import Manifest
+from data_prep.prompts import load_tokenizer
 from data_prep.recipe import Block, Recipe, command
 from data_prep.schema import write_json
 from training.adapter import Adapter, attach, load_base, read_adapter
@@ -72,10 +73,8 @@ def merge(adapter: Adapter, folder: Path, run_dir: Path, block: MergeConfig) -> 
     """Writes the merged model into `folder` and returns the parity report. Raises ValueError above the tolerance."""
     import torch
 
-    from training.load import load_tokenizer
-
     device = ("cuda" if torch.cuda.is_available() else "cpu") if block.device == "auto" else block.device
-    tokenizer = load_tokenizer(str(adapter.folder))
+    tokenizer = load_tokenizer(str(adapter.folder), "merge.adapter")
     model = in_float32(attach(load_base(adapter, device), adapter))
     observed = observe(model, tokenizer, real_prompts(run_dir, tokenizer, block.prompts), block.greedy_tokens)
     if adapter.is_quantised:

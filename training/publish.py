@@ -21,9 +21,9 @@ from huggingface_hub.utils import validate_repo_id
 from pydantic import Field
 
 from data_prep.chat_format import chat_format
+from data_prep.prompts import load_tokenizer
 from data_prep.recipe import Block, Recipe, command
 from data_prep.schema import write_text
-from training.load import load_tokenizer
 from training.model_card import Named, model_card
 from training.release_facts import Data, Run, read_data, read_run
 from training.release_files import PAPERS, place, told_size, write_adapter, write_model
@@ -159,7 +159,7 @@ def finish(run: Run, data: Data | None, block: PublishModelConfig, folder: Path,
     named = Named(
         title, name, sibling, block.tag, licence, tuple(block.language),
         block.dataset, block.dataset_revision, tuple(block.notes),
-        tuple(sorted(path.name for path in folder.iterdir())), chat_format(load_tokenizer(str(run.model))),
+        tuple(sorted(path.name for path in folder.iterdir())), chat_format(load_tokenizer(str(run.model), "publish_model.model")),
     )  # fmt: skip
     write_text(folder / "README.md", model_card(run, data, named, size, adapter))
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from data_prep.manifest import Manifest
+from data_prep.prompts import load_tokenizer
 from training.checkpoints import alone, open_output
 from training.config import Parsed
 from training.disk import explain_full_disk
 from training.faults import train
-from training.load import ANSWERS, Rows, base_commit, finish, keep_outputs_whole, load_tokenizer
+from training.load import ANSWERS, Rows, base_commit, finish, keep_outputs_whole
 from training.memory import check_memory
 from training.preflight import check_adapter, check_rows
 from training.tracking import close, follow, watch
@@ -26,7 +27,7 @@ def run(parsed: Parsed, manifest: Manifest, rows: Rows, build: Build, check: Che
     Raises ValueError for people, SystemExit(75) after a signal.
     """
     follow(parsed, manifest.stage)
-    tokenizer = load_tokenizer(parsed.model.model_name_or_path, parsed.model.model_revision)
+    tokenizer = load_tokenizer(parsed.model.model_name_or_path, "model_name_or_path", parsed.model.model_revision)
     for part in rows.parts():
         check_rows(part, tokenizer, ANSWERS[manifest.stage])
     if parsed.run.memory_check:

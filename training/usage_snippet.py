@@ -7,12 +7,13 @@ import inspect
 import json
 from typing import Any
 
-from data_prep import prompts
+from data_prep import end_tokens, prompts
 from data_prep.chat_format import ChatFormat
 
 # Whatever the messages of a summary are built from, as data_prep/prompts.py spells it.
 CONSTANTS = ("SYSTEM", "TASK", "DELIMITERS")
-FUNCTIONS = (prompts.control_strings, prompts.neutralise, prompts._attribute, prompts.conversation, prompts._messages)
+OF_PROMPT = (prompts.control_strings, prompts.neutralise, prompts._attribute, prompts.conversation, prompts._messages)
+FUNCTIONS = (*OF_PROMPT, end_tokens.end_ids, end_tokens.before_end)
 HEAD = '''"""python summarize.py ORG/NAME card.md [notes.json] > summary.md
 
 ORG/NAME is the model to be summarised, card.md its README, in UTF-8. notes.json holds notes on the pages that it links to:
@@ -43,14 +44,13 @@ MAIN = """def summarise(model_id, card, notes):
     length = inputs["input_ids"].shape[1]
     if length > MAX_PROMPT_TOKENS:
         sys.exit(f"the prompt takes {length} tokens, it was tuned on up to {MAX_PROMPT_TOKENS}; shorten the longest part")
-    also = model.generation_config.eos_token_id
-    ends = list({tokenizer.eos_token_id, *(also if isinstance(also, list) else [also])} - {None})
+    ends = end_ids(tokenizer, model.generation_config)
     with torch.inference_mode():
         output = model.generate(
-            **inputs, do_sample=False, max_new_tokens=MAX_NEW_TOKENS, eos_token_id=ends, pad_token_id=tokenizer.pad_token_id
+            **inputs, do_sample=False, max_new_tokens=MAX_NEW_TOKENS, eos_token_id=list(ends), pad_token_id=tokenizer.pad_token_id
         )
     written = output[0, length:].tolist()
-    length = next((at for at, token in enumerate(written) if token in ends), None)
+    length = before_end(written, ends)
     if length is None:
         print(f"cut off after {MAX_NEW_TOKENS} tokens", file=sys.stderr)
     return tokenizer.decode(written[:length]).strip()

@@ -10,7 +10,7 @@ token is drawn here as `generate` draws it, with the same random numbers.
     heading  the first heading names the model (`heading_rule.py`)
     form     one title, no mark of the prompt's frame and no control token (`form_rule.py`)
     length   no end before 300 words, and what is beyond 500 is cut at a line (`length_rule.py`)
-    repeat   nothing of substance is said twice, and a loop ends (`repeat_rule.py`)
+    repeat   no sentence and no run of five words is said twice, and a loop ends (`repeat_rule.py`)
 
 Thoughts (`<think>`) and fenced code are left alone, as the checks leave them.
 """
@@ -24,7 +24,7 @@ from eval.batches import Decoding
 from eval.generation.form_rule import FormRule
 from eval.generation.grounds import Grounds
 from eval.generation.heading_rule import HeadingRule
-from eval.generation.length_rule import LengthRule
+from eval.generation.length_rule import LengthRule, without_bare_headings
 from eval.generation.link_rule import LinkRule
 from eval.generation.loops import loop_end
 from eval.generation.number_rule import NumberRule
@@ -74,7 +74,7 @@ class Row:
         if self._thinks:
             return ""
         if not self._alert and token not in self._ends and self._pieces.is_plain(token):
-            return "repeat" if self.repeats.refuses_run(self.line, token, True) else ""
+            return self._said_before(token)
         for line, added, closed in self._steps(token):
             excused = self._excused if line else 0
             for rule in self._rules[3 if self._fenced else 0 :]:
@@ -84,8 +84,12 @@ class Row:
             return "length" if self.length.refuses_end(self.text) else ""
         if self._pieces.is_control(token):
             return "form"
-        is_word = any(letter.isalpha() for letter in self._pieces.text(token))
-        return "repeat" if self.repeats.refuses_run(self.line, token, is_word) else ""
+        return self._said_before(token)
+
+    def _said_before(self, token: int) -> str:
+        """Of the run of words that the token would complete."""
+        free = self._fenced or self.links.is_open(self.line)
+        return "" if free or not self.repeats.refuses_word(self.line, self._pieces.text(token)) else "repeat"
 
     def _steps(self, token: int) -> Iterator[tuple[str, str, bool]]:
         """What the token does to each line that it touches: (the line so far, what is added, whether it ends)."""
@@ -103,20 +107,20 @@ class Row:
             self.over = True
             return
         self._follow(self._pieces.text(token))
-        self.repeats.said(token, self.line, self._alert and self.links.is_open(self.line))
+        self.repeats.wrote(self.line)
 
     def _follow(self, text: str) -> None:
         self.text += text
         first, *rest = text.split("\n")
         self.line += first
+        self.form.wrote(self.line)
         for part in rest:
             self._complete()
             self.line = part
+            self.form.wrote(part)
         self._full = self._full or (bool(rest) and self.length.is_full(self.text))
         if "think>" in self.line:
             self._thinks = self.line.rfind("<think>") > self.line.rfind("</think>")
-        if first[-1:].isspace() and self.line.rstrip()[-1:] in (".", "!", "?"):
-            self.repeats.sentence_done(self.line)
         is_open = self.numbers.is_open(self.line) or self.links.is_open(self.line) or self.form.is_open(self.line)
         self._alert = is_open or self.line[-1:] in "].!?"
 
@@ -137,7 +141,7 @@ class Row:
 
     def ways_on(self, kind: str) -> list[int]:
         """First tokens of what the rule knows to be possible."""
-        rule = {"link": self.links, "number": self.numbers}.get(kind)
+        rule = {"link": self.links, "number": self.numbers, "form": self.form}.get(kind)
         texts = list(rule.ways_on(self.line)) if rule else [".", "\n", " "]
         found = [ids[0] for text in texts if text and (ids := self._pieces.tokens(text))]
         return [*dict.fromkeys(found), *self._ends]
@@ -156,7 +160,9 @@ class Row:
             end = loop_end(said)
             if end is None:
                 end = sum(len(line) for line in said.splitlines(keepends=True)[: self.repeats.new_lines])
-            said = said[:end].rstrip() or said
+            elif "\n" not in said[end:].lstrip(" ")[:1]:
+                end = said.rfind("\n", 0, end) + 1  # not half a line, which may leave a link open
+            said = without_bare_headings(said[:end]) or said
         shorter = self.length.shortened(said)
         self.counts["length"] += shorter != said
         return shorter

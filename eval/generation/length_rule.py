@@ -12,6 +12,14 @@ def words_in(text: str) -> int:
     return len(document.words) + document.words_cut
 
 
+def without_bare_headings(text: str) -> str:
+    """Of a page that was cut: without headings at its end, which stand over nothing."""
+    lines = text.split("\n")
+    while lines and (lines[-1].startswith("#") or not lines[-1].strip()):
+        lines.pop()
+    return "\n".join(lines).rstrip()
+
+
 class LengthRule:
     """A page that ends by itself between the two is never touched."""
 
@@ -25,13 +33,13 @@ class LengthRule:
         return len(text.split()) > LENGTH_MAX and words_in(text) > LENGTH_MAX
 
     def shortened(self, text: str) -> str:
-        """Without its last lines, and without headings that then stand over nothing; as it is where that leaves too little."""
+        """Without its last lines; as it is where that leaves too little."""
         if not self.is_full(text):
             return text
         lines = text.rstrip().split("\n")
-        while lines and (lines[-1].startswith("#") or not lines[-1].strip() or not self._fits("\n".join(lines))):
+        while lines and not self._fits("\n".join(lines)):
             lines.pop()
-        shorter = "\n".join(lines).rstrip()
+        shorter = without_bare_headings("\n".join(lines))
         return shorter if words_in(shorter) >= LENGTH_MIN else text
 
     @staticmethod
