@@ -265,7 +265,7 @@ def test_a_model_that_says_nothing_new_is_stuck_and_its_text_kept_up_to_there(pi
     for tries in range(PATIENCE):
         assert not row.repeats.is_stuck
         row.repeats.was_refused()
-        for token in pieces.tokens(f"- The model was trained on web text, {'really ' * tries}too.\n"):
+        for token in pieces.tokens(f"- The model was trained on web text, {chr(97 + tries) * 5} too.\n"):
             row.follow(token)
     assert row.repeats.is_stuck
     assert row.kept(fresh + SAID + "- The model was trained on web text, too.\n" * 2) == (fresh + SAID).strip()

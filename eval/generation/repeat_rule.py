@@ -20,13 +20,14 @@ from collections.abc import Iterator
 from eval.generation.loops import CYCLE, cycle, is_substantial, repeated_block, said_in
 
 RUN = 5
-PATIENCE = 12
+PATIENCE = 24
 LEAST_WORDS = 4
 LEAST_BEGUN = 2  # characters by which a word's first token tells which word it will be
 LOOK_EVERY = 8  # tokens
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _ADDRESS = re.compile(r"\]\([^)]*\)?|https?://\S+")
+_OPEN_WORD = re.compile(r"[^\s\[(*\"]*\Z")
 _AROUND = re.compile(r"^\W+|\W+$")
 
 
@@ -73,10 +74,12 @@ class RepeatRule:
         return bool(key := _key(last)) and (key in self._seen or key in map(_key, before))
 
     def refuses_word(self, line: str, added: str) -> bool:
-        """Of a word that begins with `added` and would complete a run."""
-        begun = _AROUND.sub("", added.lower())
-        if not begun or not (added[:1].isspace() or line[-1:] in ' [(*"') or line.lstrip().startswith("|"):
+        """Of a word that begins with `added` and would complete a run. One letter tells nothing: then the next token is asked about."""
+        open_word = "" if added[:1].isspace() else _OPEN_WORD.search(line)[0]  # type: ignore[index]  # it matches nothing, too
+        begun = _AROUND.sub("", (open_word + added).lower())
+        if not begun or len(open_word) >= LEAST_BEGUN or line.lstrip().startswith("|"):
             return False
+        line = line.removesuffix(open_word)
         sentence = _words(_SENTENCE_END.split(line)[-1])
         before = {tuple(_words(line)[1 - RUN :]), *([tuple(sentence)] if len(sentence) == LEAST_WORDS - 1 else [])}
         follows = {last for run, last in _runs(line) if run in before}.union(*(self._next.get(run, ()) for run in before))
