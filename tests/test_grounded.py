@@ -252,6 +252,17 @@ def test_a_second_copy_is_refused_where_its_last_word_begins(text, line, pieces)
     assert stood.rstrip(" ").endswith(line)
 
 
+def test_the_dots_of_an_address_end_no_sentence(pieces):
+    text = "- It was made [here](https://huggingface.co/acme/Lumen-3B-Instruct).\n- It was made [here](https://arxiv.org/abs/2401.01234)"
+    assert [kind for kind, line, _ in refusals(text + " too.\n", pieces) if "https" in line] == []
+
+
+def test_a_page_that_has_to_end_within_a_line_leaves_no_half_of_it(pieces):
+    row = Row(SOURCE, TITLE + "- It was made by people at acme.\n\n- It was not [made](https://arxiv", pieces, (4,))
+    row.repeats.gave_up = True
+    assert row.kept(row.text) == TITLE + "- It was made by people at acme."
+
+
 def test_a_sentence_whose_words_come_in_pieces_is_refused_at_its_end(pieces):
     kind, stood, _ = refusals("- The licence is open.\n- The licence is open.\n", pieces)[0]
     assert (kind, stood) == ("repeat", "- The licence is open")

@@ -99,7 +99,18 @@ def fails(arguments, capsys, code, *words):
 
 @pytest.mark.parametrize(("new_tokens", "end"), [(60, "stop"), (10, "length")])
 def test_a_local_model_writes_what_evaluation_would_have_it_write(card, notes, capsys, new_tokens, end):
-    arguments = [card, "--model-id", RAW.model_id, "--research-file", notes, "--model", BASE, "--max-new-tokens", new_tokens]
+    arguments = [
+        card,
+        "--model-id",
+        RAW.model_id,
+        "--research-file",
+        notes,
+        "--model",
+        BASE,
+        "--max-new-tokens",
+        new_tokens,
+        "--free",
+    ]
     done = told(arguments, capsys)
     assert done.code == 0, done.err
     local = open_model(str(BASE), None)

@@ -31,7 +31,7 @@ from eval.generation.number_rule import NumberRule
 from eval.generation.pieces import Pieces
 from eval.generation.repeat_rule import RepeatRule
 
-GROUNDED_VERSION = 3  # of the rules: under others the same model writes another text
+GROUNDED_VERSION = 4  # of the rules: under others the same model writes another text
 KINDS = ("link", "number", "form", "heading", "length", "repeat")
 TRIED = 64
 
@@ -77,7 +77,7 @@ class Row:
             return self._said_before(token)
         for line, added, closed in self._steps(token):
             excused = self._excused if line else 0
-            for rule in self._rules[3 if self._fenced else 0 :]:
+            for rule in self._asked(line):
                 if rule.refuses(line, added, closed, excused):
                     return rule.kind
         if token in self._ends:
@@ -85,6 +85,12 @@ class Row:
         if self._pieces.is_control(token):
             return "form"
         return self._said_before(token)
+
+    def _asked(self, line: str) -> tuple[Any, ...]:
+        """In code the heading and what comes again; within an address, whose dots end no sentence, all but what comes again."""
+        if self._fenced:
+            return (self.heading, self.repeats)
+        return self._rules[:-1] if self.links.is_open(line) else self._rules
 
     def _said_before(self, token: int) -> str:
         """Of the run of words that the token would complete."""
@@ -224,6 +230,7 @@ class Grounded:
                 return other
         if kind == "repeat":
             row.counts[kind] += 1
+            row.repeats.gave_up = True
             return self._ends[0]
         row.excuse()
         return None

@@ -64,7 +64,7 @@ class RepeatRule:
         self._lines: list[str] = []  # that are no blank ones, without their marks
         self._next: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)  # what came after all but the last word of a run
         self._refused, self._refused_here, self._new_until, self._count = 0, False, 0, 0
-        self.looping = False
+        self.looping = self.gave_up = False
 
     def refuses(self, line: str, added: str, closed: bool, excused: int) -> bool:
         ends = added.rstrip()[-1:] in (".", "!", "?") and not (line + added).rstrip()[-2:-1].isdigit()
@@ -111,7 +111,7 @@ class RepeatRule:
 
     @property
     def is_stuck(self) -> bool:
-        return self.looping or self._refused >= PATIENCE
+        return self.looping or self.gave_up or self._refused >= PATIENCE
 
     @property
     def new_lines(self) -> int:
