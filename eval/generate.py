@@ -222,6 +222,11 @@ class Job:
         return f"{self.recipe.stage} {self.name}"
 
     @property
+    def rules(self) -> dict[str, int]:
+        """Versions of what ends and bends decoding: under others the same model writes another text."""
+        return {"loops": LOOPS_VERSION} | ({"grounded": GROUNDED_VERSION} if self.system.grounded else {})
+
+    @property
     def manifest(self) -> Manifest:
         recipe, data = self.recipe, self.recipe.run_dir / "data"
         inputs = [data / SOURCES[recipe.stage], *([data / "samples.jsonl"] if recipe.stage == "repair" else [])]
@@ -230,7 +235,7 @@ class Job:
         return Manifest(
             self.output.with_suffix(".manifest.json"),
             self.title,
-            {"seed": recipe.seed, "system": self.system.model_dump(), **how},
+            {"seed": recipe.seed, "system": self.system.model_dump(), **how, **self.rules},
             [*inputs, *([place] if self.system.model and place.is_dir() else [])],
             [self.output],
         )
@@ -259,7 +264,7 @@ class Job:
             self.announce(list(read_jsonl(self.output, Generation)), self.system.model)
             return None
         block = self.recipe.block
-        how: dict[str, Any] = {"backend": self.system.backend, "max_new_tokens": block.max_new_tokens, "loops": LOOPS_VERSION}
+        how: dict[str, Any] = {"backend": self.system.backend, "max_new_tokens": block.max_new_tokens, **self.rules}
         if self.system.endpoint:
             from eval import with_endpoint
 
@@ -269,8 +274,6 @@ class Job:
         else:
             model = open_model(self.system.place(self.recipe.run_dir), self.system.revision)
             how |= {"model": model.identity, "dtype": self.dtype}
-            if self.system.grounded:
-                how |= {"grounded": GROUNDED_VERSION}
             openings = list(openings_of(self.recipe, cards, model, self.system.grounded))
             check_lengths(model, openings, self.recipe.stage, block.max_new_tokens, self.system.max_model_len)
         if self.system.backend == "transformers":

@@ -11,6 +11,7 @@ from test_generate import cards, generate, in_store, output
 from test_summarize import CARD, RAW, card, notes, own_cache, served, server, told
 
 from data_prep.schema import Generation, read_jsonl
+from eval import generate as generating
 from eval import summarize_model, with_transformers
 from eval.batches import GREEDY
 from eval.generation.grounded import KINDS
@@ -39,6 +40,13 @@ def test_a_grounded_system_is_one_of_its_own(tmp_path, cards, tiny_model, capsys
     assert not {row.key for row in generate(tmp_path, moved, {"tiny": {"model": place, "grounded": True}}, samples=1)} & {
         row.key for row in rows
     }
+
+
+def test_under_other_rules_a_finished_system_is_made_again(tmp_path, cards, tiny_model, monkeypatch):
+    grounded = {"tiny": {"model": str(tiny_model), "grounded": True}}
+    first = generate(tmp_path, cards, grounded, samples=1)
+    monkeypatch.setattr(generating, "GROUNDED_VERSION", 99)
+    assert not {row.key for row in generate(tmp_path, cards, grounded, samples=1)} & {row.key for row in first}
 
 
 @pytest.mark.parametrize(
