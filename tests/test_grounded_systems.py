@@ -8,7 +8,7 @@ import pytest
 from commands import BASE
 from scripted_model import ScriptedModel
 from test_generate import cards, generate, in_store, output
-from test_summarize import CARD, RAW, card, notes, own_cache, served, server, told
+from test_summarize import CARD, RAW, card, locally, notes, own_cache, served, server, told
 
 from data_prep.schema import Generation, read_jsonl
 from eval import generate as generating
@@ -70,20 +70,7 @@ def test_notes_are_decoded_freely():
         check_notes_system("tuned", System(model="x", grounded=True))
 
 
-def arguments(card, notes, *more):
-    return [
-        card,
-        "--model-id",
-        RAW.model_id,
-        "--research-file",
-        notes,
-        "--model",
-        BASE,
-        "--max-new-tokens",
-        30,
-        "--json",
-        *more,
-    ]
+SHORT = ("--max-new-tokens", 30, "--json")
 
 
 def test_the_command_is_grounded_unless_it_is_told_to_be_free(card, notes, monkeypatch, capsys):
@@ -93,14 +80,14 @@ def test_the_command_is_grounded_unless_it_is_told_to_be_free(card, notes, monke
         return ScriptedModel(BASE, model.tokenizer, texts)
 
     monkeypatch.setattr(with_transformers, "load_weights", scripted)
-    grounded = told(arguments(card, notes), capsys)
+    grounded = told(locally(card, notes, *SHORT), capsys)
     made = json.loads(grounded.out)
     assert made["grounded"]
     assert made["interventions"]["heading"] == 1
     assert RAW.model_id.partition("/")[2] in made["summary"].splitlines()[0]
     assert "; grounding changed " in grounded.err
     assert "1 heading" in grounded.err
-    free = told(arguments(card, notes, "--free"), capsys)
+    free = told(locally(card, notes, *SHORT, "--free"), capsys)
     made = json.loads(free.out)
     assert (made["grounded"], made["interventions"]) == (False, {})
     assert "98765" in made["summary"]

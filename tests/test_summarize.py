@@ -71,6 +71,10 @@ def served(server, *arguments):
     return [*map(str, arguments), "--endpoint", server.url, "--model", "scribe", "--tokenizer", str(BASE)]
 
 
+def locally(card, notes, *arguments):
+    return [card, "--model-id", RAW.model_id, "--research-file", notes, "--model", BASE, *arguments]
+
+
 def told(arguments, capsys):
     """Exit code, standard output and standard error of the command in this process."""
     capsys.readouterr()
@@ -99,19 +103,7 @@ def fails(arguments, capsys, code, *words):
 
 @pytest.mark.parametrize(("new_tokens", "end"), [(60, "stop"), (10, "length")])
 def test_a_local_model_writes_what_evaluation_would_have_it_write(card, notes, capsys, new_tokens, end):
-    arguments = [
-        card,
-        "--model-id",
-        RAW.model_id,
-        "--research-file",
-        notes,
-        "--model",
-        BASE,
-        "--max-new-tokens",
-        new_tokens,
-        "--free",
-    ]
-    done = told(arguments, capsys)
+    done = told(locally(card, notes, "--max-new-tokens", new_tokens, "--free"), capsys)
     assert done.code == 0, done.err
     local = open_model(str(BASE), None)
     messages = build_prompt(RAW.model_id, CARD, NOTES, local.tokenizer, 4096 - new_tokens).messages
@@ -140,8 +132,7 @@ def test_a_stream_of_torn_letters_and_control_tokens_adds_up_to_what_its_tokens_
 
 def test_a_seed_makes_a_sample_the_same_twice_and_another_seed_another(card, notes, capsys):
     def sampled(seed):
-        more = ["--model", BASE, "--max-new-tokens", 40, "--temperature", 0.9, "--seed", seed]
-        return told([card, "--model-id", RAW.model_id, "--research-file", notes, *more], capsys).out
+        return told(locally(card, notes, "--max-new-tokens", 40, "--temperature", 0.9, "--seed", seed), capsys).out
 
     first = sampled(1)
     assert len(first) > 20

@@ -37,9 +37,8 @@ class FormRule:
         """True where `line` may end in the beginning of a mark or of a heading, and where the page begins."""
         return not line.strip("#") or "<" in line[-max(map(len, DELIMITERS)) :]
 
-    def wrote(self, line: str) -> None:
-        """`line` is what now stands in the line."""
-        self._begun = self._begun or bool(line.strip())
+    def wrote(self, text: str) -> None:
+        self._begun = self._begun or bool(text.strip())
 
     def completed(self, line: str) -> None:
         self._has_heading = self._has_heading or line.startswith("#")

@@ -119,11 +119,10 @@ class Row:
         self.text += text
         first, *rest = text.split("\n")
         self.line += first
-        self.form.wrote(self.line)
+        self.form.wrote(text)
         for part in rest:
             self._complete()
             self.line = part
-            self.form.wrote(part)
         self._full = self._full or (bool(rest) and self.length.is_full(self.text))
         if "think>" in self.line:
             self._thinks = self.line.rfind("<think>") > self.line.rfind("</think>")
