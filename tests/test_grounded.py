@@ -434,6 +434,13 @@ def test_a_second_title_and_the_prompts_frame_are_refused_where_they_begin(piece
         assert mark.startswith(line)
 
 
+def test_a_page_begins_with_a_heading_that_markdown_reads(pieces):
+    for text, before in (("Lumen-3B is small.", ""), ("#Lumen-3B-Instruct", "#")):
+        row = Row(SOURCE, before, pieces, (4,))
+        assert row.refused(pieces.tokens(text.removeprefix(before))[0]) == "form"
+    assert "form" not in kinds("# Lumen-3B-Instruct\n\n#### Of level four\n", pieces)
+
+
 # --- length -------------------------------------------------------------------------------------------------------------
 
 
