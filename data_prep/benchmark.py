@@ -25,11 +25,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_prep.card_sources import BATCH, SourceConfig, read_share
-from data_prep.cards import draft
-from data_prep.filters import FilterConfig, reject
-from data_prep.recipe import exit_on_mistake, load, parse_overrides
-from data_prep.schema import RawCard
+from data_prep.cards.parse import draft
+from data_prep.collecting.card_files import BATCH
+from data_prep.collecting.config import SourceConfig
+from data_prep.collecting.filters import FilterConfig, reject
+from data_prep.collecting.readers import read_share
+from data_prep.core.recipe import exit_on_mistake, load, parse_overrides
+from data_prep.core.records import RawCard
 
 # Runs a module as a command and leaves the process's own account of its memory. What the system tells its parent counts the
 # parent's memory too, as it was when the process was started.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from openai import AsyncOpenAI
 
-from data_prep.client import Endpoint, Question, Usage, ask_all
+from data_prep.chat.client import Endpoint, Question, Usage, ask_all
 
 REQUESTS, IN_FLIGHT = 600, 32
 MODEL = "echo"

@@ -22,13 +22,15 @@ from typing import TextIO, TypeVar
 
 from tqdm import tqdm
 
-from data_prep.card_rows import Row, interleaved, lines, rows, without_duplicates
-from data_prep.card_sources import SourceConfig, local_inputs, open_source, settled
-from data_prep.executor import ExecutorConfig, run_shards
-from data_prep.filters import FilterConfig
-from data_prep.manifest import Manifest, hashes
-from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import Rejected, replacing, set_aside, sha256_text, to_json, write_json
+from data_prep.collecting.config import SourceConfig
+from data_prep.collecting.executor import ExecutorConfig, run_shards
+from data_prep.collecting.filters import FilterConfig
+from data_prep.collecting.readers import local_inputs, open_source, settled
+from data_prep.collecting.rows import Row, interleaved, lines, rows, without_duplicates
+from data_prep.core.files import replacing, set_aside, sha256_text, to_json, write_json
+from data_prep.core.manifest import Manifest, hashes
+from data_prep.core.recipe import Block, Recipe, command
+from data_prep.core.records import Rejected
 
 Part = TypeVar("Part", bound=Block)
 

@@ -22,11 +22,16 @@ from typing import Any, Literal
 from pydantic import Field
 from tqdm import tqdm
 
+from data_prep.candidates.checked import Judged
 from data_prep.checks import CheckResult, check_summary, failures
-from data_prep.judged import Judged
-from data_prep.manifest import Manifest
-from data_prep.notes_rows import NotesRows
-from data_prep.prompts import (
+from data_prep.core.files import joined, read_jsonl, read_split, replacing, set_aside, stable_id, to_json
+from data_prep.core.manifest import Manifest
+from data_prep.core.parquet import EXAMPLE_SCHEMA, TableWriter
+from data_prep.core.recipe import Block, Recipe, command
+from data_prep.core.records import ATTACHED, Candidate, Card, CardNotes, Example, HeldOut, Note, Rejected, SourceRecord
+from data_prep.notes_task.rows import NotesRows
+from data_prep.pages.cache import Snapshots
+from data_prep.prompts.student import (
     PROMPT_VERSION,
     Prompt,
     build_completion,
@@ -35,27 +40,6 @@ from data_prep.prompts import (
     load_tokenizer,
     source_text,
 )
-from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import (
-    ATTACHED,
-    Candidate,
-    Card,
-    CardNotes,
-    Example,
-    HeldOut,
-    Note,
-    Rejected,
-    SourceRecord,
-    joined,
-    read_jsonl,
-    read_split,
-    replacing,
-    set_aside,
-    stable_id,
-    to_json,
-)
-from data_prep.snapshots import Snapshots
-from data_prep.tables import EXAMPLE_SCHEMA, TableWriter
 
 NO_SUMMARY = "no summary of the card is accepted: it is in no table"
 BEYOND_BUDGET = "states what the budget cut from the prompt; raise examples.max_prompt_tokens"

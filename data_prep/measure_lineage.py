@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data_prep.cards import parse_card
-from data_prep.families import Common, LineageConfig, Placed, Relatives, common, group
-from data_prep.lineage import Ties, ties
-from data_prep.recipe import exit_on_mistake
-from data_prep.schema import RawCard, read_dicts
+from data_prep.cards.parse import parse_card
+from data_prep.core.files import read_dicts
+from data_prep.core.recipe import exit_on_mistake
+from data_prep.core.records import RawCard
+from data_prep.lineage.families import Common, LineageConfig, Placed, Relatives, common, group
+from data_prep.lineage.ties import Ties, ties
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 NOTHING = Common(frozenset(), {})

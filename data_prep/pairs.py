@@ -26,13 +26,14 @@ from typing import Literal
 from pydantic import Field
 from tqdm import tqdm
 
-from data_prep.advice import Level
-from data_prep.broken import broken_versions
-from data_prep.judged import Judged, length_gap
-from data_prep.manifest import Manifest
-from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import Candidate, HeldOut, Pair, Rejected, read_jsonl, read_split, samples_of, set_aside, stable_id
-from data_prep.tables import PAIR_SCHEMA, TableWriter
+from data_prep.candidates.apo_advice import Level
+from data_prep.candidates.checked import Judged, length_gap
+from data_prep.candidates.corrupted import broken_versions
+from data_prep.core.files import read_jsonl, read_split, samples_of, set_aside, stable_id
+from data_prep.core.manifest import Manifest
+from data_prep.core.parquet import PAIR_SCHEMA, TableWriter
+from data_prep.core.recipe import Block, Recipe, command
+from data_prep.core.records import Candidate, HeldOut, Pair, Rejected
 
 Pool = Literal["own", "repair", "revision", "small", "broken"]
 SPLITS = ("train", "validation")

@@ -19,11 +19,12 @@ from pathlib import Path
 
 from pydantic import Field
 
-from data_prep.data_card import card_text, recipe_yaml
-from data_prep.manifest import Manifest
-from data_prep.recipe import Block, Recipe, command
-from data_prep.release import CANDIDATE_SCHEMA, CARD_SCHEMA, SPLITS, WITHHELD_SCHEMA, Mode, Release, write_table
-from data_prep.schema import write_text
+from data_prep.core.files import write_text
+from data_prep.core.manifest import Manifest
+from data_prep.core.parquet import write_table
+from data_prep.core.recipe import Block, Recipe, command
+from data_prep.publishing.dataset_card import card_text, recipe_yaml
+from data_prep.publishing.rows import CANDIDATE_SCHEMA, CARD_SCHEMA, SPLITS, WITHHELD_SCHEMA, Mode, Release
 
 RELEASE_VERSION = "1"
 INPUTS = ("sft", "pairs", "candidates.jsonl", "revisions.jsonl", "notes.jsonl", "cards.jsonl", "split.json", "rejected.jsonl")
@@ -68,7 +69,7 @@ def main(recipe: Recipe[PublishConfig]) -> None:
         report(release)
     show(out)
     if block.push:
-        from data_prep.hub_push import push  # the Hub library takes a second that a dry run need not wait for
+        from data_prep.publishing.push import push  # the Hub library takes a second that a dry run need not wait for
 
         print(f"publish: {push(out, block.repo_id, block.private, block.tag)}")
     else:

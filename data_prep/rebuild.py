@@ -19,12 +19,13 @@ from typing import Any
 from huggingface_hub import HfApi
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
 
-from data_prep.cards import decode
-from data_prep.prompts import build_prompt, load_tokenizer
-from data_prep.recipe import exit_on_mistake
-from data_prep.release import SPLITS, Row, read_table, write_table
-from data_prep.schema import Note, Rejected, set_aside
-from data_prep.tables import EXAMPLE_SCHEMA, PAIR_SCHEMA
+from data_prep.cards.parse import decode
+from data_prep.core.files import set_aside
+from data_prep.core.parquet import EXAMPLE_SCHEMA, PAIR_SCHEMA, Row, read_table, write_table
+from data_prep.core.recipe import exit_on_mistake
+from data_prep.core.records import Note, Rejected
+from data_prep.prompts.student import build_prompt, load_tokenizer
+from data_prep.publishing.rows import SPLITS
 
 README = "README.md"
 GONE = (401, 403, 404)

@@ -22,20 +22,21 @@ from typing import Any
 from pydantic import Field
 from tqdm import tqdm
 
-from data_prep.client import Answer, Endpoint, Question, Usage, ask_all
-from data_prep.extract import extract
-from data_prep.fetch import FetchConfig, fetch_all
-from data_prep.lineage import source_key, training_only
-from data_prep.manifest import Manifest
-from data_prep.offline import lead_notes
-from data_prep.prompts import is_nothing_new
-from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import Attached, Card, CardNotes, Note, SourceRecord, joined, read_jsonl, read_split, replacing, to_json
-from data_prep.snapshots import Snapshots
-from data_prep.sources import Link, addresses, links_of_interest, names_model
-from data_prep.teacher import TEACHER_VERSION, excerpt, notes_question
-from data_prep.teacher_text import refuse_licences
-from data_prep.untrusted import injection_flags
+from data_prep.candidates.extractive import lead_notes
+from data_prep.candidates.from_teacher import refuse_licences
+from data_prep.chat.client import Answer, Endpoint, Question, Usage, ask_all
+from data_prep.core.files import joined, read_jsonl, read_split, replacing, to_json
+from data_prep.core.manifest import Manifest
+from data_prep.core.recipe import Block, Recipe, command
+from data_prep.core.records import Attached, Card, CardNotes, Note, SourceRecord
+from data_prep.lineage.ties import source_key, training_only
+from data_prep.pages.cache import Snapshots
+from data_prep.pages.choose import Link, addresses, links_of_interest, names_model
+from data_prep.pages.extract import extract
+from data_prep.pages.fetch import FetchConfig, fetch_all
+from data_prep.prompts.student import is_nothing_new
+from data_prep.prompts.teacher import TEACHER_VERSION, excerpt, notes_question
+from data_prep.prompts.untrusted import injection_flags
 
 MAX_ADDRESSES = 3  # of one page: full text, abstract, PDF
 COMMON = "cards of other splits may link to it: its notes serve training cards only"

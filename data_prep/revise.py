@@ -17,14 +17,15 @@ from pathlib import Path
 from pydantic import Field
 from tqdm import tqdm
 
-from data_prep.client import Answer, Endpoint, Failure, Question, Usage, ask_all
-from data_prep.judged import Judged
-from data_prep.manifest import Manifest
-from data_prep.prompts import read_source
-from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import Candidate, HeldOut, read_jsonl, replacing, samples_of, to_json
-from data_prep.teacher import TEACHER_VERSION, revision_question
-from data_prep.teacher_text import candidate_of, refuse_licences
+from data_prep.candidates.checked import Judged
+from data_prep.candidates.from_teacher import candidate_of, refuse_licences
+from data_prep.chat.client import Answer, Endpoint, Failure, Question, Usage, ask_all
+from data_prep.core.files import read_jsonl, replacing, samples_of, to_json
+from data_prep.core.manifest import Manifest
+from data_prep.core.recipe import Block, Recipe, command
+from data_prep.core.records import Candidate, HeldOut
+from data_prep.prompts.student import read_source
+from data_prep.prompts.teacher import TEACHER_VERSION, revision_question
 
 
 class ReviseConfig(Block):

@@ -22,11 +22,12 @@ from typing import Any
 from pydantic import Field
 from tqdm import tqdm
 
-from data_prep.families import LineageConfig, Placed, common, common_sources, crossings, group
-from data_prep.lineage import Ties, ties
-from data_prep.manifest import Manifest
-from data_prep.recipe import Recipe, command
-from data_prep.schema import Attached, Card, Rejected, joined, read_dicts, read_jsonl, set_aside, write_json
+from data_prep.core.files import joined, read_dicts, read_jsonl, set_aside, write_json
+from data_prep.core.manifest import Manifest
+from data_prep.core.recipe import Recipe, command
+from data_prep.core.records import Attached, Card, Rejected
+from data_prep.lineage.families import LineageConfig, Placed, common, common_sources, crossings, group
+from data_prep.lineage.ties import Ties, ties
 
 NAMES = ("heldout", "validation", "train")
 SHOWN = 20  # offenders named by --check

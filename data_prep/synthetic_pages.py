@@ -14,12 +14,13 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_prep.recipe import exit_on_mistake
-from data_prep.schema import Card, read_jsonl
-from data_prep.snapshots import Snapshots, had
-from data_prep.sources import addresses
-from data_prep.synthetic import Facts, Source
-from data_prep.synthetic_cards import PAGE_NAMES, note_text
+from data_prep.core.files import read_jsonl
+from data_prep.core.recipe import exit_on_mistake
+from data_prep.core.records import Card
+from data_prep.pages.cache import Snapshots, had
+from data_prep.pages.choose import addresses
+from data_prep.synthetic.cards import PAGE_NAMES, note_text
+from data_prep.synthetic.facts import Facts, Source
 
 FILLERS = (
     "This page is kept by the people who made the model and changes with it.",

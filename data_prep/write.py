@@ -21,31 +21,16 @@ from typing import Literal
 from pydantic import Field
 from tqdm import tqdm
 
-from data_prep.client import Answer, Endpoint, Failure, Question, Usage, ask_all
-from data_prep.judged import Judged
-from data_prep.manifest import Manifest
-from data_prep.offline import extractive_summary
-from data_prep.prompts import source_text
-from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import (
-    ATTACHED,
-    Attached,
-    Candidate,
-    Card,
-    CardNotes,
-    Note,
-    Rejected,
-    in_step,
-    joined,
-    read_jsonl,
-    read_split,
-    replacing,
-    set_aside,
-    stable_id,
-    to_json,
-)
-from data_prep.teacher import TEACHER_VERSION, summary_question
-from data_prep.teacher_text import candidate_of, refuse_licences
+from data_prep.candidates.checked import Judged
+from data_prep.candidates.extractive import extractive_summary
+from data_prep.candidates.from_teacher import candidate_of, refuse_licences
+from data_prep.chat.client import Answer, Endpoint, Failure, Question, Usage, ask_all
+from data_prep.core.files import in_step, joined, read_jsonl, read_split, replacing, set_aside, stable_id, to_json
+from data_prep.core.manifest import Manifest
+from data_prep.core.recipe import Block, Recipe, command
+from data_prep.core.records import ATTACHED, Attached, Candidate, Card, CardNotes, Note, Rejected
+from data_prep.prompts.student import source_text
+from data_prep.prompts.teacher import TEACHER_VERSION, summary_question
 
 EXTRACTIVE = "extractive"
 

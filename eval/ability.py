@@ -32,10 +32,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from data_prep.manifest import Manifest, versions
-from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import replacing, write_json
-from eval.statistic import Estimate, estimate_mean, sign_flip_p
+from data_prep.core.files import replacing, write_json
+from data_prep.core.manifest import Manifest, versions
+from data_prep.core.recipe import Block, Recipe, command
+from eval.stats.estimates import Estimate, estimate_mean, sign_flip_p
 
 ROOT = Path(__file__).resolve().parents[1]
 PINS = ROOT / "recipes" / "ability" / "requirements.txt"
@@ -52,7 +52,7 @@ class AbilityTask(Block):
     """How far below the first system a mean may be."""
     system_prompt: str = "/system_override /no_think"
     """The system turn. The default is SmolLM3's empty one: without thinking, and without today's date."""
-    custom_tasks: str = "eval/lighteval_task.py"
+    custom_tasks: str = "eval/ability_tasks/lighteval_task.py"
     """Python file with tasks that lighteval does not have."""
     max_samples: int | None = None
     """So many samples of each part of the task, drawn by lighteval with a seed of its own."""

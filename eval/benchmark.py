@@ -22,14 +22,14 @@ from pathlib import Path
 
 from pydantic import Field
 
+from data_prep.candidates.extractive import sentences
 from data_prep.checks import Inventory, check_summary
 from data_prep.checks.document import read
-from data_prep.checks.inventory import forget
-from data_prep.offline import sentences
-from data_prep.prompts import source_text
-from data_prep.recipe import Block, exit_on_mistake, load, usage
-from data_prep.schema import Note
-from data_prep.synthetic import raw_cards
+from data_prep.checks.source_index import forget
+from data_prep.core.recipe import Block, exit_on_mistake, load, usage
+from data_prep.core.records import Note
+from data_prep.prompts.student import source_text
+from data_prep.synthetic.world import raw_cards
 
 CHARACTERS_A_TOKEN = 4  # English cards with SmolLM3's tokenizer
 LENGTHS = (500, 1000, 2000)  # words of a summary

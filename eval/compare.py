@@ -26,12 +26,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from data_prep.recipe import exit_on_mistake
-from data_prep.schema import sha256_file, write_json, write_text
-from eval.claims import claims, not_shown, number, signed
-from eval.comparison import add_holm, compare_cards, rounded
-from eval.finished_runs import Run, Side, card_means, common_metrics, read_run, refuse_unlike, sides_of, system_pairs
-from eval.words import plural
+from data_prep.core.files import sha256_file, write_json, write_text
+from data_prep.core.recipe import exit_on_mistake
+from data_prep.core.text import plural
+from eval.runs.two_runs import Run, Side, card_means, common_metrics, read_run, refuse_unlike, sides_of, system_pairs
+from eval.stats.claims import claims, not_shown, number, signed
+from eval.stats.paired import add_holm, compare_cards, rounded
 
 SHOWN = 10  # cards listed, those that differ most
 

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.checks.form import LENGTH_MAX
-from data_prep.manifest import content_hash
-from data_prep.recipe import Block, Recipe, command, did_you_mean
-from data_prep.schema import sha256_file, write_text
-from eval.claims import LEVEL, amount, is_shown, signed, toward_better, unit
-from eval.comparison import read_metrics, refuse_changed
-from eval.read_run import refuse_twice
-from eval.words import plural
+from data_prep.core.files import sha256_file, write_text
+from data_prep.core.manifest import content_hash
+from data_prep.core.recipe import Block, Recipe, command, did_you_mean
+from data_prep.core.text import plural
+from eval.runs.scored import read_metrics, refuse_changed
+from eval.runs.summaries import refuse_twice
+from eval.stats.claims import LEVEL, amount, is_shown, signed, toward_better, unit
 
 EXIT_NOT_PASSED = 1
 MARGIN = 0.01  # of a share: a point

@@ -33,23 +33,26 @@ from typing import Any, Literal
 from pydantic import Field
 from tqdm import tqdm
 
-from data_prep.chat_format import ChatFormat, chat_format
-from data_prep.dtype import fast_dtype
-from data_prep.endpoint import Endpoint
-from data_prep.manifest import Manifest
-from data_prep.prompts import fitted, load_tokenizer
-from data_prep.recipe import Block, Recipe, command, exit_on_mistake
-from data_prep.schema import Generation, HeldOut, Probe, read_jsonl, samples_of, sha256_text, write_jsonl
-from eval import with_transformers, with_vllm
-from eval.baselines import BASELINES
-from eval.batches import GREEDY, Ask, Batch, Decoding, Opening, key_of, plan
-from eval.generation.grounded import GROUNDED_VERSION, interventions_of, told
-from eval.generation.loops import LOOPS_VERSION
-from eval.local_model import LocalModel, check_lengths, open_model, render_for
-from eval.processes import Processes, joined
-from eval.repair import beginnings
-from eval.store import alone, appending, assemble, read_store
-from eval.systems import BASELINE, System, check_names
+from data_prep.chat.endpoint import Endpoint
+from data_prep.core.dtype import fast_dtype
+from data_prep.core.files import read_jsonl, samples_of, sha256_text, write_jsonl
+from data_prep.core.lock import alone
+from data_prep.core.manifest import Manifest
+from data_prep.core.recipe import Block, Recipe, command, exit_on_mistake
+from data_prep.core.records import Generation, HeldOut, Probe
+from data_prep.prompts.chat_format import ChatFormat, chat_format
+from data_prep.prompts.student import fitted, load_tokenizer
+from eval.decoding.grounded import GROUNDED_VERSION, interventions_of, told
+from eval.decoding.loops import LOOPS_VERSION
+from eval.decoding.sampling import GREEDY, Decoding
+from eval.generation import transformers_backend, vllm_backend
+from eval.generation.baselines import BASELINES
+from eval.generation.local_model import LocalModel, check_lengths, open_model, render_for
+from eval.generation.processes import Processes, joined
+from eval.generation.repair import beginnings
+from eval.generation.requests import Ask, Batch, Opening, key_of, plan
+from eval.generation.store import appending, assemble, read_store
+from eval.generation.systems import BASELINE, System, check_names
 
 
 class ProbeConfig(Block):
@@ -215,7 +218,7 @@ class Job:
     @property
     def dtype(self) -> str:
         block = self.recipe.block
-        return fast_dtype(with_transformers.device_of(block.device, 0)) if block.dtype == "auto" else block.dtype
+        return fast_dtype(transformers_backend.device_of(block.device, 0)) if block.dtype == "auto" else block.dtype
 
     @property
     def title(self) -> str:
@@ -266,10 +269,10 @@ class Job:
         block = self.recipe.block
         how: dict[str, Any] = {"backend": self.system.backend, "max_new_tokens": block.max_new_tokens, **self.rules}
         if self.system.endpoint:
-            from eval import with_endpoint
+            from eval.generation import endpoint_backend
 
             model = None
-            how |= with_endpoint.identity(self.endpoint)
+            how |= endpoint_backend.identity(self.endpoint)
             openings = [Opening(card.id, fitted(card.prompt, self.chat), "") for card in cards]
         else:
             model = open_model(self.system.place(self.recipe.run_dir), self.system.revision)
@@ -312,16 +315,18 @@ class Job:
     ) -> Iterator[list[Generation]]:
         block = self.recipe.block
         if self.system.endpoint:
-            from eval import with_endpoint
+            from eval.generation import endpoint_backend
 
             cache = self.output.with_suffix(".sqlite")
-            return with_endpoint.summaries(self.endpoint, asks, self.name, block.max_new_tokens, cache, failed)
+            return endpoint_backend.summaries(self.endpoint, asks, self.name, block.max_new_tokens, cache, failed)
         assert model
         if self.system.backend == "vllm":
-            return with_vllm.summaries(model, asks, self.name, self.system, block.max_new_tokens, self.dtype, self.recipe.seed)
-        with_transformers.use_threads(block.threads)
-        device = with_transformers.device_of(block.device, self.processes.local_rank)
-        return with_transformers.summaries(model, share, self.name, block.max_new_tokens, self.dtype, device)
+            return vllm_backend.summaries(
+                model, asks, self.name, self.system, block.max_new_tokens, self.dtype, self.recipe.seed
+            )
+        transformers_backend.use_threads(block.threads)
+        device = transformers_backend.device_of(block.device, self.processes.local_rank)
+        return transformers_backend.summaries(model, share, self.name, block.max_new_tokens, self.dtype, device)
 
     def finish(self, work: Work, failed: list[str], seconds: float) -> None:
         if failed:

@@ -12,7 +12,7 @@ Writes  <run_dir>/eval/judge.sqlite           every answer, kept as it comes: af
         <run_dir>/eval/measures/judge.json    what the scores are, preferences, the judges with gate and controls
 
 Where a question got no answer, measures/judge.* stay as they were and the exit code is 2: answers are kept, run it again.
-A judge that fails the gate (judge_gate.py) stays out of scores and preferences; where none passes, none are printed.
+A judge that fails the gate (judging/qualification.py) stays out of scores and preferences; where none passes, none are printed.
 Judging all at once costs a failed judge's answers: try a new judge with `--judge.cards 1` first, which asks the whole gate
 and one card.
 
@@ -30,20 +30,20 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data_prep.client import Usage
-from data_prep.endpoint import check_endpoint
-from data_prep.manifest import Manifest
-from data_prep.recipe import Recipe, command
-from data_prep.schema import replacing, to_json, write_json, write_jsonl
-from eval.judge_answers import Judge, Judgment, Subject, judgments
-from eval.judge_gate import fault, tallies
-from eval.judge_pairs import outcome
-from eval.judge_questions import JUDGE_VERSION
-from eval.judge_results import Judged, described, measure_rows
-from eval.judge_task import FORMS, JudgeConfig, Task, print_estimate, read_task
-from eval.model_families import relatives, writers
-from eval.read_run import named_systems
-from eval.words import plural
+from data_prep.chat.client import Usage
+from data_prep.chat.endpoint import check_endpoint
+from data_prep.core.files import replacing, to_json, write_json, write_jsonl
+from data_prep.core.manifest import Manifest
+from data_prep.core.recipe import Recipe, command
+from data_prep.core.text import plural
+from eval.judging.answers import Judge, Judgment, Subject, judgments
+from eval.judging.model_families import relatives, writers
+from eval.judging.pairwise import outcome
+from eval.judging.prompts import JUDGE_VERSION
+from eval.judging.qualification import fault, tallies
+from eval.judging.results import Judged, described, measure_rows
+from eval.judging.task import FORMS, JudgeConfig, Task, print_estimate, read_task
+from eval.runs.summaries import named_systems
 
 
 def main(recipe: Recipe[JudgeConfig]) -> None:

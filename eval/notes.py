@@ -21,14 +21,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from data_prep.manifest import Manifest, versions
-from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import Generation, HeldOut, read_jsonl, write_json
-from eval import with_transformers
-from eval.notes_measures import HEADLINE, NOTES_METRICS, measure_notes, notes_code_version
-from eval.notes_texts import NotesJob, check_notes_system
-from eval.summarise import Reckoning, Scored, comparisons, default_pairs, prompts_hash, systems_figures
-from eval.systems import System, check_names
+from data_prep.core.files import read_jsonl, write_json
+from data_prep.core.manifest import Manifest, versions
+from data_prep.core.recipe import Block, Recipe, command
+from data_prep.core.records import Generation, HeldOut
+from eval.generation import transformers_backend
+from eval.generation.systems import System, check_names
+from eval.notes_task.generate import NotesJob, check_notes_system
+from eval.notes_task.metrics import HEADLINE, NOTES_METRICS, measure_notes, notes_code_version
+from eval.scoring.aggregate import Reckoning, Scored, comparisons, default_pairs, prompts_hash, systems_figures
 
 IN_TABLE = ("grounded", "numbers_grounded", "number_recall", "nothing_new_agrees", "words", "rougeLsum")
 
@@ -60,7 +61,7 @@ def main(recipe: Recipe[NotesConfig]) -> None:
     for name, system in block.systems.items():
         check_notes_system(name, system)
     pages = held_out_pages(recipe)
-    with_transformers.use_threads(block.threads)
+    transformers_backend.use_threads(block.threads)
     settings = block.model_dump(include={"max_new_tokens", "batch_size", "dtype", "pages"})
     jobs = [NotesJob(name, system, run_dir, settings, block.device) for name, system in block.systems.items()]
     notes = {job.name: job.run(pages) for job in jobs}

@@ -21,12 +21,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from data_prep.manifest import Manifest
-from data_prep.prompts import load_tokenizer
-from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import HeldOut, Probe, read_jsonl, stable_id, to_json, write_jsonl
-from eval.probe_texts import Budget, Changed, counterfactual, injected, long, missing
-from eval.words import plural
+from data_prep.core.files import read_jsonl, stable_id, to_json, write_jsonl
+from data_prep.core.manifest import Manifest
+from data_prep.core.recipe import Block, Recipe, command
+from data_prep.core.records import HeldOut, Probe
+from data_prep.core.text import plural
+from data_prep.prompts.student import load_tokenizer
+from eval.probing.changes import Budget, Changed, counterfactual, injected, long, missing
 
 Maker = Callable[[HeldOut, random.Random, int], Changed]
 

@@ -26,19 +26,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import Field
 
 from data_prep.checks.form import LENGTH_MAX, LENGTH_MIN
-from data_prep.manifest import Manifest
-from data_prep.recipe import Block, Recipe, command, did_you_mean
-from data_prep.schema import HeldOut, read_jsonl, write_text
-from eval.card_metadata import write_card_metadata
-from eval.claims import not_shown
-from eval.comparison import read_metrics, refuse_changed
-from eval.report_data import headline_decodings, page_data
-from eval.report_plots import COLOURS, copying, differences, histogram, lengths, range_mark, slice_panels
-from eval.report_words import figure, markdown_results, measure_rows, probability, signed
-from eval.wandb_report import check_wandb, log_report
+from data_prep.core.files import read_jsonl, write_text
+from data_prep.core.manifest import Manifest
+from data_prep.core.recipe import Block, Recipe, command, did_you_mean
+from data_prep.core.records import HeldOut
+from eval.reporting.hub_metadata import write_card_metadata
+from eval.reporting.markdown import figure, markdown_results, measure_rows, probability, signed
+from eval.reporting.page_data import headline_decodings, page_data
+from eval.reporting.plots import COLOURS, copying, differences, histogram, lengths, range_mark, slice_panels
+from eval.reporting.wandb_log import check_wandb, log_report
+from eval.runs.scored import read_metrics, refuse_changed
+from eval.stats.claims import not_shown
 
-HERE = Path(__file__).parent
-PAGE_FILES = tuple(HERE / name for name in ("report.html.j2", "report.css", "report.js"))
+HERE = Path(__file__).parent / "reporting"
+PAGE_FILES = tuple(HERE / name for name in ("page.html.j2", "page.css", "page.js"))
 NEEDED = ("cards", "families", "metrics", "systems", "comparisons", "claims", "decoding", "slices", "measures")
 GROUPS = {
     "checks": ("Checks (also used to select training data)", "A system tuned on what they accept is expected to do well here."),
@@ -102,11 +103,11 @@ def render_page(config: ReportConfig, cards: Sequence[HeldOut], rows: Sequence[d
     the page's policy lets no script run but ours (by its hash) and nothing load."""
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {"figure": figure, "signed": signed, "probability": probability, "measure_rows": measure_rows}
-    script = (HERE / "report.js").read_text(encoding="utf-8")
+    script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     decodings = headline_decodings(metrics, rows)
     shown, plotted = cards[: config.cards], [row for row in rows if row["decoding"] == decodings[row["system"]]]
-    return environment.get_template("report.html.j2").render(
+    return environment.get_template("page.html.j2").render(
         title=config.title,
         metrics=metrics,
         groups={name: (*GROUPS[name], [m for m in metrics["metrics"] if m["group"] == name]) for name in GROUPS},
@@ -117,7 +118,7 @@ def render_page(config: ReportConfig, cards: Sequence[HeldOut], rows: Sequence[d
         **plots(metrics, plotted),
         data=page_data(shown, rows, metrics),
         shown=len(shown),
-        style=(HERE / "report.css").read_text(encoding="utf-8"),
+        style=(HERE / "page.css").read_text(encoding="utf-8"),
         script=script,
         script_hash=f"sha256-{digest}",
     )

@@ -32,20 +32,21 @@ from rich.table import Table
 from tqdm import tqdm
 
 from data_prep.checks.document import MAX_CHARACTERS
-from data_prep.manifest import Manifest, versions
-from data_prep.recipe import Block, Recipe, command, did_you_mean, exit_on_mistake, parse_overrides
-from data_prep.schema import HeldOut, replacing, write_json
-from data_prep.untrusted import UNSEEN
-from eval.claims import claims
-from eval.comparison import score_inputs
-from eval.measure import METRICS, Metric, code_version, measure
-from eval.merge_measures import Measure, read_measures
-from eval.read_run import System, by_card, choose_decoding, named_systems, read_cards, read_system, refuse_twice
-from eval.score_probes import probe_figures, read_answers, read_probes
-from eval.score_store import ScoreStore
-from eval.slices import Slices, slice_cards
-from eval.summarise import Reckoning, Scored, comparisons, default_pairs, prompts_hash, slice_figures, systems_figures
-from eval.words import plural
+from data_prep.core.files import replacing, write_json
+from data_prep.core.manifest import Manifest, versions
+from data_prep.core.recipe import Block, Recipe, command, did_you_mean, exit_on_mistake, parse_overrides
+from data_prep.core.records import HeldOut
+from data_prep.core.text import plural
+from data_prep.prompts.untrusted import UNSEEN
+from eval.probing.figures import probe_figures, read_answers, read_probes
+from eval.runs.scored import score_inputs
+from eval.runs.summaries import System, by_card, choose_decoding, named_systems, read_cards, read_system, refuse_twice
+from eval.scoring.aggregate import Reckoning, Scored, comparisons, default_pairs, prompts_hash, slice_figures, systems_figures
+from eval.scoring.cache import ScoreStore
+from eval.scoring.external import Measure, read_measures
+from eval.scoring.metrics import METRICS, Metric, code_version, measure
+from eval.scoring.slices import Slices, slice_cards
+from eval.stats.claims import claims
 
 FILE_KEYS = ("score.input", "score.output")
 TEXT_COLUMNS = ("id", "system", "family", "decoding", "key", "finish_reason", "text", "thinking", "checks", "spans", "slices")
@@ -271,7 +272,7 @@ def score_file(arguments: Sequence[str]) -> None:
     for name in FILE_KEYS:
         if name not in given:
             raise ValueError(f"--{name} is missing; give --score.input FILE --score.output FILE")
-    from eval.lines import score_lines  # what a run's scoring needs not load
+    from eval.scoring.jsonl_file import score_lines  # what a run's scoring needs not load
 
     score_lines(Path(given["score.input"]), Path(given["score.output"]))
 

@@ -19,18 +19,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from data_prep.gate import Gate
-from data_prep.recipe import EXIT_MISTAKE, EXIT_STOPPED, exit_on_mistake
-from data_prep.schema import to_json, write_text
-from data_prep.user_cache import user_cache
-from eval.shipped_model import CAVEAT, MOST_PROMPT_TOKENS, TITLE, shipped_model
-from eval.summarize_batch import run_batch
-from eval.summarize_input import NoNetwork, Request, card_file
-from eval.summarize_model import LocalWriter, ServedWriter, Writer
-from eval.summarize_notes import read_notes
-from eval.summarize_show import Pipe, Screen, Silent, Terminal, Whole, said_line, say
-from eval.summarize_task import Options, read, summarise
-from eval.summarize_verdict import verdict
+from data_prep.core.files import to_json, write_text
+from data_prep.core.recipe import EXIT_MISTAKE, EXIT_STOPPED, exit_on_mistake
+from data_prep.core.user_cache import user_cache
+from data_prep.pages.transport import Gate
+from eval.summarizing.batch import run_batch
+from eval.summarizing.card_input import NoNetwork, Request, card_file
+from eval.summarizing.notes import read_notes
+from eval.summarizing.pipeline import Options, read, summarise
+from eval.summarizing.screen import Pipe, Screen, Silent, Terminal, Whole, said_line, say
+from eval.summarizing.shipped_model import CAVEAT, MOST_PROMPT_TOKENS, TITLE, shipped_model
+from eval.summarizing.verdict import verdict
+from eval.summarizing.writers import LocalWriter, ServedWriter, Writer
 
 NAME = "card-summarizer"
 EXIT_NETWORK = 3

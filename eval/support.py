@@ -26,18 +26,19 @@ from typing import Any
 from pydantic import Field
 from tqdm import tqdm
 
-from data_prep.manifest import Manifest, content_hash
-from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import Generation, HeldOut, read_jsonl, sha256_text, to_json, write_json, write_jsonl
-from eval.calibration import SYNTHETIC, Labelled, read_labelled, synthetic_claims
-from eval.checkers import KNOWN, Checker, Checking, Item, Verdict, contract_of
-from eval.chunks import Ranking, chunks_of
-from eval.endpoint_checker import EndpointChecker
-from eval.local_checker import LocalChecker
-from eval.read_run import named_systems, read_cards, read_system
-from eval.statements import statements
-from eval.support_findings import Checked, Findings
-from eval.words import plural
+from data_prep.core.files import read_jsonl, sha256_text, to_json, write_json, write_jsonl
+from data_prep.core.manifest import Manifest, content_hash
+from data_prep.core.recipe import Block, Recipe, command
+from data_prep.core.records import Generation, HeldOut
+from data_prep.core.text import plural
+from eval.entailment.calibration import SYNTHETIC, Labelled, read_labelled, synthetic_claims
+from eval.entailment.checkers import KNOWN, Checker, Checking, Item, Verdict, contract_of
+from eval.entailment.chunks import Ranking, chunks_of
+from eval.entailment.endpoint_checker import EndpointChecker
+from eval.entailment.local_checker import LocalChecker
+from eval.entailment.results import Checked, Findings
+from eval.entailment.statements import statements
+from eval.runs.summaries import named_systems, read_cards, read_system
 
 SYNTHETIC_CARDS = 40  # 160 claims, half of them true
 TO_LABEL = 120
@@ -49,7 +50,7 @@ class SupportConfig(Block):
     checkers: list[Checker] = Field([], max_length=2)
     """One or two, of different lineage; none: nothing is checked. the first gives the metric `support`, the second `support_2`. Keys of each: model (a known
     Hub id is enough), revision, kind, like, template, supported_label, answer_tokens, threshold, max_tokens, batch_size, dtype,
-    device, endpoint; eval/checkers.py tells what they mean."""
+    device, endpoint; eval/entailment/checkers.py tells what they mean."""
     systems: list[str] = []
     """Systems to check. Empty: every file in eval/generations."""
     cards: int | None = Field(default=None, ge=1)

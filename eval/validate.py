@@ -3,7 +3,7 @@
     python -m eval.validate --config recipes/demo/eval.yaml
     python -m eval.validate --run_dir runs/demo --seed 1 --validate.output eval/checks.md
 
-Reads nothing but its recipe: cards, true summaries and their facts are drawn from the invented world, and `eval.planted` says
+Reads nothing but its recipe: cards, true summaries and their facts are drawn from the invented world, and `data_prep.synthetic.planted` says
 which check must see each fault and which others may speak of it. Writes RUN/eval/validation.json and RUN/eval/checks.md (or
 `output`), the table that is kept in the repository as eval/checks.md. Ends with a mistake where links, numbers,
 contradiction or length fall below the least precision and recall.
@@ -20,13 +20,13 @@ from typing import Any
 from pydantic import Field
 
 from data_prep.checks import CHECKS, CheckResult, check_summary
-from data_prep.manifest import Manifest
-from data_prep.prompts import source_text
-from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import write_json, write_text
-from data_prep.synthetic import raw_cards
-from eval.planted import KINDS, Planted, planted, true_facts
-from eval.statistic import wilson
+from data_prep.core.files import write_json, write_text
+from data_prep.core.manifest import Manifest
+from data_prep.core.recipe import Block, Recipe, command
+from data_prep.prompts.student import source_text
+from data_prep.synthetic.planted import KINDS, Planted, planted, true_facts
+from data_prep.synthetic.world import raw_cards
+from eval.stats.estimates import wilson
 
 GATED = ("links", "numbers", "contradiction", "length")
 CODE = Path(__file__).parents[1] / "data_prep"
@@ -67,7 +67,7 @@ def main(recipe: Recipe[ValidateConfig]) -> None:
         folder / "validate.manifest.json",
         "validate",
         recipe.resolved(),
-        [CODE / "checks", CODE / "broken.py", CODE / "synthetic_summaries.py", Path(__file__).with_name("planted.py")],
+        [CODE / "checks", CODE / "candidates" / "corrupted.py", CODE / "synthetic"],
         [table, folder / "validation.json"],
     )
     if manifest.is_done():
@@ -160,7 +160,7 @@ def rendered(figures: dict[str, Any], seed: int, cards: int) -> str:
         "",
         f"Made by `python -m eval.validate` with seed {seed} on {cards} invented cards: {clean['n']} true summaries, "
         f"{clean['k']} of them flagged, and {figures['texts']} with one planted fault each. What each check looks at is in",
-        "`data_prep/checks/__init__.py`, what is planted in `eval/planted.py`. Intervals are Wilson's, 95%.",
+        "`data_prep/checks/__init__.py`, what is planted in `data_prep/synthetic/planted.py`. Intervals are Wilson's, 95%.",
         "",
         "Recall: of the faults that a check must see, those it flags. Precision: of all its flags, on true and on otherwise faulty",
         "summaries, those where the planted fault is one that it may speak of. Spans: of the faults caught with a mark on the text, those",

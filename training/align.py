@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from data_prep.manifest import Manifest
-from training.checkpoints import starts_over
-from training.config import DEFAULTS, RawRecipe, command, parse
+from data_prep.core.manifest import Manifest
+from training.resume.checkpoints import starts_over
+from training.setup.config import DEFAULTS, RawRecipe, command, parse
 
 
 def main(raw: RawRecipe) -> None:
@@ -25,10 +25,10 @@ def main(raw: RawRecipe) -> None:
         raise ValueError(f"{base} has no model; run training.merge --merge.adapter sft first")
     from trl import DPOConfig
 
-    from training.load import Rows
-    from training.preflight import check_alignment
-    from training.stage import run
-    from training.trainers import alignment_trainer
+    from training.loop.stage import run
+    from training.loop.trainers import alignment_trainer
+    from training.preflight.rows import check_alignment
+    from training.setup.load import Rows
 
     parsed = parse(raw, DPOConfig, {**DEFAULTS, "output_dir": str(output), "model_name_or_path": str(base)})
     run(parsed, manifest, Rows.read(data, "align", parsed), alignment_trainer, partial(check_alignment, parsed=parsed))

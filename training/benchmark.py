@@ -24,11 +24,11 @@ from datetime import date
 from functools import partial
 from typing import Any, Literal
 
-from data_prep.manifest import versions
-from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import write_json
-from training.load import torch_dtype
-from training.speed import Weights, Work, measured_matmul_flops, step_flops
+from data_prep.core.files import write_json
+from data_prep.core.manifest import versions
+from data_prep.core.recipe import Block, Recipe, command
+from training.monitoring.throughput import Weights, Work, measured_matmul_flops, step_flops
+from training.setup.load import torch_dtype
 
 
 class Pair(Block):
@@ -161,7 +161,7 @@ class Measured:
 def main(recipe: Recipe[BenchmarkConfig]) -> None:
     import torch
 
-    from training.answers_head import score_answers_alone
+    from training.shared_prefix.answer_head import score_answers_alone
 
     block = recipe.block
     if block.predict_at is not None:
@@ -230,7 +230,7 @@ def measure(subject: Subject, case: Case, block: BenchmarkConfig, chance: random
 def alignment(block: BenchmarkConfig, seed: int) -> Subject:
     from trl import DPOConfig, DPOTrainer
 
-    from training.shared_prefix import SharedPrefixDPOTrainer
+    from training.shared_prefix.trainers import SharedPrefixDPOTrainer
 
     row = {"prompt": "a", "chosen": " b", "rejected": " c"}
     trainer = build_trainer(block, seed, SharedPrefixDPOTrainer, DPOConfig, row, loss_type=["apo_zero"])
@@ -241,7 +241,7 @@ def alignment(block: BenchmarkConfig, seed: int) -> Subject:
 def sft(block: BenchmarkConfig, seed: int) -> Subject:
     from trl import SFTConfig, SFTTrainer
 
-    from training.shared_prefix import SharedPrefixSFTTrainer
+    from training.shared_prefix.trainers import SharedPrefixSFTTrainer
 
     trainer = build_trainer(block, seed, SharedPrefixSFTTrainer, SFTConfig, {"prompt": "a", "completion": " b"})
     kinds = {"plain": SFTTrainer, "shared": SharedPrefixSFTTrainer}

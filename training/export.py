@@ -23,10 +23,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from data_prep.manifest import Manifest
-from data_prep.recipe import Block, Recipe, command
-from training.gguf import FileType, Tools, check_convertible, convert, quantise
-from training.long_context import lengthen
+from data_prep.core.manifest import Manifest
+from data_prep.core.recipe import Block, Recipe, command
+from training.exporting.gguf import FileType, Tools, check_convertible, convert, quantise
+from training.exporting.yarn import lengthen
 
 
 class ExportConfig(Block):
@@ -101,7 +101,7 @@ def write_gguf(recipe: Recipe[ExportConfig], model: Path) -> None:
 
 def write_small_adapter(recipe: Recipe[ExportConfig]) -> None:
     """The run's adapters as one, in half of the bytes. Raises ValueError where one is missing or they cannot be joined."""
-    from training.release_files import round_adapter, write_adapter
+    from training.release.files import round_adapter, write_adapter
 
     block, output = recipe.block, recipe.run_dir / "adapter"
     folders = [recipe.run_dir / name for name in block.adapters]

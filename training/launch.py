@@ -18,8 +18,8 @@ import psutil
 from accelerate.commands.launch import launch_command, launch_command_parser
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-from data_prep.recipe import EXIT_STOPPED
-from training.signals import EXIT_AGAIN, SIGNALS
+from data_prep.core.recipe import EXIT_STOPPED
+from training.resume.signals import EXIT_AGAIN, SIGNALS
 
 
 def main() -> None:

@@ -20,12 +20,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from data_prep.manifest import Manifest
-from data_prep.prompts import load_tokenizer
-from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import write_json
-from training.adapter import Adapter, attach, load_base, read_adapter
-from training.parity import Observed, compare, observe, real_prompts
+from data_prep.core.files import write_json
+from data_prep.core.manifest import Manifest
+from data_prep.core.recipe import Block, Recipe, command
+from data_prep.prompts.student import load_tokenizer
+from training.merging.adapter import Adapter, attach, load_base, read_adapter
+from training.merging.parity import Observed, compare, observe, real_prompts
 
 OUTPUTS = {"sft": "sft-merged", "aligned": "model"}
 SHARD = "5GB"

@@ -20,14 +20,14 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from pydantic import Field
 
-from data_prep.chat_format import chat_format
-from data_prep.prompts import load_tokenizer
-from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import write_text
-from training.model_card import Named, model_card
-from training.release_facts import Data, Run, read_data, read_run
-from training.release_files import PAPERS, place, told_size, write_adapter, write_model
-from training.release_scan import check
+from data_prep.core.files import write_text
+from data_prep.core.recipe import Block, Recipe, command
+from data_prep.prompts.chat_format import chat_format
+from data_prep.prompts.student import load_tokenizer
+from training.release.card import Named, model_card
+from training.release.files import PAPERS, place, told_size, write_adapter, write_model
+from training.release.provenance import Data, Run, read_data, read_run
+from training.release.scan import check
 
 
 class PublishModelConfig(Block):
@@ -196,7 +196,7 @@ def show(run: Run, block: PublishModelConfig, out: Path) -> None:
 
 
 def send(block: PublishModelConfig, out: Path) -> None:
-    from training.release_push import Place, push  # the Hub library takes a second that a dry run need not wait for
+    from training.release.push import Place, push  # the Hub library takes a second that a dry run need not wait for
 
     for folder, repository in parts(block, out):
         print(f"publish: {push(folder, Place(repository, block.tag, block.private, block.create_pr))}")

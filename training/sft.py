@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_prep.manifest import Manifest
-from training.checkpoints import starts_over
-from training.config import DEFAULTS, RawRecipe, command, parse
+from data_prep.core.manifest import Manifest
+from training.resume.checkpoints import starts_over
+from training.setup.config import DEFAULTS, RawRecipe, command, parse
 
 
 def main(raw: RawRecipe) -> None:
@@ -24,10 +24,10 @@ def main(raw: RawRecipe) -> None:
         return
     from trl import SFTConfig
 
-    from training.load import Rows
-    from training.preflight import check_sft
-    from training.stage import run
-    from training.trainers import sft_trainer
+    from training.loop.stage import run
+    from training.loop.trainers import sft_trainer
+    from training.preflight.rows import check_sft
+    from training.setup.load import Rows
 
     parsed = parse(raw, SFTConfig, {**DEFAULTS, "output_dir": str(output)})
     run(parsed, manifest, Rows.read(data, "sft", parsed), sft_trainer, check_sft)

@@ -20,9 +20,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from data_prep.manifest import Manifest, content_hash
-from data_prep.recipe import Block, Recipe, command
-from data_prep.schema import sha256_text, write_json
+from data_prep.core.files import sha256_text, write_json
+from data_prep.core.manifest import Manifest, content_hash
+from data_prep.core.recipe import Block, Recipe, command
 
 SHARD = "2GB"
 INDEX = "model.safetensors.index.json"

@@ -23,13 +23,13 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, SmolLM3Config, SmolLM3ForCausalLM
 
-from data_prep.chat_format import CONTROL_WORDS, chat_format
-from data_prep.prompts import SYSTEM as PROMPT_SYSTEM
-from data_prep.prompts import TASK, build_completion, build_prompt
-from data_prep.recipe import exit_on_mistake
-from data_prep.schema import write_json
-from data_prep.synthetic import raw_cards
-from data_prep.synthetic_text import Exchange, exchanges
+from data_prep.core.files import write_json
+from data_prep.core.recipe import exit_on_mistake
+from data_prep.prompts.chat_format import CONTROL_WORDS, chat_format
+from data_prep.prompts.student import SYSTEM as PROMPT_SYSTEM
+from data_prep.prompts.student import TASK, build_completion, build_prompt
+from data_prep.synthetic.pretraining_text import Exchange, exchanges
+from data_prep.synthetic.world import raw_cards
 
 # SmolLM3's special tokens by the same strings, so that prompts, checks of control tokens and templates behave alike.
 SPECIAL = (

@@ -28,18 +28,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from data_prep.checks.base import CheckResult, Span
 from data_prep.checks.contradiction import check_contradiction
 from data_prep.checks.copying import check_copying
 from data_prep.checks.document import read
 from data_prep.checks.facts import Fact, check_facts, facts_of
 from data_prep.checks.form import check_length, check_preamble, check_structure
-from data_prep.checks.inventory import Inventory
 from data_prep.checks.language import check_language
 from data_prep.checks.licences import licences_in
 from data_prep.checks.links import check_links
 from data_prep.checks.names import check_names
 from data_prep.checks.number_grounding import check_numbers, summary_quantities
+from data_prep.checks.result import CheckResult, Span
+from data_prep.checks.source_index import Inventory
 from data_prep.checks.wording import check_praise, check_repetition
 
 __all__ = ["CHECKS", "CheckResult", "Fact", "Inventory", "Span", "check_summary", "facts_of", "failures", "passed_all"]

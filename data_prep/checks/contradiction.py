@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from data_prep.checks.base import CheckResult, Span, listed
 from data_prep.checks.document import Document
 from data_prep.checks.facts import Fact, stated_amounts
 from data_prep.checks.licences import agree
 from data_prep.checks.names import is_known
 from data_prep.checks.number_grounding import Numbers
 from data_prep.checks.quantities import contains, quantities
+from data_prep.checks.result import CheckResult, Span, listed
 
 _AMOUNTS = {
     "parameters": "the number of parameters",

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from data_prep.checks.base import CheckResult, Span, listed
 from data_prep.checks.document import Document, lowered
+from data_prep.checks.result import CheckResult, Span, listed
 
 # A sentence of English prose ends before: of the runs in references of the invented world the longest has some 20 words,
 # a sentence that the extractive writer takes has at most 60, and the first 400 words of a card hold whole paragraphs.

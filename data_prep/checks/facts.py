@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from data_prep.cards import base_models, languages, licence, split_front_matter
+from data_prep.cards.parse import base_models, languages, licence, split_front_matter
 from data_prep.checks import licences
-from data_prep.checks.base import CheckResult, Span, listed
 from data_prep.checks.document import Document, lowered
 from data_prep.checks.names import compact
 from data_prep.checks.quantities import WORD, Quantity, binary_aliases, contains, quantities
+from data_prep.checks.result import CheckResult, Span, listed
 
 FACT_RECALL_MIN = 0.5  # share of the stated facts that a summary must recall
 ENOUGH_OF_A_LIST = 3  # of many data sets or languages a summary may name this many

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from data_prep.checks.base import CheckResult, Span, listed
 from data_prep.checks.document import Document
+from data_prep.checks.result import CheckResult, Span, listed
 
 LENGTH_MIN = 300  # rendered words, both ends included
 LENGTH_MAX = 500

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from data_prep.checks.base import CheckResult, Span, listed
 from data_prep.checks.document import Block, Document
+from data_prep.checks.result import CheckResult, Span, listed
 
 # Words that English prose cannot do without and that other languages hardly spell alike. A paragraph with this share of
 # them is English without asking further; model and data set names around them would mislead a statistical identifier.
@@ -97,7 +97,7 @@ def _other_language(text: str) -> str | None:
     if _is_english(text):
         return None
     # The filters load a statistical model and the whole reader of cards; English text never gets here.
-    from data_prep.filters import language_of
+    from data_prep.cards.language import language_of
 
     code = language_of(text)
     return code if code != "en" else None

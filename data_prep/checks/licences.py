@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from data_prep.checks.base import Span
 from data_prep.checks.document import lowered
+from data_prep.checks.result import Span
 
 UNKNOWN = frozenset(
     {"other", "unknown", "custom", "n/a", "none", "proprietary"}

@@ -6,8 +6,8 @@ import html
 import re
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-from data_prep.checks.base import CheckResult, Span, listed
 from data_prep.checks.document import Document, trimmed_url
+from data_prep.checks.result import CheckResult, Span, listed
 
 _ADDRESS = re.compile(
     r"(?=[hwga])(?:https?://|www\.|(?<![\w./@:-])(?:github\.com|huggingface\.co|hf\.co|arxiv\.org)/)[^\s<>\[\]\"'`|\\^]+",

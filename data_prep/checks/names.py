@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from data_prep.checks.base import CheckResult, Span, listed
 from data_prep.checks.document import Document, blank
+from data_prep.checks.result import CheckResult, Span, listed
 
 MAX_PIECES = 5  # of one name: Qwen / 2.5 / Coder / 32B / Instruct
 

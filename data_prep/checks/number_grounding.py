@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from data_prep.checks.base import CheckResult, Span, listed
 from data_prep.checks.document import Document, lines_of
 from data_prep.checks.quantities import (
     MONEY,
@@ -22,6 +21,7 @@ from data_prep.checks.quantities import (
     quantities,
     without_labels,
 )
+from data_prep.checks.result import CheckResult, Span, listed
 
 NUMBERS_EXPECTED = 5  # a source with this many distinct numbers deserves a summary with one
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from data_prep.checks.base import CheckResult, Span, listed
 from data_prep.checks.document import Block, Document, lowered
+from data_prep.checks.result import CheckResult, Span, listed
 
 REPETITION_MAX = 0.20  # share of 4-grams that occurred before; score bullets in one wording reach about half of it
 SAME_WORDS_MIN = 4  # a bullet or sentence this long may stand only once

@@ -1,1 +1,1 @@
-"""What a model's choice of tokens is held to while it writes: loops are ended, and what the sources do not give is not said."""
+"""Summaries by any system: back-ends, requests, the store of what is made."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from eval.batches import Decoding, Opening
-from eval.generation.grounded import Grounded, Row
-from eval.generation.loops import LoopStop
-from eval.generation.pieces import Pieces
+from eval.decoding.grounded import Grounded, Row
+from eval.decoding.loops import LoopStop
+from eval.decoding.pieces import Pieces
+from eval.decoding.sampling import Decoding
+from eval.generation.requests import Opening
 
 if TYPE_CHECKING:
-    from eval.local_model import LocalModel
+    from eval.generation.local_model import LocalModel
 
 
 class Held:

@@ -1,0 +1,43 @@
+"""Which APO loss fits: measured by how often the SFT model already writes as well as the texts that will be chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from data_prep.candidates.checked import Judged
+
+
+class Level:
+    """How often the SFT model's sample of a validation card is as good as the card's reference, by the checks."""
+
+    def __init__(self) -> None:
+        self.n = self.matches = 0
+
+    def add(self, samples: Iterable[Judged], reference: Judged) -> None:
+        for sample in samples:
+            self.n += 1
+            self.matches += sample.accepted and sample.value("facts") >= reference.value("facts")
+
+    def result(self) -> dict[str, float | int]:
+        low, high = wilson(self.matches, self.n)
+        return {"share": self.matches / self.n if self.n else 0.0, "low": low, "high": high, "n": self.n}
+
+    def advice(self) -> str:
+        """TRL: apo_zero raises chosen texts and is for a model that is worse than them, apo_down lowers both."""
+        low, high = wilson(self.matches, self.n)
+        share = f"{self.matches} of {self.n} own samples on validation cards match the reference ({low:.0%} to {high:.0%})"
+        if low > 0.5:
+            return f"{share}: the model is as good as what is chosen, loss_type apo_down is advised"
+        if high < 0.5:
+            return f"{share}: the model is below what is chosen, loss_type apo_zero is advised"
+        return f"{share}: too close to half, or too few, to advise between apo_zero and apo_down"
+
+
+def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """95% interval of a share (Wilson 1927); (0, 1) without a trial."""
+    if not n:
+        return 0.0, 1.0
+    share, size = hits / n, 1 + z * z / n
+    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (middle - half) / size, (middle + half) / size

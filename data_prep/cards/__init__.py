@@ -1,0 +1,1 @@
+"""A README read as a model card: front matter, prose, links, language."""

@@ -1,0 +1,1 @@
+"""Asking a model behind a chat-completions endpoint, each answer kept."""

@@ -1,0 +1,108 @@
+"""Where cards come from: each source is a row of inputs that are cheap to list, and a way to turn one input into a card.
+
+So a share of the inputs can be read without reading the others, and the same input is the same card whoever reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from data_prep.collecting.card_files import DATASET, existing, folder_card, folder_files, parquet_card, parquet_rows
+from data_prep.collecting.config import SourceConfig
+from data_prep.collecting.references import Cards, LocalCards, Reference, read_references
+from data_prep.collecting.transcripts import read_transcripts
+from data_prep.core.records import RawCard, Rejected
+
+
+@dataclass(frozen=True)
+class Source:
+    """`inputs` in a fixed order; `load` makes a card of one, or says why it cannot."""
+
+    inputs: Iterable[Any]
+    load: Callable[[Any], RawCard | Rejected]
+
+
+def read_share(config: SourceConfig, seed: int, rank: int = 0, tasks: int = 1) -> Iterator[tuple[int, RawCard | Rejected]]:
+    """Every `tasks`-th input from `rank` on, with its place among all. Raises ValueError as `open_source` does."""
+    source = open_source(config, seed)
+    for index, found in enumerate(islice(source.inputs, config.limit)):
+        if index % tasks == rank:
+            yield index, source.load(found)
+
+
+def open_source(config: SourceConfig, seed: int) -> Source:
+    """Raises ValueError where the source is not there or has another shape."""
+    match config.source:
+        case "synthetic":
+            from data_prep.synthetic.world import raw_cards
+
+            return Source(raw_cards(seed, config.cards), lambda card: card)
+        case "hub":
+            from data_prep.collecting.hub import (  # the Hub library takes a second that other sources need not wait for
+                HubCards,
+                Wanted,
+            )
+
+            hub = HubCards()
+            return Source(hub.names(Wanted.of(config), config.ids), hub.card)
+        case "folder":
+            return folder_source(existing(config))
+        case "parquet":
+            return parquet_source(config)
+        case "references":
+            references = read_references(existing(config))
+            return Source(references, cards_of_references(config, references).find)
+        case "transcripts":
+            return Source(read_transcripts(existing(config)), lambda card: card)
+
+
+def cards_of_references(config: SourceConfig, references: list[Reference]) -> Cards:
+    if config.card_texts:
+        return LocalCards(config, references)
+    from data_prep.collecting.hub import HubCards
+
+    return HubCards()
+
+
+def settled(config: SourceConfig) -> SourceConfig:
+    """With a tag of a dataset on the Hub resolved to its commit, which is what the recipe then stands for."""
+    if config.source == "parquet" and config.path and config.path.startswith(DATASET):
+        from data_prep.collecting.hub_datasets import pinned
+
+        return config.model_copy(update={"path": pinned(config.path)})
+    return config
+
+
+def local_inputs(config: SourceConfig) -> list[Path]:
+    local = (
+        config.source in ("folder", "parquet", "transcripts", "references")
+        and config.path
+        and not config.path.startswith(DATASET)
+    )
+    return [existing(config), *map(Path, config.card_texts or ())] if local else []
+
+
+# --- folders ----------------------------------------------------------------------------------------------------------
+
+
+def folder_source(root: Path) -> Source:
+    """All .md files below `root`, in the order of their paths."""
+    files = folder_files(root)
+    return Source(files, partial(folder_card, root.parent if root.is_file() else root))
+
+
+# --- Parquet ----------------------------------------------------------------------------------------------------------
+
+
+def parquet_source(config: SourceConfig) -> Source:
+    rows = parquet_rows(config)
+    if config.path and config.path.startswith(DATASET):
+        from data_prep.collecting.hub_datasets import answered
+
+        rows = answered(config.path, rows)
+    return Source(rows, parquet_card)

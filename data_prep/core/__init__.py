@@ -1,0 +1,1 @@
+"""Records, files, manifests, recipes, tables and locks: what every stage stands on."""

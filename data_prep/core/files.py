@@ -1,0 +1,161 @@
+"""Files of records: JSON and JSONL, written whole or not at all, stable ids, and joins of files in step."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from data_prep.core.records import Attached, CardNotes, Generation, HeldOut, Note, Rejected
+
+Record = TypeVar("Record")
+Item = TypeVar("Item")
+
+
+def stable_id(*parts: str) -> str:
+    """First 16 hex digits of the SHA-256 of the parts, separated so that ("ab", "c") and ("a", "bc") differ."""
+    return sha256_text("\x1f".join(parts))[:16]
+
+
+def sha256_text(text: str) -> str:
+    # Cards hold lone surrogates now and then; the hash must not be what stops on them.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@contextmanager
+def replacing(path: Path, mode: str = "w") -> Iterator[Any]:
+    """A handle on `path.tmp`, renamed to `path` when the block ends well, so that nobody reads half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    # backslashreplace turns a lone surrogate (YAML can spell one) into the JSON escape that means it.
+    text = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace"}
+    with open(temporary, mode, **text) as handle:
+        yield handle
+        handle.flush()
+        os.fsync(handle.fileno())
+    os.replace(temporary, path)
+
+
+def to_json(record: Any) -> str:
+    value = dataclasses.asdict(record) if dataclasses.is_dataclass(record) else record
+    return json.dumps(value, ensure_ascii=False, sort_keys=False)
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as handle:
+        handle.write(text)
+
+
+def write_json(path: Path, value: Any) -> None:
+    with replacing(path) as handle:
+        json.dump(value, handle, indent=2, ensure_ascii=False)
+        handle.write("\n")
+
+
+def write_jsonl(path: Path, records: Iterable[Any]) -> int:
+    """Writes one record a line, streaming; returns how many."""
+    count = 0
+    with replacing(path) as handle:
+        for record in records:
+            handle.write(to_json(record) + "\n")
+            count += 1
+    return count
+
+
+def read_dicts(path: Path) -> Iterator[dict[str, Any]]:
+    """One dict a line. Raises ValueError that names file and line where a line is no JSON object."""
+    with open(path, encoding="utf-8") as handle:
+        for number, line in enumerate(handle, 1):
+            try:
+                value = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{path}:{number} is not JSON ({error.msg}); delete the line or make the file again") from None
+            if not isinstance(value, dict):
+                raise ValueError(f"{path}:{number} holds {type(value).__name__}, expected a JSON object")
+            yield value
+
+
+def read_jsonl(path: Path, kind: type[Record]) -> Iterator[Record]:
+    """Streams records of `kind`. Raises ValueError where a line lacks a field or has one too many."""
+    if not path.exists():
+        raise ValueError(f"{path} is missing; run the stage that writes it first (recipes/run.sh shows their order)")
+    for number, row in enumerate(read_dicts(path), 1):
+        try:
+            yield _build(kind, row)
+        except TypeError as error:
+            raise ValueError(f"{path}:{number} does not fit {kind.__name__}: {error}") from None
+
+
+def _build(kind: type[Record], row: dict[str, Any]) -> Record:
+    if kind in (Attached, CardNotes) and "notes" in row:
+        row = {**row, "notes": [Note(**note) for note in row["notes"]]}
+    return kind(**row)
+
+
+def read_split(path: Path) -> dict[str, Any]:
+    """`split.json`: `splits` and `families` by card id, and `common_sources`, whose notes serve training cards only."""
+    if not path.exists():
+        raise ValueError(f"{path} is missing; run data_prep.split first")
+    return {"common_sources": [], **json.loads(path.read_text(encoding="utf-8"))}
+
+
+def set_aside(path: Path, stage: str, rows: Iterable[Rejected]) -> int:
+    """Replaces `stage`'s rows in the shared `rejected.jsonl`, leaving the other stages' rows; returns how many."""
+    others = (row for row in read_dicts(path) if row["stage"] != stage) if path.exists() else ()
+    count = 0
+    with replacing(path) as handle:
+        for row in others:
+            handle.write(to_json(row) + "\n")
+        for row in rows:
+            handle.write(to_json(row) + "\n")
+            count += 1
+    return count
+
+
+def in_step(ids: Iterable[str], rows: Iterable[Record], key: Callable[[Record], str]) -> Iterator[tuple[str, list[Record]]]:
+    """For each id its rows, where `rows` follow the order of `ids`: a join that holds one id's rows at a time.
+
+    Raises ValueError where a row is left that no id claimed: the two files are not of one run.
+    """
+    stream = iter(rows)
+    waiting = next(stream, None)
+    for current in ids:
+        found = []
+        while waiting is not None and key(waiting) == current:
+            found.append(waiting)
+            waiting = next(stream, None)
+        yield current, found
+    if waiting is not None:
+        raise ValueError(f"no card {key(waiting)} at its place in cards.jsonl; run the stages from collect on again")
+
+
+def joined(
+    items: Iterable[Item], rows: Iterable[Record], name_of: Callable[[Item], str], key: Callable[[Record], str]
+) -> Iterator[tuple[Item, list[Record]]]:
+    """`in_step` for the items themselves, which are read once: each with its rows."""
+    current: list[Item] = []
+
+    def names() -> Iterator[str]:
+        for item in items:
+            current[:] = [item]
+            yield name_of(item)
+
+    return ((current[0], found) for _, found in in_step(names(), rows, key))
+
+
+def samples_of(cards: Sequence[HeldOut], path: Path) -> Iterator[tuple[HeldOut, list[Generation]]]:
+    """Each card with its samples of `path`, in the order of the cards and of the samples' numbers. Batches of like length
+    left them in another order, so all are held. Raises ValueError where a sample is of no such card."""
+    place = {card.id: index for index, card in enumerate(cards)}
+    samples = sorted(read_jsonl(path, Generation), key=lambda sample: (place.get(sample.id, len(place)), sample.sample))
+    return joined(cards, samples, lambda card: card.id, lambda sample: sample.id)

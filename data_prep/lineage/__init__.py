@@ -1,0 +1,1 @@
+"""Which models are related: stated parents, names, near-duplicate texts."""

@@ -1,0 +1,1 @@
+"""The second task: research notes on a linked page."""

@@ -1,0 +1,1 @@
+"""Linked pages: which are worth reading, fetched politely and safely, their text."""

@@ -1,0 +1,1 @@
+"""A pre-trained model that a Python package carries."""

@@ -1,0 +1,1 @@
+"""A data set with its card, pushed to the Hub."""

@@ -1,0 +1,1 @@
+"""An invented world whose facts are known."""

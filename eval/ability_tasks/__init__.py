@@ -1,0 +1,1 @@
+"""General ability, as lighteval asks for it."""

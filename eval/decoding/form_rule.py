@@ -1,0 +1,44 @@
+"""The rule for the page's form: it begins with a heading, has one title, and none of the marks that frame the prompt."""
+
+from __future__ import annotations
+
+import re
+
+from data_prep.prompts.student import DELIMITERS
+from eval.decoding.pieces import Pieces
+
+_NO_HEADING = re.compile(r"#{1,6}[^#\s]|#{7}")  # "#lumen" is text to Markdown
+
+
+class FormRule:
+    """A small model goes back to its prompt: it writes `</model_card>` behind the page, or the title again."""
+
+    kind = "form"
+
+    def __init__(self, pieces: Pieces) -> None:
+        self._has_heading = self._begun = False
+        # Where "##" is two tokens, "#" may be the first of them.
+        self._tells_levels = pieces.text(pieces.tokens("## A")[0]).startswith("##")
+
+    def refuses(self, line: str, added: str, closed: bool, excused: int) -> bool:
+        text = line + added
+        if any(mark in text[max(0, len(line) - len(mark)) :] for mark in DELIMITERS):
+            return True
+        if not self._begun and text.strip() and not text.lstrip().startswith(("#", "<")):  # "<" of thoughts
+            return True
+        title = text.startswith("# ") and not line.startswith("# ")
+        unread = _NO_HEADING.match(text) and not _NO_HEADING.match(line)
+        return bool(unread) or (self._has_heading and (title or (self._tells_levels and text == "#")))
+
+    def ways_on(self, line: str) -> tuple[str, ...]:
+        return (" ", "\n") if self._begun else ("# ", "#")
+
+    def is_open(self, line: str) -> bool:
+        """True where `line` may end in the beginning of a mark or of a heading, and where the page begins."""
+        return not line.strip("#") or "<" in line[-max(map(len, DELIMITERS)) :]
+
+    def wrote(self, text: str) -> None:
+        self._begun = self._begun or bool(text.strip())
+
+    def completed(self, line: str) -> None:
+        self._has_heading = self._has_heading or line.startswith("#")

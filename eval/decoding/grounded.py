@@ -1,0 +1,288 @@
+"""Grounded decoding: the model's own choice of tokens, changed only where a check would have to fail what it says.
+
+A rule is asked about the token that would be chosen, the likeliest or the one drawn. Only where it refuses are others tried: the
+likeliest TRIED, then what the rule itself knows as ways on, by their likelihood. Where none fits, the model has its way.
+So the cost is that of looking at one token a step, and a text that keeps the rules comes out as without them, sampled too: a
+token is drawn here as `generate` draws it, with the same random numbers.
+
+    link     an address goes on towards one of the source's (`link_rule.py`)
+    number   a number, and a name with a digit, is one of the source's (`number_rule.py`)
+    heading  the first heading names the model (`heading_rule.py`)
+    form     one title, no mark of the prompt's frame and no control token (`form_rule.py`)
+    length   no end before 300 words, and what is beyond 500 is cut at a line (`length_rule.py`)
+    repeat   no sentence and no run of five words is said twice, and a loop ends (`repeat_rule.py`)
+
+Thoughts (`<think>`) and fenced code are left alone, as the checks leave them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from eval.decoding.form_rule import FormRule
+from eval.decoding.grounds import Grounds
+from eval.decoding.heading_rule import HeadingRule
+from eval.decoding.length_rule import LengthRule, without_bare_headings
+from eval.decoding.link_rule import LinkRule
+from eval.decoding.loops import loop_end
+from eval.decoding.number_rule import NumberRule
+from eval.decoding.pieces import Pieces
+from eval.decoding.repeat_rule import RepeatRule
+from eval.decoding.sampling import Decoding, warpers
+
+GROUNDED_VERSION = 4  # of the rules: under others the same model writes another text
+KINDS = ("link", "number", "form", "heading", "length", "repeat")
+TRIED = 64
+
+
+def interventions_of(rows: Iterable[Any]) -> dict[str, int]:
+    """Of several summaries together, by kind."""
+    found = dict.fromkeys(KINDS, 0)
+    for row in rows:
+        for kind, count in row.interventions.items():
+            found[kind] += count
+    return found
+
+
+def told(interventions: Mapping[str, int]) -> str:
+    """ "3 tokens (2 link, 1 number)"."""
+    parts = ", ".join(f"{count} {kind}" for kind, count in interventions.items() if count)
+    total = sum(interventions.values())
+    return f"{total} token{'s' * (total != 1)}" + (f" ({parts})" if parts else "")
+
+
+class Row:
+    """One summary on its way: the line that is being written, and what each rule remembers."""
+
+    def __init__(self, source: str, begun: str, pieces: Pieces, ends: Sequence[int]) -> None:
+        grounds = Grounds.of(source)
+        self._pieces, self._ends = pieces, ends
+        self.links = LinkRule(grounds.addresses)
+        self.numbers = NumberRule(grounds.known, grounds.spellings, grounds.names)
+        self.heading, self.repeats = HeadingRule(grounds.titles), RepeatRule()
+        self.form, self.length = FormRule(pieces), LengthRule()
+        self._rules = (self.links, self.numbers, self.form, self.heading, self.repeats)
+        self.text, self.line, self._newlines, self._excused = "", "", 0, 0
+        self._fenced = self._thinks = self._alert = self._full = self.over = False
+        self.forced: list[int] = []  # tokens that are to come next, whatever the model says
+        self.counts = dict.fromkeys(KINDS, 0)
+        self._follow(begun)
+
+    def refused(self, token: int) -> str:
+        """The rule that forbids `token` here; "" where none does."""
+        if self._thinks:
+            return ""
+        if not self._alert and token not in self._ends and self._pieces.is_plain(token):
+            return self._said_before(token)
+        for line, added, closed in self._steps(token):
+            excused = self._excused if line else 0
+            for rule in self._asked(line):
+                if rule.refuses(line, added, closed, excused):
+                    return rule.kind
+        if token in self._ends:
+            return "length" if self.length.refuses_end(self.text) else ""
+        if self._pieces.is_control(token):
+            return "form"
+        return self._said_before(token)
+
+    def _asked(self, line: str) -> tuple[Any, ...]:
+        """In code the heading and what comes again; within an address, whose dots end no sentence, all but what comes again."""
+        if self._fenced:
+            return (self.heading, self.repeats)
+        return self._rules[:-1] if self.links.is_open(line) else self._rules
+
+    def _said_before(self, token: int) -> str:
+        """Of the run of words that the token would complete."""
+        free = self._fenced or self.links.is_open(self.line)
+        return "" if free or not self.repeats.refuses_word(self.line, self._pieces.text(token)) else "repeat"
+
+    def _steps(self, token: int) -> Iterator[tuple[str, str, bool]]:
+        """What the token does to each line that it touches: (the line so far, what is added, whether it ends)."""
+        if token in self._ends:
+            yield self.line, "", True
+            return
+        first, *rest = self._pieces.text(token).split("\n")
+        yield self.line, first, bool(rest)
+        for at, part in enumerate(rest, 1):
+            yield "", part, at < len(rest)
+
+    def follow(self, token: int) -> None:
+        """The token is written."""
+        if token in self._ends:
+            self.over = True
+            return
+        self._follow(self._pieces.text(token))
+        self.repeats.wrote(self.line)
+
+    def _follow(self, text: str) -> None:
+        self.text += text
+        first, *rest = text.split("\n")
+        self.line += first
+        self.form.wrote(text)
+        for part in rest:
+            self._complete()
+            self.line = part
+        self._full = self._full or (bool(rest) and self.length.is_full(self.text))
+        if "think>" in self.line:
+            self._thinks = self.line.rfind("<think>") > self.line.rfind("</think>")
+        is_open = self.numbers.is_open(self.line) or self.links.is_open(self.line) or self.form.is_open(self.line)
+        self._alert = is_open or self.line[-1:] in "].!?"
+
+    def _complete(self) -> None:
+        self._newlines, self._excused = self._newlines + 1, 0
+        if not self._thinks:
+            self.heading.completed(self.line)
+            if not self._fenced:
+                self.form.completed(self.line)
+            if self.line.lstrip().startswith("```"):
+                self._fenced = not self._fenced
+            elif not self._fenced:
+                self.repeats.completed(self.line, self._newlines)
+
+    def excuse(self) -> None:
+        """What now stands open in the line could not be helped: it is not asked about again."""
+        self._excused = len(self.line) + 1
+
+    def ways_on(self, kind: str) -> list[int]:
+        """First tokens of what the rule knows to be possible."""
+        rule = {"link": self.links, "number": self.numbers, "form": self.form}.get(kind)
+        texts = list(rule.ways_on(self.line)) if rule else [".", "\n", " "]
+        found = [ids[0] for text in texts if text and (ids := self._pieces.tokens(text))]
+        return [*dict.fromkeys(found), *self._ends]
+
+    def force_heading(self) -> None:
+        self.forced = self._pieces.tokens(self.heading.rest(self.line))
+
+    @property
+    def is_done(self) -> bool:
+        """True where nothing that follows would be kept."""
+        return self.repeats.is_stuck or self._full
+
+    def kept(self, said: str) -> str:
+        """Of the finished text what is neither a loop that was ended nor beyond the longest page."""
+        if self.repeats.is_stuck:
+            end = loop_end(said)
+            if end is None:
+                end = sum(len(line) for line in said.splitlines(keepends=True)[: self.repeats.new_lines])
+            elif "\n" not in said[end:].lstrip(" ")[:1]:
+                end = said.rfind("\n", 0, end) + 1  # not half a line, which may leave a link open
+            said = without_bare_headings(said[:end]) or said
+        shorter = self.length.shortened(said)
+        self.counts["length"] += shorter != said
+        return shorter
+
+
+class Grounded:
+    """A logits processor of transformers for a batch, each row with its source. It stands last: `warpers` are those of the
+    sampling, and it draws as well, so that `generate` has to take the likeliest."""
+
+    def __init__(
+        self, ends: Sequence[int], decoding: Decoding, sources: Sequence[str], begun: Sequence[str], pieces: Pieces
+    ) -> None:
+        self._ends, self._warpers = tuple(ends), warpers(decoding)
+        self.rows = [Row(*each, pieces, self._ends) for each in zip(sources, begun, strict=True)]
+        self._started = False
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        if self._started:
+            for row, token in zip(self.rows, input_ids[:, -1].tolist(), strict=True):
+                if not row.over:
+                    row.follow(token)
+        self._started = True
+        warped = scores
+        for warper in self._warpers:
+            warped = warper(input_ids, warped)
+        chosen, draw = self._choice(warped)
+        for at, (row, token) in enumerate(zip(self.rows, chosen, strict=True)):
+            if not row.over and (other := self._instead(row, at, token, scores, draw)) is not None:
+                chosen[at] = other
+                if draw is None:
+                    warped[at] = float("-inf")
+                    warped[at, other] = 0.0
+        return warped if draw is None else draw.only_chosen(warped)
+
+    def _choice(self, scores: Any) -> tuple[list[int], _Draw | None]:
+        if not self._warpers:
+            return scores.argmax(dim=-1).tolist(), None
+        draw = _Draw(scores)
+        return draw.chosen, draw
+
+    def _instead(self, row: Row, at: int, token: int, scores: Any, draw: _Draw | None) -> int | None:
+        """The token that row number `at` is to have in place of `token`; None where that may stay."""
+        if row.forced:
+            return row.forced.pop(0)
+        if row.is_done:
+            return self._ends[0]
+        kind = row.refused(token)
+        if not kind:
+            return None
+        if kind == "heading":
+            row.counts[kind] += 1
+            row.force_heading()
+            return row.forced.pop(0)
+        if kind == "repeat":
+            row.repeats.was_refused()
+        for other in self._others(row, at, kind, scores, draw):
+            if other != token and not row.refused(other):
+                row.counts[kind] += 1
+                return other
+        if kind == "repeat":
+            row.counts[kind] += 1
+            row.repeats.gave_up = True
+            return self._ends[0]
+        row.excuse()
+        return None
+
+    def _others(self, row: Row, at: int, kind: str, scores: Any, draw: _Draw | None) -> Iterator[int]:
+        """Other tokens for the row, in the order in which they are to be tried."""
+        if draw is not None:
+            yield from draw.next_best(at)
+        yield from scores[at].topk(min(TRIED, scores.shape[-1])).indices.tolist()
+        ways = row.ways_on(kind)
+        likelihood = scores[at, ways].tolist()
+        yield from (token for _, token in sorted(zip(likelihood, ways, strict=True), reverse=True))
+
+
+class _Draw:
+    """The tokens that `generate` would draw from these scores, with the random numbers that it would use, and what it would
+    draw without them: `torch.multinomial` divides the probabilities by exponential noise and takes the largest."""
+
+    def __init__(self, scores: Any) -> None:
+        import torch
+
+        self._probabilities = scores.softmax(dim=-1)
+        self._state = _state(scores)
+        self.chosen = torch.multinomial(self._probabilities, num_samples=1).squeeze(1).tolist()
+
+    def only_chosen(self, scores: Any) -> Any:
+        """Scores whose largest are the tokens chosen: `generate` takes the likeliest, and nothing is drawn twice."""
+        import torch
+
+        chosen = torch.tensor(self.chosen, device=scores.device)[:, None]
+        return torch.full_like(scores, float("-inf")).scatter_(1, chosen, 0.0)
+
+    def next_best(self, row: int) -> list[int]:
+        import torch
+
+        with torch.random.fork_rng(devices=[self._state[0]] if self._state[0].type == "cuda" else []):
+            _restore(self._state)
+            order = self._probabilities / torch.empty_like(self._probabilities).exponential_()
+        drawn = order[row].topk(min(TRIED, order.shape[-1]))
+        return [token for value, token in zip(drawn.values.tolist(), drawn.indices.tolist(), strict=True) if value > 0]
+
+
+def _state(scores: Any) -> tuple[Any, Any]:
+    import torch
+
+    return scores.device, torch.cuda.get_rng_state(scores.device) if scores.is_cuda else torch.get_rng_state()
+
+
+def _restore(state: tuple[Any, Any]) -> None:
+    import torch
+
+    device, saved = state
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(saved, device)
+    else:
+        torch.set_rng_state(saved)

@@ -1,0 +1,47 @@
+"""The rule for the page's length, as the check `length` counts it: no end before its least words, and none of it beyond its most."""
+
+from __future__ import annotations
+
+from data_prep.chat.replies import split_thinking
+from data_prep.checks.document import read
+from data_prep.checks.form import LENGTH_MAX, LENGTH_MIN
+
+
+def words_in(text: str) -> int:
+    document = read(split_thinking(text)[0])
+    return len(document.words) + document.words_cut
+
+
+def without_bare_headings(text: str) -> str:
+    """Of a page that was cut: without headings at its end, which stand over nothing."""
+    lines = text.split("\n")
+    while lines and (lines[-1].startswith("#") or not lines[-1].strip()):
+        lines.pop()
+    return "\n".join(lines).rstrip()
+
+
+class LengthRule:
+    """A page that ends by itself between the two is never touched."""
+
+    kind = "length"
+
+    def refuses_end(self, text: str) -> bool:
+        return words_in(text) < LENGTH_MIN
+
+    def is_full(self, text: str) -> bool:
+        """True where `text`, whose last line is done, is too long: what follows could only be cut again."""
+        return len(text.split()) > LENGTH_MAX and words_in(text) > LENGTH_MAX
+
+    def shortened(self, text: str) -> str:
+        """Without its last lines; as it is where that leaves too little."""
+        if not self.is_full(text):
+            return text
+        lines = text.rstrip().split("\n")
+        while lines and not self._fits("\n".join(lines)):
+            lines.pop()
+        shorter = without_bare_headings("\n".join(lines))
+        return shorter if words_in(shorter) >= LENGTH_MIN else text
+
+    @staticmethod
+    def _fits(text: str) -> bool:
+        return words_in(text) <= LENGTH_MAX and not read(text).unclosed_fences

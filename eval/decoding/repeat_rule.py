@@ -1,0 +1,119 @@
+"""The rule for what was said before: no sentence or line of substance a second time, no run of RUN words either.
+
+A sentence counts as the check `repetition` counts it: four words or more, whatever its marks and case, so a page that passes the
+check is never touched. It is refused where its last sign would complete it, which leaves the model to end it differently.
+
+A run of RUN words within a line, addresses and marks apart, is refused where its last word begins. People hardly write one twice: of
+the 228 references to train on 7 do, of 300 pages of the invented world 1. Tables, whose rows are alike, are left to `loops.py`.
+
+A model that goes on to repeat itself has nothing more to say. Where it was refused PATIENCE times since its last line of substance
+that it wrote unhindered, or where the text ends in a loop for all that (`loops.py`: short lines, numbers), it is stuck: the end token is all that
+it is allowed, and the text is kept up to the line in which that began.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+
+from eval.decoding.loops import CYCLE, cycle, is_substantial, repeated_block, said_in
+
+RUN = 5
+PATIENCE = 24
+LEAST_WORDS = 4
+LEAST_BEGUN = 2  # characters by which a word's first token tells which word it will be
+LOOK_EVERY = 8  # tokens
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+_ADDRESS = re.compile(r"\]\([^)]*\)?|https?://\S+")
+_OPEN_WORD = re.compile(r"[^\s\[(*\"]*\Z")
+_AROUND = re.compile(r"^\W+|\W+$")
+
+
+def _key(sentence: str) -> str:
+    """ "" where it is too short to count."""
+    words = re.findall(r"\w+", _ADDRESS.sub("]", sentence).lower())
+    return " ".join(words) if len(words) >= LEAST_WORDS else ""
+
+
+def _sentences(line: str) -> list[str]:
+    return [] if line.lstrip().startswith("|") else _SENTENCE_END.split(said_in(line))
+
+
+def _words(line: str) -> list[str]:
+    """In lower case, without addresses and the marks around them."""
+    pieces = _ADDRESS.sub("] ", said_in(line)).lower().split()
+    return [word for piece in pieces if (word := _AROUND.sub("", piece))]
+
+
+def _runs(line: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The runs of the line, and its sentences that are shorter than a run and long enough to count: all but the last word, and that."""
+    sentences = _sentences(line)
+    words = _words(line) if sentences else []
+    short = [said for one in sentences if len(said := _words(one)) == LEAST_WORDS]
+    for *before, last in [*(words[at : at + RUN] for at in range(len(words) - RUN + 1)), *short]:
+        yield tuple(before), last
+
+
+class RepeatRule:
+    kind = "repeat"
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._lines: list[str] = []  # that are no blank ones, without their marks
+        self._next: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)  # what came after all but the last word of a run
+        self._refused, self._refused_here, self._new_until, self._count = 0, False, 0, 0
+        self.looping = self.gave_up = False
+
+    def refuses(self, line: str, added: str, closed: bool, excused: int) -> bool:
+        ends = added.rstrip()[-1:] in (".", "!", "?") and not (line + added).rstrip()[-2:-1].isdigit()
+        if not closed and not ends and not (added[-1:].isspace() and line[-1:] in (".", "!", "?")):
+            return False
+        *before, last = [one for one in _sentences(line + added) if one.strip()] or [""]
+        return bool(key := _key(last)) and (key in self._seen or key in map(_key, before))
+
+    def refuses_word(self, line: str, added: str) -> bool:
+        """Of a word that begins with `added` and would complete a run. One letter tells nothing: then the next token is asked about."""
+        open_word = "" if added[:1].isspace() else _OPEN_WORD.search(line)[0]  # type: ignore[index]  # it matches nothing, too
+        begun = _AROUND.sub("", (open_word + added).lower())
+        if not begun or len(open_word) >= LEAST_BEGUN or line.lstrip().startswith("|"):
+            return False
+        line = line.removesuffix(open_word)
+        sentence = _words(_SENTENCE_END.split(line)[-1])
+        before = {tuple(_words(line)[1 - RUN :]), *([tuple(sentence)] if len(sentence) == LEAST_WORDS - 1 else [])}
+        follows = {last for run, last in _runs(line) if run in before}.union(*(self._next.get(run, ()) for run in before))
+        return any(word == begun or (len(begun) >= LEAST_BEGUN and word.startswith(begun)) for word in follows)
+
+    def wrote(self, line: str) -> None:
+        """A token is written; `line` is what now stands in the line."""
+        self._count += 1
+        if len(line) >= CYCLE and self._count % LOOK_EVERY == 0:
+            self.looping = self.looping or cycle(0, line) is not None
+
+    def completed(self, line: str, number: int) -> None:
+        """A line is done; `number` counts newlines."""
+        if not line.strip():
+            return
+        said = said_in(line.rstrip())
+        new = is_substantial(said) and said not in self._lines
+        self._seen |= {key for sentence in _sentences(line) if (key := _key(sentence))}
+        for run, last in _runs(line):
+            self._next[run].add(last)
+        self._lines.append(said)
+        self.looping = self.looping or repeated_block(self._lines) is not None
+        if new and not self._refused_here and not self.is_stuck:
+            self._refused, self._new_until = 0, number
+        self._refused_here = False
+
+    def was_refused(self) -> None:
+        self._refused, self._refused_here = self._refused + 1, True
+
+    @property
+    def is_stuck(self) -> bool:
+        return self.looping or self.gave_up or self._refused >= PATIENCE
+
+    @property
+    def new_lines(self) -> int:
+        """Newlines up to which the text is worth keeping once it is stuck."""
+        return self._new_until

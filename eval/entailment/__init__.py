@@ -1,0 +1,1 @@
+"""Checkers that tell whether a source supports a statement."""

@@ -1,0 +1,67 @@
+"""Summaries by a model behind a server, which are kept in a file of answers as well: paid for once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_prep.chat.client import Answer, Endpoint, Question, Usage, ask_all
+from data_prep.core.records import Generation
+from eval.decoding.loops import finished
+from eval.decoding.sampling import Decoding
+from eval.generation.requests import Ask
+
+OURS = ("model", "messages", "temperature", "top_p", "max_tokens")  # never an endpoint's own, or systems would differ
+
+
+def identity(endpoint: Endpoint) -> dict[str, Any]:
+    """What of the endpoint an answer's text depends on. The server's address is no part."""
+    return {"model": endpoint.model, "extra_body": own_fields(endpoint)}
+
+
+def own_fields(endpoint: Endpoint) -> dict[str, Any]:
+    return {name: value for name, value in endpoint.extra_body.items() if name not in OURS}
+
+
+def decoded_as(endpoint: Endpoint, decoding: Decoding, max_new_tokens: int) -> Endpoint:
+    """The endpoint with the stage's decoding in place of its own."""
+    changes = {"temperature": decoding.temperature, "top_p": decoding.top_p, "max_tokens": max_new_tokens}
+    return endpoint.model_copy(update={**changes, "extra_body": own_fields(endpoint)})
+
+
+def summaries(
+    endpoint: Endpoint, asks: Sequence[Ask], system: str, max_new_tokens: int, cache: Path, failed: list[str]
+) -> Iterator[list[Generation]]:
+    """One row at a time, as answers come. What got none goes into `failed`, in words. Raises ValueError where every
+    further question would fail too, as `ask_all` does."""
+    usage = Usage()
+    ways = {(ask.decoding.temperature, ask.decoding.top_p): ask.decoding for ask in asks}
+    for way, decoding in ways.items():
+        questions = (
+            (ask, Question(ask.opening.messages, sample=ask.decoding.sample))
+            for ask in asks
+            if (ask.decoding.temperature, ask.decoding.top_p) == way
+        )
+        for ask, answer in ask_all(decoded_as(endpoint, decoding, max_new_tokens), cache, questions, usage):
+            if isinstance(answer, Answer):
+                yield [_row(ask, system, answer)]
+            else:
+                failed.append(f"card {ask.opening.card_id}, {ask.decoding.name} {ask.decoding.sample}: {answer.reason}")
+    print(f"{system}: {usage.line()}")
+
+
+def _row(ask: Ask, system: str, answer: Answer) -> Generation:
+    text, reason = finished(answer.text, cut=answer.finish_reason == "length")
+    return Generation(
+        key=ask.key,
+        id=ask.opening.card_id,
+        system=system,
+        text=text,
+        finish_reason=reason,
+        prompt_tokens=answer.prompt_tokens,
+        completion_tokens=answer.completion_tokens,
+        sample=ask.decoding.sample,
+        decoding=ask.decoding.name,
+        thinking=answer.reasoning,
+    )

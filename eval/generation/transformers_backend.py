@@ -1,0 +1,88 @@
+"""Summaries by a model in this process, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from data_prep.core.records import Generation
+from data_prep.core.text import first_line
+from eval.decoding.kv_cache import cpu_options
+from eval.decoding.pieces import Pieces
+from eval.generation.held import Held
+from eval.generation.local_model import LocalModel, summary
+from eval.generation.requests import Batch
+
+
+def summaries(
+    model: LocalModel, batches: Iterable[Batch], system: str, max_new_tokens: int, dtype: str, device: str
+) -> Iterator[list[Generation]]:
+    """Loads the weights; then each batch's rows, in the order of its asks. A batch sets the random state itself: what came
+    before changes nothing. Raises ValueError where the weights cannot be loaded."""
+    return _written(load_weights(model, dtype).to(device).eval(), model, batches, system, max_new_tokens)
+
+
+def _written(
+    weights: Any, model: LocalModel, batches: Iterable[Batch], system: str, max_new_tokens: int
+) -> Iterator[list[Generation]]:
+    import torch
+
+    tokenizer, pieces = model.tokenizer, Pieces(model.tokenizer)
+    for batch in batches:
+        texts = [ask.opening.text for ask in batch.asks]
+        encoded = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False).to(weights.device)
+        length = encoded["input_ids"].shape[1]
+        held = Held(model, batch.asks[0].decoding, [ask.opening for ask in batch.asks], length, pieces)
+        torch.manual_seed(batch.seed)
+        with torch.inference_mode():
+            output = weights.generate(
+                **encoded,
+                max_new_tokens=max_new_tokens,
+                eos_token_id=list(model.end_ids),
+                pad_token_id=tokenizer.pad_token_id,
+                **cpu_options(weights),
+                **held.options,
+            )
+        new = held.new_tokens(output)
+        lengths = encoded["attention_mask"].sum(dim=1).tolist()
+        yield [
+            summary(model, ask, system, ids, length, row)
+            for ask, ids, length, row in zip(batch.asks, new, lengths, held.rows, strict=True)
+        ]
+    del weights
+    torch.cuda.empty_cache()  # the next system may be vLLM's, which counts what is free
+
+
+def load_weights(model: LocalModel, dtype: str) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            model.place, revision=model.revision, dtype=getattr(torch, dtype), use_safetensors=True
+        )
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f'cannot load the model "{model.place}": {first_line(error)}; run the stage that makes it, or correct systems'
+        ) from None
+
+
+def use_threads(threads: int | None) -> None:
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def device_of(name: str, local_rank: int) -> str:
+    """`auto` and `cuda` are this process's own GPU, `auto` the CPU where there is none. Raises ValueError where a launch has
+    more processes than GPUs."""
+    import torch
+
+    if name not in ("auto", "cuda") or not torch.cuda.is_available():
+        return "cpu" if name == "auto" else name
+    if local_rank >= torch.cuda.device_count():
+        raise ValueError(
+            f"process {local_rank} of this machine has no GPU of its own, there are {torch.cuda.device_count()}; lower --num_processes"
+        )
+    return f"cuda:{local_rank}"

@@ -1,0 +1,1 @@
+"""Models as judges, and whether they may be."""

@@ -1,0 +1,1 @@
+"""The second task measured: research notes."""

@@ -1,0 +1,1 @@
+"""Cards changed on purpose, and what a system makes of them."""

@@ -1,0 +1,1 @@
+"""The report's page, its plots and tables; metadata for the Hub."""

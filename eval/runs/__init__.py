@@ -1,0 +1,1 @@
+"""What scored and finished runs hold."""

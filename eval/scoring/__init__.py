@@ -1,0 +1,1 @@
+"""Metrics of one summary, their means, and where they are kept."""

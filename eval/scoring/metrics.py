@@ -1,0 +1,112 @@
+"""What is measured of one summary, and how each measure is called in tables.
+
+Two groups that must not be mixed: the checks choose the training data too, so a system tuned on what they accept is
+expected to do well on them; the independent measures choose nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from data_prep.checks import CHECKS, Inventory, check_summary, passed_all
+from data_prep.checks.copying import coverage_density, words_of
+from data_prep.checks.document import read
+from data_prep.core.records import Generation
+from eval.scoring.rouge import rouge
+
+# What a figure follows from beside the texts: files whose change makes every stored figure void, and the parsers they use.
+ROOT = Path(__file__).parents[2]
+CODE = (
+    *("data_prep/checks", "data_prep/cards/parse.py", "data_prep/cards/front_matter.py"),
+    *("eval/scoring/metrics.py", "eval/scoring/rouge.py"),
+    *("eval/probing/metrics.py", "eval/probing/changes.py"),
+)
+PARSERS = ("markdown-it-py", "rouge-score", "PyYAML")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`unit` is "share" (0 to 1) or "words". `group` is "checks" or "independent". `better`: "higher", "lower", or null
+    where neither more nor less is better by itself."""
+
+    name: str
+    label: str
+    group: str
+    unit: str = "share"
+    better: str | None = "higher"
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        return (0.0, 1.0) if self.unit == "share" else None
+
+
+# Measures that checks report beside their verdict: metric -> check.
+VALUES = {
+    "words": "length",
+    "fact_recall": "facts",
+    "numbers_grounded": "numbers",
+    "links_grounded": "links",
+    "names_grounded": "names",
+    "density": "copying",
+}
+METRICS = (
+    Metric("all_pass", "passes every check", "checks"),
+    *(Metric(f"{check}_pass", f"passes {check}", "checks") for check in CHECKS),
+    Metric("fact_recall", "key facts recalled", "checks"),
+    Metric("numbers_grounded", "numbers found in source", "checks"),
+    Metric("links_grounded", "links found in source", "checks"),
+    Metric("names_grounded", "names found in source", "checks"),
+    Metric("words", "words", "checks", unit="words", better=None),
+    Metric("density", "copied in a row (density)", "checks", unit="words", better=None),
+    Metric("finished", "ended before the token limit", "independent"),
+    Metric("looped", "ended in a loop", "independent", better="lower"),
+    Metric("coverage", "words in copied runs (coverage)", "independent", better=None),
+    Metric("rouge1", "similarity to reference, ROUGE-1", "independent"),
+    Metric("rouge2", "similarity to reference, ROUGE-2", "independent"),
+    Metric("rougeLsum", "similarity to reference, ROUGE-Lsum", "independent"),
+)
+
+
+def measure(generation: Generation, source: str, reference: str) -> dict[str, Any]:
+    """One summary's `metrics` by name (None: nothing to measure) and the `checks` they come from, as plain JSON values.
+
+    Works on any text, in bounded time: of what is longer than a page by far only the beginning is read, and its length fails.
+    """
+    checks = check_summary(generation.text, source)
+    by_name = {check.name: check for check in checks}
+    metrics: dict[str, float | None] = {f"{name}_pass": float(check.passed) for name, check in by_name.items()}
+    metrics |= {metric: by_name[check].value for metric, check in VALUES.items()}
+    metrics |= {
+        "all_pass": float(passed_all(checks)),
+        "finished": float(generation.finish_reason == "stop"),
+        "looped": float(generation.finish_reason == "loop"),
+        "coverage": coverage(generation.text, source),
+        **rouge(generation.text, reference),
+    }
+    return {"metrics": {metric.name: metrics[metric.name] for metric in METRICS}, "checks": [asdict(check) for check in checks]}
+
+
+def coverage(summary: str, source: str) -> float | None:
+    """Share of the summary's words that stand in a run of the source's, runs counted inside blocks as the check counts them."""
+    known, covered, total = Inventory.from_source(source).words, 0.0, 0
+    for words in (words_of(block.text) for block in read(summary).blocks):
+        if found := coverage_density(words, known):
+            covered += found[0] * len(words)
+            total += len(words)
+    return covered / total if total else None
+
+
+def code_version() -> str:
+    """Hash of the code and the versions of the parsers that measure."""
+    digest = hashlib.sha256()
+    for place in CODE:
+        path = ROOT / place
+        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+            digest.update(f"{file.name}\0".encode() + file.read_bytes() + b"\0")
+    for package in PARSERS:
+        digest.update(f"{package} {version(package)}\0".encode())
+    return digest.hexdigest()

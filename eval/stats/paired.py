@@ -1,0 +1,60 @@
+"""One system against another on the same cards: the record that score and compare write and that claims and gate read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from eval.stats.estimates import detectable, estimate_mean, holm, mcnemar_p, sign_flip_p
+
+DIGITS = 6  # of figures in a file: below what any interval resolves, above what two machines' sums differ by
+
+
+def compare_cards(
+    names: tuple[str, str],
+    metric: dict[str, Any],
+    first: np.ndarray,
+    second: np.ndarray,
+    families: np.ndarray,
+    draws: int,
+    seed: int,
+) -> dict[str, Any]:
+    """The paired difference of `names` (a, b) on `metric`: b minus a over the cards where both were measured.
+
+    `first`, `second`, `families`: one entry a card, in one order; a value is the card's mean over its samples, NaN where
+    there is none. `mcnemar_p` stands only where every value is 0 or 1, `detectable` and `note` only where there is one.
+    """
+    difference = second - first
+    bounds = (-1.0, 1.0) if metric["unit"] == "share" else None
+    estimate = estimate_mean(difference, families, draws, seed, bounds)
+    found = {
+        "difference": rounded(estimate.mean),
+        "ci95": None if estimate.low is None else [rounded(estimate.low), rounded(estimate.high)],
+        "p": rounded(sign_flip_p(difference, families, draws, seed)),
+        "n": estimate.n,
+        "families": estimate.families,
+    }
+    optional = {
+        "mcnemar_p": rounded(mcnemar_p(first, second)),
+        "detectable": rounded(detectable(difference, families)),
+        "note": estimate.note,
+    }
+    given = {key: value for key, value in optional.items() if value is not None}
+    return {"a": names[0], "b": names[1], "metric": metric["name"], **found, **given}
+
+
+def rounded(value: float | None) -> float | None:
+    return None if value is None else round(float(value), DIGITS)
+
+
+def add_holm(comparisons: Sequence[dict[str, Any]], headline: Sequence[str]) -> None:
+    """Gives the headline metrics' records `p_holm`: their p as it stands among those of the same two systems."""
+    declared: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in comparisons:
+        if row["metric"] in headline:
+            declared.setdefault((row["a"], row["b"]), []).append(row)
+    for rows in declared.values():
+        for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+            row["p_holm"] = rounded(p)

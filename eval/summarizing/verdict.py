@@ -1,0 +1,76 @@
+"""What the checks say of a summary, in a line for a person; and which of several summaries is the best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from data_prep.checks import CheckResult
+from eval.decoding.grounded import told
+from eval.decoding.sampling import Decoding
+from eval.summarizing.writers import Written
+
+GROUNDED = {"numbers": "number", "names": "name", "links": "link"}
+MOST_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One summary with how it was decoded and what every check says of it."""
+
+    written: Written
+    decoding: Decoding
+    seed: int
+    results: list[CheckResult]
+
+    @property
+    def failed(self) -> list[str]:
+        cut = [] if self.written.finish_reason == "stop" else ["finished"]
+        return [result.name for result in self.results if not result.passed] + cut
+
+    @property
+    def recall(self) -> float:
+        """Share of the card's key facts that it states, 0 to 1; 0 where there is nothing to recall."""
+        return next((result.value or 0.0 for result in self.results if result.name == "facts"), 0.0)
+
+
+def best(attempts: Sequence[Attempt]) -> Attempt:
+    """The one that fails fewest checks; of several the one with the highest recall; of those the first."""
+    return min(attempts, key=lambda attempt: (len(attempt.failed), -attempt.recall))
+
+
+def unsupported(attempt: Attempt) -> list[tuple[str, str]]:
+    """(text, kind) of each number, name and link of the summary that is not in its sources, each once."""
+    found = [
+        (attempt.written.text[span.start : span.end], GROUNDED[result.name])
+        for result in attempt.results
+        if result.name in GROUNDED and not result.passed
+        for span in result.spans
+    ]
+    return list(dict.fromkeys((" ".join(text.split()), kind) for text, kind in found))
+
+
+def verdict(attempt: Attempt) -> Text:
+    """One line: how many checks are passed, what is not in the sources (marked), and why the others fail."""
+    passed, total = sum(result.passed for result in attempt.results), len(attempt.results)
+    line = Text("checks: ", style="bold")
+    line.append(
+        f"all {total} passed" if passed == total else f"{passed} of {total} passed", "green" if passed == total else "yellow"
+    )
+    if wrong := unsupported(attempt):
+        line.append("; not in the sources: ")
+        for at, (text, kind) in enumerate(wrong[:MOST_SHOWN]):
+            line.append(", " if at else "").append(f"[{text[:80]}]", "bold red").append(f" ({kind})")
+        line.append(f" and {len(wrong) - MOST_SHOWN} more" if len(wrong) > MOST_SHOWN else "")
+    for result in attempt.results:
+        if not result.passed and not (result.name in GROUNDED and result.spans):
+            line.append(f"; {result.name}: {' '.join(result.reason.split())[:160]}")
+    if any(attempt.written.interventions.values()):
+        line.append(f"; grounding changed {told(attempt.written.interventions)}")
+    if attempt.written.finish_reason == "length":
+        line.append("; cut at --max-new-tokens")
+    if attempt.written.finish_reason == "loop":
+        line.append("; it ran in a loop and was ended there, what it repeated stands once")
+    return line

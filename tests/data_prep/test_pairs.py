@@ -1,0 +1,249 @@
+"""Preference pairs: four pools, a bar for what is chosen, alike in length, and the reason beside each."""
+
+import json
+import random
+import re
+
+import pyarrow.parquet as pq
+import pytest
+from commands import run_here
+
+from data_prep.candidates.apo_advice import Level, wilson
+from data_prep.candidates.checked import Judged, length_gap
+from data_prep.candidates.corrupted import BREAKERS, broken_versions
+from data_prep.checks import check_summary, failures
+from data_prep.core.files import write_json, write_jsonl
+from data_prep.core.records import Candidate, Generation, HeldOut, Pair
+from data_prep.pairs import PairsConfig, broken, in_shares, pair_up
+from data_prep.prompts.student import source_text
+from data_prep.synthetic.world import raw_cards
+
+OWN = PairsConfig(shares={"own": 1.0}, min_facts=0.5)
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Held-out cards of the invented world, each with a second summary that passes."""
+    made = []
+    for number, raw in enumerate(raw_cards(4, 6)):
+        source = source_text(raw.model_id, raw.content, raw.notes)
+        made.append(
+            (HeldOut(f"card{number}", [{"role": "user", "content": "p"}], source, raw.summaries[0], "f"), raw.summaries[1])
+        )
+    return made
+
+
+@pytest.fixture(scope="module")
+def card(world):
+    return world[0]
+
+
+def sample(card, text, number=0, finish="stop"):
+    return Judged.sample(Generation(f"key{number}", card.id, "sft", text, finish, 1, 1, number), card.source)
+
+
+def wrong_score(text):
+    wrong = re.sub(r"(the card reports|a score of) \d\d\.\d", r"\1 11.1", text, count=1)
+    assert wrong != text
+    return wrong
+
+
+def pools(own, **others):
+    return {"own": own, "repair": [], "revision": [], "small": [], "broken": [], **others}
+
+
+def test_a_pair_sets_a_passing_sample_against_a_failing_one_and_says_why(card):
+    held_out, good = card
+    pairs, reason = pair_up(held_out, pools([sample(held_out, wrong_score(good)), sample(held_out, good, 1)]), OWN)
+    assert reason == ""
+    (pair,) = pairs
+    assert pair.rejected[0]["content"] == wrong_score(good).strip()
+    assert pair.chosen[0]["content"] == good.strip()
+    assert (pair.provenance["chosen"], pair.provenance["pool"], pair.provenance["failed"]) == ("own sample", "own", ["numbers"])
+    assert "11.1" in pair.reason
+
+
+def test_the_least_faulty_sample_comes_first_and_one_full_of_faults_is_left_out(card):
+    held_out, good = card
+    two = wrong_score(good).replace("- **", "- **Qwen99-Z** **", 1)
+    own = [sample(held_out, "Sure! Great."), sample(held_out, two, 1), sample(held_out, wrong_score(good), 2)]
+    block = PairsConfig(shares={"own": 1.0}, min_facts=0.5, per_card=3, max_faults=2)
+    pairs, _ = pair_up(held_out, pools(own), block)
+    assert [pair.provenance["failed"] for pair in pairs] == [["numbers"], ["numbers", "names"]]
+    assert all(pair.provenance["chosen"] == "reference" for pair in pairs)
+
+
+def test_both_sides_are_alike_in_length_and_the_nearest_passing_text_is_chosen(card):
+    held_out, good = card
+    longer = (
+        good.rstrip()
+        + "\n\n"
+        + "\n".join(
+            f"A closing word of caution number {word} for all readers."
+            for word in ("alpha", "beta", "gamma", "delta", "epsilon")
+        )
+    )
+    assert sample(held_out, longer).accepted, sample(held_out, longer).reason
+    own = [sample(held_out, good), sample(held_out, longer, 1), sample(held_out, wrong_score(longer), 2)]
+    (pair,), _ = pair_up(held_out, pools(own), OWN)
+    assert pair.chosen[0]["content"] == longer.strip()
+    short = sample(held_out, wrong_score(good)[: len(good) // 2], 3)
+    assert length_gap(own[0], short) > 0.2
+    assert (
+        pair_up(held_out, pools([own[0], short]), OWN)[1] == "no passing and failing summary of like length and with few faults"
+    )
+
+
+def test_a_text_that_passes_by_leaving_facts_out_is_below_the_bar(card):
+    held_out, good = card
+    results = re.search(r"\n### (?:Reported results|Evaluation)\n.*?(?=\n### )", good, re.DOTALL)[0]
+    remarks = "".join(
+        f"\n- **Open**: whether point {word} holds is not said anywhere on the pages, so a test of it is left to every reader."
+        for word in "alder birch cedar dogwood elder".split()
+    )
+    without = sample(held_out, good.replace(results, f"\n### Open points\n{remarks}\n"), 1)
+    full = sample(held_out, good)
+    assert without.accepted, without.reason
+    assert without.value("facts") < full.value("facts")
+    block = PairsConfig(shares={"own": 1.0}, chosen="own", min_facts=full.value("facts"), max_length_gap=0.4)
+    (pair,), _ = pair_up(held_out, pools([without, full]), block)
+    assert pair.chosen[0]["content"] == full.text
+    assert "benchmarks" in pair.reason
+
+
+def test_cards_without_a_pair_say_why(card):
+    held_out, good = card
+    assert "every sample passes" in pair_up(held_out, pools([sample(held_out, good)]), OWN)[1]
+    own_only = PairsConfig(shares={"own": 1.0}, chosen="own")
+    assert "own samples only" in pair_up(held_out, pools([sample(held_out, "Sure! Great.")]), own_only)[1]
+    assert "no sample of this card" in pair_up(held_out, pools([]), OWN)[1]
+
+
+def test_an_unfinished_sample_is_rejected_and_says_so(card):
+    held_out, good = card
+    pairs, _ = pair_up(held_out, pools([sample(held_out, good, finish="length")]), OWN)
+    assert pairs[0].reason == "not finished within the token limit"
+
+
+def test_a_revision_is_chosen_over_the_sample_that_it_mends_and_a_small_model_is_never_chosen(card):
+    held_out, good = card
+    mended = Judged.candidate(Candidate("r", held_out.id, good, "scribe", revises="key0"), held_out.source, "revision")
+    small = Judged.sample(
+        Generation("small", held_out.id, "small", wrong_score(held_out.reference), "stop", 1, 1), held_out.source, "small model"
+    )
+    block = PairsConfig(min_facts=0.5)
+    pairs, _ = pair_up(held_out, pools([sample(held_out, wrong_score(good))], revision=[mended], small=[small]), block)
+    assert [(pair.provenance["pool"], pair.provenance["chosen"], pair.provenance["rejected"]) for pair in pairs] == [
+        ("own", "reference", "key0"),
+        ("revision", "revision", "key0"),
+        ("small", "reference", "small"),
+    ]
+
+
+def test_a_repair_is_paired_with_the_very_sample_that_it_keeps_the_beginning_of(card):
+    held_out, good = card
+    own = [sample(held_out, wrong_score(good), number) for number in range(2)]
+    repairs = [
+        Judged.sample(Generation(f"r{number}", held_out.id, "sft", text, "stop", 1, 1, 0, "key1"), held_out.source, "repair")
+        for number, text in enumerate((wrong_score(good), good, held_out.reference))
+    ]
+    block = PairsConfig(shares={"repair": 1.0}, min_facts=0.5)
+    (pair,), _ = pair_up(held_out, pools(own, repair=repairs), block)
+    assert (pair.provenance["rejected"], pair.provenance["chosen"]) == ("key1", "repair")
+    assert pair.chosen[0]["content"] == good.strip()
+
+
+@pytest.mark.parametrize("fault", BREAKERS)
+def test_every_breaker_breaks_what_it_names_and_a_check_sees_it(world, fault):
+    seen = 0
+    for held_out, _ in world:
+        text = BREAKERS[fault](held_out.reference, random.Random(fault))
+        if text != held_out.reference:
+            seen += bool(failures(check_summary(text, held_out.source)))
+    assert seen >= len(world) - 2, f"{fault}: {seen} of {len(world)} seen"
+
+
+def test_broken_references_are_seeded_differ_and_all_fail(card):
+    held_out, _ = card
+    first, again = (list(broken(held_out, 3)) for _ in range(2))
+    assert first == again
+    assert len({item.origin for item in first}) == 3
+    assert not any(item.accepted for item in first)
+    assert list(broken_versions("No bullet, no number, no link", "s"))  # a preamble can always be added
+
+
+def pair(pool, number):
+    return Pair(f"{pool}{number:03d}", [], [], [], {}, "r", {"pool": pool, "failed": []})
+
+
+def test_the_largest_pool_is_whole_and_the_others_have_their_share_beside_it():
+    pairs = (
+        [pair("own", i) for i in range(100)] + [pair("broken", i) for i in range(90)] + [pair("revision", i) for i in range(5)]
+    )
+    kept, beyond = in_shares(pairs, {"own": 0.5, "revision": 0.3, "broken": 0.2})
+    counts = {pool: sum(item.provenance["pool"] == pool for item in kept) for pool in ("own", "revision", "broken")}
+    assert counts == {"own": 100, "revision": 5, "broken": 40}
+    assert len(beyond) == 50
+    # Without own pairs the next pool is the measure.
+    assert len(in_shares(pairs[100:], {"own": 0.5, "revision": 0.3, "broken": 0.2})[0]) == 5 + 3
+
+
+def test_the_advice_follows_the_interval_of_the_measured_share(card):
+    held_out, good = card
+    reference, level = Judged.reference(held_out), Level()
+    level.add([sample(held_out, wrong_score(good))] * 10, reference)
+    assert "apo_zero is advised" in level.advice()
+    level.add([sample(held_out, held_out.reference)] * 8, reference)
+    assert "too close to half" in level.advice()
+    level.add([sample(held_out, held_out.reference)] * 60, reference)
+    assert "apo_down is advised" in level.advice()
+    assert level.result()["n"] == 78
+
+
+def test_wilsons_interval():
+    assert wilson(0, 0) == (0.0, 1.0)
+    low, high = wilson(8, 10)
+    assert (round(low, 3), round(high, 3)) == (0.490, 0.943)
+
+
+def run_pairs(run_dir, *overrides):
+    return run_here("data_prep.pairs", "--config", "recipes/demo/data.yaml", "--run_dir", str(run_dir), *overrides)
+
+
+def write_run(run_dir, world):
+    data = run_dir / "data"
+    write_jsonl(data / "sampling.jsonl", [held_out for held_out, _ in world])
+    rows = [
+        Generation(f"{held_out.id}-{k}", held_out.id, "sft", text, "stop", 1, 1, k)
+        for held_out, good in world
+        for k, text in enumerate((good, wrong_score(good)))
+    ]
+    write_jsonl(data / "samples.jsonl", rows)
+    write_jsonl(data / "revisions.jsonl", [])
+    splits = {held_out.id: "train" if number < 4 else "validation" for number, (held_out, _) in enumerate(world)}
+    write_json(data / "split.json", {"splits": splits, "families": {}, "config": {}})
+
+
+def test_the_stage_writes_both_tables_sets_aside_and_advises(tmp_path, world):
+    write_run(tmp_path, world)
+    done = run_pairs(tmp_path, "--pairs.shares", "{own: 0.8, broken: 0.2}", "--pairs.min_facts", "0.5")
+    assert done.returncode == 0, done.stderr
+    train = pq.read_table(tmp_path / "data" / "pairs" / "train.parquet").to_pylist()
+    pools_of = [json.loads(row["provenance"])["pool"] for row in train]
+    assert pools_of.count("own") == 4
+    assert pools_of.count("broken") == 1
+    assert pq.read_table(tmp_path / "data" / "pairs" / "validation.parquet").num_rows == 2
+    assert "own samples on validation cards match the reference" in done.stdout
+    aside = [json.loads(line) for line in (tmp_path / "data" / "rejected.jsonl").open()]
+    assert {row["reason"] for row in aside} == {"more pairs of its pool than its share"}
+
+
+def test_samples_of_other_cards_and_a_missing_small_model_are_refused(tmp_path, world):
+    write_run(tmp_path, world)
+    done = run_pairs(tmp_path, "--pairs.small", "tiny", "--pairs.shares", "{own: 0.5, small: 0.5}")
+    assert done.returncode == 2
+    assert "samples.tiny.jsonl is missing; add tiny to sample.systems" in done.stderr
+    write_jsonl(tmp_path / "data" / "samples.jsonl", [Generation("k", "f" * 16, "sft", "text", "stop", 1, 1)])
+    done = run_pairs(tmp_path)
+    assert done.returncode == 2
+    assert "no card ffffffffffffffff at its place" in done.stderr

@@ -1,0 +1,54 @@
+import json
+
+import pytest
+
+from data_prep.core.files import in_step, read_dicts, read_jsonl, replacing, set_aside, stable_id, write_jsonl
+from data_prep.core.records import Attached, Candidate, Note, Rejected
+
+
+def test_records_survive_the_file_even_with_surrogates_and_line_separators(tmp_path):
+    record = Attached("a", [Note("https://x.example", "bad \ud800 and \u2028 and \r\n")], ["s"])
+    write_jsonl(tmp_path / "a.jsonl", [record])
+    assert list(read_jsonl(tmp_path / "a.jsonl", Attached)) == [record]
+
+
+def test_a_block_that_fails_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    handle = replacing(path)
+    handle.__enter__().write("new")
+    assert not handle.__exit__(RuntimeError, RuntimeError(), None)
+    assert path.read_text() == "old"
+
+
+def test_broken_lines_are_named_by_file_and_line(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1}\n{"a": \n')
+    with pytest.raises(ValueError, match=r"a\.jsonl:2 is not JSON"):
+        list(read_dicts(path))
+    path.write_text('{"id": "1", "colour": "red"}\n')
+    with pytest.raises(ValueError, match=r"a\.jsonl:1 does not fit Candidate"):
+        list(read_jsonl(path, Candidate))
+    with pytest.raises(ValueError, match=r"nothing\.jsonl is missing; run the stage"):
+        list(read_jsonl(tmp_path / "nothing.jsonl", Candidate))
+
+
+def test_a_stage_replaces_its_own_rejects_only(tmp_path):
+    path = tmp_path / "rejected.jsonl"
+    set_aside(path, "collect", [Rejected("collect", "1", "no text")])
+    set_aside(path, "split", [Rejected("split", "2", "bridges two splits")])
+    set_aside(path, "collect", [Rejected("collect", "3", "no text")])
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(row["stage"], row["id"]) for row in rows] == [("split", "2"), ("collect", "3")]
+
+
+def test_stable_ids_do_not_run_parts_together():
+    assert stable_id("ab", "c") != stable_id("a", "bc")
+    assert len(stable_id("a")) == 16
+
+
+def test_in_step_joins_files_of_one_order_and_refuses_others():
+    rows = [("a", 1), ("a", 2), ("c", 3)]
+    assert list(in_step("abc", rows, lambda row: row[0])) == [("a", rows[:2]), ("b", []), ("c", rows[2:])]
+    with pytest.raises(ValueError, match="no card c at its place"):
+        list(in_step("ab", rows, lambda row: row[0]))

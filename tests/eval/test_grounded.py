@@ -1,0 +1,492 @@
+"""Grounded decoding: each rule with what it must stop and what it must let stay, then the processor with real tokens."""
+
+import itertools
+
+import pytest
+import torch
+from commands import BASE
+from scripted_model import ScriptedModel
+from transformers import AutoTokenizer
+
+from data_prep.checks import Inventory, check_summary, passed_all
+from data_prep.core.records import Note
+from data_prep.prompts.student import render, source_text
+from data_prep.synthetic.world import raw_cards
+from eval.decoding import length_rule
+from eval.decoding.grounded import KINDS, Row, interventions_of, told
+from eval.decoding.grounds import Grounds
+from eval.decoding.link_rule import LinkRule, open_address
+from eval.decoding.number_rule import NumberRule
+from eval.decoding.pieces import Pieces
+from eval.decoding.repeat_rule import PATIENCE
+from eval.decoding.sampling import GREEDY, Decoding
+from eval.generation import transformers_backend
+from eval.generation.held import Held
+from eval.generation.local_model import open_model
+from eval.generation.requests import Ask, Batch, Opening
+
+CARD = """# Model Card for Lumen 3B
+
+Lumen-3B-Instruct has 3.08B parameters, was trained on 11.2T tokens from 2 March 2024 and scores 71.25% on MMLU (5-shot).
+It needs 24 GB, answers in 480 ms and reads 65,536 tokens. Loss fell by -3.4. The learning rate was 3e-4. It builds on Qwen2.5-7B.
+See the [paper](https://arxiv.org/abs/2401.01234) and http://lumen.example/a_(b)/Page. License: apache-2.0.
+"""
+SOURCE = source_text("acme/Lumen-3B-Instruct", CARD, [Note("https://github.com/acme/lumen", "- 40 layers and 12'000 images.")])
+TITLE = "# Lumen-3B-Instruct\n\n"
+NO_LINKS = "# A\n\nIt has 7 layers."  # nor a line that names a model
+
+
+@pytest.fixture(autouse=True)
+def short_pages(monkeypatch):
+    """The texts here are a line or two; those on length bring their own page."""
+    monkeypatch.setattr(length_rule, "LENGTH_MIN", 0)
+
+
+@pytest.fixture(scope="module")
+def pieces():
+    return Pieces(AutoTokenizer.from_pretrained(BASE))
+
+
+def refusals(text, pieces, source=SOURCE, end=4):
+    """(rule, what stood in the line, what it refused) of a text said token by token, each said all the same."""
+    row, found = Row(source, "" if text.startswith(("#", "<think>")) else TITLE, pieces, (end,)), []
+    for token in [*pieces.tokens(text), end]:
+        if kind := row.refused(token):
+            found.append((kind, row.line, "" if token == end else pieces.text(token)))
+            row.excuse()
+        row.follow(token)
+    return found
+
+
+def kinds(text, pieces, source=SOURCE):
+    return [kind for kind, _, _ in refusals(text, pieces, source)]
+
+
+# --- links ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "See [it](https://arxiv.org/abs/2401.01234).",
+        "See **[it](https://github.com/acme/lumen)**, or (https://github.com/acme/lumen).",
+        "[page](https://huggingface.co/acme/Lumen-3B-Instruct) and <https://arxiv.org/abs/2401.01234>",
+        "[b](http://lumen.example/a_(b)/Page)",
+        "[b](https://lumen.example/a_(b)/Page) with the other scheme",
+        "[code](https://github.com/acme/lumen/) and https://github.com/acme/lumen#usage, the same page",
+        "At https://github.com/acme/lumen. Then more.",
+        "It speaks http and https, over an HTTP API.",
+        "`x = list[0](1)` and `open('https://no.example')`",
+        "```python\nmodel[0](https://no.example) 1234\n```\n",
+    ],
+)
+def test_addresses_of_the_source_may_stand(text, pieces):
+    assert refusals(text, pieces) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "before"),
+    [
+        ("See [it](https://arxiv.org/abs/2401.99999).", "[it](https://arxiv.org/abs/2401."),
+        ("See [it](https://openai.com).", "[it](https://"),
+        ("See [it](#usage) below", "[it]("),
+        ("[it](https://github.com/acme/lumen 'title')", "[it](https://github.com/acme/lumen"),
+        ("[it](https://github.com/acme", "[it](https://github.com/acme"),  # and no more
+        ("At https://github.com/acme. Then more.", "https://github.com/acme"),
+        ("At http://no.example today", "At http://"),
+    ],
+)
+def test_other_addresses_are_refused_where_they_part(text, before, pieces):
+    kind, line, _ = refusals(text, pieces)[0]
+    assert kind == "link"
+    assert line.endswith(before) or before.startswith(line[line.find("[") :]) or line in before
+
+
+def test_without_addresses_no_link_begins(pieces):
+    assert kinds("See [it](x) there", pieces, NO_LINKS) == ["link"]
+    assert refusals("See [it] (x) there", pieces, NO_LINKS) == []
+
+
+def test_an_open_address_is_known_and_its_rests_are_offered():
+    rule = LinkRule(Grounds.of(SOURCE).addresses)
+    assert open_address("a [b](https://x") == "https://x"
+    assert open_address("a [b](https://x(y") == "https://x(y"
+    assert [open_address(line) for line in ("a [b](https://x)", "a (https://x) b", "a")] == [None] * 3
+    assert {"2401.01234", ")"} <= set(rule.ways_on("[b](https://arxiv.org/abs/"))
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It has 3.08B parameters, about 3.1 billion, trained on 11.2T or 11.2 trillion tokens.",
+        "It scores 71.25% on MMLU (5-shot), so 71.3 or 71 %, on 2 March 2024, in March 2024, 2024-03-02.",
+        "- It needs 24 GB and 0.48 s for 64k or 65,536 or 65536 tokens; a loss of -3.4; 3e-4.",
+        "Built on Qwen2.5-7B and Qwen2.5; Lumen-3B-Instruct, Lumen-3B, in bf16 and int8, F1 and GPUs.",
+        "1. First\n2. Second\n77. Last [1] of Step 3, under Apache 2.0",
+        "The 40-layer net saw 12'000 images, 12,000 in all.",
+        "It says nothing about GPT-4, and does not mention MMLU-Pro2.",
+        "Use `--size=99` or `x_77`; [it](https://github.com/acme/lumen) has twelve and three.",
+        "| MMLU | 71.25 |\n| --- | --- |\n| a | 3.08B |",
+        "Lumen 3B, that is Llama-free.",
+    ],
+)
+def test_what_the_checks_accept_may_be_said(text, pieces):
+    assert refusals(text, pieces) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "refused"),
+    [
+        ("It has 3.2B parameters.", "It has 3.", "2"),
+        ("It has 9 layers.", "It has ", "9"),
+        ("It has 3.08 parameters.", "It has 3.08", " parameters"),
+        ("It has 3.08M parameters.", "It has 3.08", "M"),
+        ("It needs 24 MB.", "It needs 24", " MB"),
+        ("It scores 71.52 on MMLU.", "It scores 71.", "5"),
+        ("It saw 11.2B tokens.", "It saw 11.2", "B"),
+        ("Built on Qwen2.5-72B.", "Built on Qwen2.5-7", "2"),
+        ("Built on Qwen3 here.", "Built on Qwen", "3"),
+        ("Much like GPT-4 is.", "Much like GPT-", "4"),
+        ("A gain of +3.4 points.", "A gain of +3.", "4"),
+        ("Out on 2 April 2024.", "Out on 2 Apr", ""),
+        ("- 7 of them.", "- 7", " of"),
+        ("Use `999` now.", "Use `", "9"),
+    ],
+)
+def test_what_the_checks_would_flag_is_refused_where_it_goes_wrong(text, said, refused, pieces):
+    kind, line, token = refusals(text, pieces)[0]
+    assert kind == "number"
+    # A tokenizer may take a space or a letter more: the place is the same.
+    assert (line + token).startswith(said)
+    assert refused.strip()[-1:] in token or line == said
+
+
+def test_decoding_allows_what_the_check_accepts_and_nothing_else(pieces):
+    """Every number of a small grid, at the end of a sentence: the rule says what the check says."""
+    rule = NumberRule(Inventory.from_source(SOURCE), Grounds.of(SOURCE).spellings, ())
+    forms = [f"{number}{unit}" for number, unit in itertools.product(
+        ("3.08", "3.1", "3", "11.2", "71.25", "71.3", "71", "72", "24", "65,536", "64", "64,000", "480", "0.48", "40", "12,000", "2024"),
+        ("", "B", " billion", "T", "%", " GB", " MB", " ms", " s", "k", "K", " layers", " tokens"),
+    )]  # fmt: skip
+    for form in forms:
+        text = f"The model has {form}. "
+        accepted = next(one for one in check_summary(text, SOURCE) if one.name == "numbers").passed
+        assert rule.refuses(f"The model has {form[0]}", f"{form[1:]}. ", False, 0) != accepted, form
+
+
+def test_no_beginning_that_is_let_through_is_a_dead_end(pieces):
+    """Digit by digit from each number's first: where a beginning may stand, some way on may stand too."""
+    row = Row(SOURCE, "", pieces, (4,))
+    for digits in map(
+        "".join, itertools.chain(itertools.product("0123456789", repeat=1), itertools.product("0123456789.", repeat=2))
+    ):
+        line = "The model has "
+        if not digits[0].isdigit() or row.numbers.refuses(line, digits, False, 0):
+            continue
+        ways = list(row.numbers.ways_on(line + digits))
+        assert any(not row.numbers.refuses(line + digits, way, False, 0) for way in ways), digits
+
+
+# --- title, repeats ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "title", ["# Lumen-3B-Instruct", "## **Lumen 3B**: a summary", "# lumen 3b instruct", "A line.\n\n## Lumen 3B"]
+)
+def test_a_title_that_names_the_model_stays(title, pieces):
+    assert refusals(title + "\n\nIt is.\n\n## Evaluation\n\n", pieces) == []
+
+
+def test_a_title_that_does_not_is_refused_at_its_end(pieces):
+    assert [(kind, line) for kind, line, _ in refusals("# Summary of the page\n\nIt is.", pieces)] == [
+        ("heading", "# Summary of the page")
+    ]
+    row = Row(SOURCE, "", pieces, (4,))
+    assert [row.heading.rest(line) for line in ("# Summary", "#", "# ")] == [
+        ": Lumen-3B-Instruct", " Lumen-3B-Instruct", "Lumen-3B-Instruct",
+    ]  # fmt: skip
+    assert kinds("# A page\n", pieces, NO_LINKS) == []
+
+
+SAID = "- The model was trained on web text.\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SAID + "- It was trained on the web, and the model was trained with code.\n",
+        "It was fast, and so it was. It was fast, and no more.",
+        "## Lumen 3B\n\n## Training data\n\n" + SAID + "## Training data\n",
+        "- [paper](https://arxiv.org/abs/2401.01234)\n" * 3,
+        "| yes | no | yes | no | yes |\n" * 5,
+        "Lumen-3B-Instruct is one, Lumen-3B-Instruct is two, Lumen-3B-Instruct is three, and Lumen-3B-Instruct four.",
+        "<think>\n" + SAID * 2 + "</think>\n" + SAID,
+        "```\n" + SAID * 2 + "```\n",
+        "<think>\nIt has 9999 layers, says https://no.example.\n</think>\n" + SAID,
+        "".join(
+            f"- {one}: [page](https://huggingface.co/acme/Lumen-3B-Instruct), and [code](https://github.com/acme/lumen)\n"
+            for one in "abcd"
+        ),
+    ],
+)
+def test_what_is_said_once_or_rightly_twice_stays(text, pieces):
+    assert refusals(text, pieces) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (SAID * 2, "- The model was trained"),
+        (SAID + "* the model was trained on web text!\n", "* the model was trained"),
+        (SAID + "1. But the [model](https://arxiv.org/abs/2401.01234) was trained on code\n", "was trained"),
+        ("It is good and it is fast. Also so, it is good and it is slow.", "Also so, it is good and"),
+        ("It was a model. A word. It was a model.", "A word. It was a"),
+        ("- It was a model.\n- It was a model.", "- It was a"),
+    ],
+)
+def test_a_second_copy_is_refused_where_its_last_word_begins(text, line, pieces):
+    kind, stood, _ = refusals(text, pieces)[0]
+    assert kind == "repeat"
+    assert stood.rstrip(" ").endswith(line)
+
+
+def test_the_dots_of_an_address_end_no_sentence(pieces):
+    text = "- It was made [here](https://huggingface.co/acme/Lumen-3B-Instruct).\n- It was made [here](https://arxiv.org/abs/2401.01234)"
+    assert [kind for kind, line, _ in refusals(text + " too.\n", pieces) if "https" in line] == []
+
+
+def test_a_page_that_has_to_end_within_a_line_leaves_no_half_of_it(pieces):
+    row = Row(SOURCE, TITLE + "- It was made by people at acme.\n\n- It was not [made](https://arxiv", pieces, (4,))
+    row.repeats.gave_up = True
+    assert row.kept(row.text) == TITLE + "- It was made by people at acme."
+
+
+def test_a_sentence_whose_words_come_in_pieces_is_refused_at_its_end(pieces):
+    kind, stood, _ = refusals("- The licence is open.\n- The licence is open.\n", pieces)[0]
+    assert (kind, stood) == ("repeat", "- The licence is open")
+
+
+def test_a_model_that_says_nothing_new_is_stuck_and_its_text_kept_up_to_there(pieces):
+    row = Row(SOURCE, "", pieces, (4,))
+    fresh = "## Lumen 3B\n\n- It reads text and writes text too.\n"
+    for token in pieces.tokens(fresh + SAID):
+        row.follow(token)
+    for tries in range(PATIENCE):
+        assert not row.repeats.is_stuck
+        row.repeats.was_refused()
+        for token in pieces.tokens(f"- The model was trained on web text, {chr(97 + tries) * 5} too.\n"):
+            row.follow(token)
+    assert row.repeats.is_stuck
+    assert row.kept(fresh + SAID + "- The model was trained on web text, too.\n" * 2) == (fresh + SAID).strip()
+    counting = Row(SOURCE, "", pieces, (4,))
+    for token in pieces.tokens("".join(f"{number}.\n" for number in range(1, 9))):
+        counting.follow(token)
+    assert counting.repeats.is_stuck
+
+
+# --- with a model -----------------------------------------------------------------------------------------------------
+
+
+def written(folder, monkeypatch, texts, sources, decoding=GREEDY, second=None, grounded=True, new=150):
+    model = open_model(str(folder), None)
+    monkeypatch.setattr(transformers_backend, "load_weights", lambda *_: ScriptedModel(folder, model.tokenizer, texts, second))
+    messages = [{"role": "user", "content": "hello"}]
+    prompt = render(messages, model.tokenizer)
+    asks = [
+        Ask(Opening(f"card{at}", messages, prompt, source=source if grounded else ""), decoding, f"{at}" * 64)
+        for at, source in enumerate(sources)
+    ]
+    [rows] = transformers_backend.summaries(model, [Batch(asks)], "x", new, "float32", "cpu")
+    return rows
+
+
+NOTHING = dict.fromkeys(KINDS, 0)
+
+
+@pytest.mark.parametrize("decoding", [GREEDY, Decoding("sampled", 0, 0.8, 0.95)])
+def test_references_come_out_as_they_are_with_no_intervention(tiny_model, monkeypatch, decoding):
+    """A model that is right is not changed: every reference that passes the checks, in a batch, each with its own source."""
+    raws = [raw for raw in raw_cards(3, 6) if isinstance(raw.content, str)]
+    pairs = [(raw.summaries[0].strip(), source_text(raw.model_id, raw.content, raw.notes)) for raw in raws]
+    pairs = [(text, source) for text, source in pairs if passed_all(check_summary(text, source))]
+    assert len(pairs) >= 4
+    end = AutoTokenizer.from_pretrained(BASE).eos_token
+    rows = written(
+        tiny_model, monkeypatch, [text + end for text, _ in pairs], [source for _, source in pairs], decoding, new=900
+    )
+    assert [(row.text, row.finish_reason, row.interventions) for row in rows] == [(text, "stop", NOTHING) for text, _ in pairs]
+
+
+def test_references_of_many_cards_are_never_refused(pieces):
+    count = 0
+    for seed in (1, 2):
+        for raw in raw_cards(seed, 10):
+            source = source_text(raw.model_id, raw.content, raw.notes) if isinstance(raw.content, str) else ""
+            for text in raw.summaries if source else ():
+                if passed_all(check_summary(text, source)):
+                    count += 1
+                    assert refusals(text, pieces, source) == [], raw.model_id
+    assert count > 20
+
+
+def test_what_goes_wrong_is_mended_row_by_row_and_counted(tiny_model, monkeypatch):
+    end = AutoTokenizer.from_pretrained(BASE).eos_token
+    other = source_text("b/Foo-9", "# Foo-9\n\nIt has 9 layers. See https://foo.example/x.", [])
+    texts = [f"# Foo-9\n\nIt has 9 layers, [here](https://foo.example/x).{end}"] * 2
+    wrong, right = written(tiny_model, monkeypatch, texts, [SOURCE, other])
+    assert (right.text, right.interventions) == (texts[1].removesuffix(end), NOTHING)
+    assert wrong.interventions["number"] > 0
+    results = {one.name: one for one in check_summary(wrong.text, SOURCE)}
+    assert not results["links"].spans + results["numbers"].spans
+    assert "9 layers" not in wrong.text
+    assert interventions_of([wrong, right]) == wrong.interventions
+
+
+def test_a_title_is_given_the_models_name(tiny_model, monkeypatch):
+    [row] = written(tiny_model, monkeypatch, ["# Summary\n\n"], [SOURCE], new=14)
+    assert row.text.startswith("# Summary: Lumen-3B-Instruct")
+    assert row.interventions["heading"] == 1
+
+
+def test_a_loop_ends_and_leaves_no_copy(tiny_model, monkeypatch):
+    fresh = "## Lumen 3B\n\n- It reads text and writes text too.\n"
+    [row] = written(tiny_model, monkeypatch, [fresh + SAID * 40], [SOURCE], new=500)
+    assert row.finish_reason == "stop"
+    assert row.text.count("trained on web text.") == 1
+    assert row.interventions["repeat"] > 0
+    [free] = written(tiny_model, monkeypatch, [fresh + SAID * 40], [SOURCE], new=500, grounded=False)
+    assert (free.finish_reason, free.interventions) == ("loop", {})
+
+
+def test_a_drawn_token_is_the_one_that_generate_draws(tiny_model):
+    """The real random model at temperature 1: where no rule speaks, grounded and free samples are the same text."""
+    from transformers import AutoModelForCausalLM
+
+    model = open_model(str(tiny_model), None)
+    weights = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
+    decoding, pieces = Decoding("sampled", 0, 1.3, 0.9), Pieces(model.tokenizer)
+    inputs, said = {"input_ids": torch.tensor([[5, 6, 7]]), "attention_mask": torch.ones(1, 3)}, []
+    for source in ("", SOURCE):
+        held = Held(model, decoding, [Opening("a", [], "", source=source)], 3, pieces)
+        if held.rows[0]:
+            held.rows[0].refused = lambda token: ""
+        torch.manual_seed(5)
+        said.append(weights.generate(**inputs, max_new_tokens=40, pad_token_id=4, eos_token_id=4, **held.options).tolist())
+    assert said[0] == said[1]
+
+
+def test_a_refused_draw_is_drawn_again_from_the_rest(pieces):
+    """Of two tokens of which the likelier is refused, the other one is taken, and the row beside it is as it was."""
+    from eval.decoding.grounded import Grounded
+
+    [nine, three] = [pieces.tokens(digit)[0] for digit in "93"]
+    scores = torch.full((2, len(AutoTokenizer.from_pretrained(BASE))), -20.0)
+    scores[:, nine], scores[:, three] = 15.0, 3.0
+    other = source_text("b/Foo-9", "# Foo-9\n\nIt has 9 layers.", [])
+    for decoding in (GREEDY, Decoding("sampled", 0, 1.0, 1.0)):
+        held = Grounded((4,), decoding, [SOURCE, other], ["It has ", "It has "], pieces)
+        torch.manual_seed(1)
+        chosen = held(torch.tensor([[1], [1]]), scores.clone())
+        assert (chosen[0].argmax().item(), chosen[1].argmax().item()) == (three, nine)
+        assert [row.counts["number"] for row in held.rows] == [1, 0]
+
+
+def test_what_is_drawn_next_is_drawn_with_the_same_noise():
+    from eval.decoding.grounded import _Draw
+
+    for seed in range(5):
+        torch.manual_seed(seed)
+        draw = _Draw(torch.randn(3, 50))
+        after = torch.get_rng_state()
+        assert [draw.next_best(row)[0] for row in range(3)] == draw.chosen
+        assert torch.equal(torch.get_rng_state(), after)
+
+
+def test_pieces_are_what_tokens_add(pieces):
+    text = "- **MMLU (5-shot)**: 71.25% – naïve 中文.\n"
+    assert "".join(map(pieces.text, pieces.tokens(text))).replace("\ufffd", "") == "".join(
+        letter for letter in text if letter.isascii() or letter in "".join(map(pieces.text, pieces.tokens(text)))
+    )
+    assert pieces.is_plain(pieces.tokens("tokens")[0])
+    assert not pieces.is_plain(pieces.tokens("7")[0])
+
+
+def test_interventions_are_told_in_words():
+    assert told({"link": 2, "number": 1, "heading": 0, "repeat": 0}) == "3 tokens (2 link, 1 number)"
+    assert told(NOTHING) == "0 tokens"
+
+
+# --- form ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_page_with_one_title_and_any_markup_of_its_own_stays(pieces):
+    text = "# Lumen-3B-Instruct\n\nIt is small.\n\n## Use\n\n```python\n# a comment\n```\n\n- a < b and `<tag>`\n\n### More\n"
+    assert "form" not in kinds(text, pieces)
+
+
+def test_a_second_title_and_the_prompts_frame_are_refused_where_they_begin(pieces):
+    assert "form" in kinds("# Lumen-3B-Instruct\n\nIt is small.\n\n# Lumen-3B-Instruct again\n", pieces)
+    for mark in ("</model_card>", "<research>", '<source url="'):
+        found = refusals(f"# Lumen-3B-Instruct\n\nSmall.\n\n{mark}\n", pieces)
+        line = next(line for kind, line, _ in found if kind == "form")
+        assert mark.startswith(line)
+
+
+def test_a_page_begins_with_a_heading_that_markdown_reads(pieces):
+    for text, before in (("Lumen-3B is small.", ""), ("#Lumen-3B-Instruct", "#")):
+        row = Row(SOURCE, before, pieces, (4,))
+        assert row.refused(pieces.tokens(text.removeprefix(before))[0]) == "form"
+    assert "form" not in kinds("# Lumen-3B-Instruct\n\n#### Of level four\n", pieces)
+
+
+# --- length -------------------------------------------------------------------------------------------------------------
+
+
+def page(words):
+    """A page of so many words with the title, ten a line."""
+    numbered = [f"word{letter}{other}" for letter in "abcdefghijklmnopqrstuvwxyz" for other in "abcdefghijklmnopqrstuvwxyz"]
+    lines = [" ".join(numbered[at : at + 10]) for at in range(0, words - 1, 10)]
+    return "# Lumen-3B-Instruct\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def test_no_page_ends_before_its_least_words(pieces, monkeypatch):
+    monkeypatch.setattr(length_rule, "LENGTH_MIN", 300)
+    assert kinds(page(291), pieces) == ["length"]
+    assert kinds(page(301), pieces) == []
+    assert kinds("<think>" + page(301) + "</think>" + page(31), pieces) == ["length"]
+
+
+def test_what_the_model_would_say_next_is_said_where_an_end_is_refused(tiny_model, monkeypatch):
+    monkeypatch.setattr(length_rule, "LENGTH_MIN", 8)
+    tokenizer = AutoTokenizer.from_pretrained(BASE)
+    [more] = tokenizer.encode(" more", add_special_tokens=False)[-1:]
+    [row] = written(
+        tiny_model, monkeypatch, ["# Lumen-3B-Instruct\n\nSmall" + tokenizer.eos_token], [SOURCE], second=more, new=40
+    )
+    assert row.text.startswith("# Lumen-3B-Instruct\n\nSmall" + tokenizer.decode([more]))
+    assert row.interventions["length"] >= 1
+
+
+def test_a_page_is_cut_at_the_line_that_makes_it_too_long(pieces):
+    def kept(text):
+        row = Row(SOURCE, "", pieces, (4,))
+        for token in pieces.tokens(text):
+            row.follow(token)
+        return row.kept(text), row.counts["length"], row.is_done
+
+    whole = page(491)
+    assert kept(page(501)) == (whole, 1, False)
+    assert kept(whole) == (whole, 0, False)
+    text, count, done = kept(whole + "\n\n## More\n\n- " + "and so it goes on " * 5 + "\n")
+    assert (text, count, done) == (whole, 1, True)
+
+
+def test_no_control_token_is_written(pieces):
+    tokenizer = AutoTokenizer.from_pretrained(BASE)
+    other = tokenizer.convert_tokens_to_ids("<|im_start|>")
+    row = Row(SOURCE, "# Lumen-3B-Instruct\n\n", pieces, (tokenizer.eos_token_id,))
+    assert row.refused(other) == "form"
+    assert row.refused(tokenizer.eos_token_id) == ""

@@ -1,0 +1,47 @@
+"""Rules of the repository that a reviewer would otherwise have to remember."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from commands import BASE, ROOT
+
+PACKAGES = ("data_prep", "training", "eval")
+FLOORS = "core cards chat checks prompts synthetic".split()  # rooms of data_prep that every command loads
+
+
+def test_what_lies_at_the_top_of_a_package_is_a_command():
+    files = [path for package in PACKAGES for path in (ROOT / package).glob("*.py") if path.name != "__init__.py"]
+    assert len(files) > 30
+    assert [path.name for path in files if "if __name__ ==" not in path.read_text(encoding="utf-8")] == []
+
+
+def test_nobody_imports_eval_by_name():
+    """It would hide the builtin in that file."""
+    plain = re.compile(r"^\s*import eval\b", re.MULTILINE)
+    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    assert [str(path) for path in files if plain.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_the_lower_floors_need_no_torch():
+    rooms = [path for room in FLOORS for path in (ROOT / "data_prep" / room).glob("*.py")]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in rooms]
+    code = "import sys; " + "; ".join(f"import {name}" for name in names) + "; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_base_model_is_small_and_safe():
+    files = [path for path in BASE.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 8_000_000
+    assert {path.suffix for path in files} <= {".json", ".safetensors", ".jinja", ".md"}
+    assert (BASE / "README.md").exists()
+
+
+@pytest.mark.parametrize("word", ["/wor" + "k/", "pypi" + "-more", "sub" + "agent", "issue " + "#"])
+def test_files_speak_of_the_project_alone(word):
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
+    if not tracked:
+        pytest.skip("not a git checkout")
+    texts = [ROOT / name for name in tracked if not name.endswith((".safetensors", ".parquet"))]
+    assert [str(path) for path in texts if path.exists() and word in path.read_text(encoding="utf-8", errors="replace")] == []

@@ -1,0 +1,1 @@
+"""Longer inputs by YaRN; GGUF files."""

@@ -1,0 +1,1 @@
+"""From a recipe to a trainer, and the run itself."""

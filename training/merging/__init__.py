@@ -1,0 +1,1 @@
+"""An adapter into its base, and the proof that they say the same."""

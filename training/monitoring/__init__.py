@@ -1,0 +1,1 @@
+"""Following a run: wandb, tokens per second, sample summaries, pushes of checkpoints."""

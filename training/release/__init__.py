@@ -1,0 +1,1 @@
+"""A published model: files, card, provenance, scan, push."""

@@ -1,0 +1,149 @@
+"""Makes a model repository of the Hub what a release folder is: one commit, then a tag, or a pull request.
+
+What is there already is compared by hash, so that a second run has nothing to do, and one that was cut in the middle goes
+on: weights that arrived are not sent again. No message holds the token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoFile, get_token
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RevisionNotFoundError,
+)
+
+from data_prep.core.files import sha256_file
+from data_prep.publishing.push import SAID, first_line
+
+PAUSES_S = (0, 2, 8)  # before each try
+REFUSED = (400, 401, 403, 404)  # answers that another try does not change
+KEPT = (".gitattributes",)  # the Hub's own
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a release goes. `create_pr`: as a pull request that its owner merges; the tag is for afterwards."""
+
+    repository: str
+    tag: str
+    private: bool
+    create_pr: bool
+
+
+def push(folder: Path, place: Place, api: HfApi | None = None) -> str:
+    """Sends `folder` and returns what was done, as a sentence.
+
+    Raises ValueError for whatever the Hub refuses, where a public repository is to be private, and where the tag is taken
+    by other files: then nothing is sent.
+    """
+    api, name, token = api or HfApi(), place.repository, checked_token(place.repository)
+    try:
+        api.create_repo(name, private=place.private, exist_ok=True)
+        if place.private and not api.model_info(name).private:
+            raise ValueError(
+                f"{name} is public; pass --publish_model.private false to push there, or choose another repository"
+            )
+        return deliver(api, folder, place, token)
+    except HfHubHTTPError as error:
+        said = {
+            404: "it is not there, or the token may not see it",
+            **SAID,
+            409: "something else was pushed meanwhile; run it again",
+        }
+        raise ValueError(f"{name} was not pushed: {said.get(error.response.status_code) or first_line(error, token)}") from None
+    except HFValidationError as error:
+        raise ValueError(f"publish_model names no repository of the Hub: {first_line(error, token)}") from None
+    except (HTTPError, OfflineModeIsEnabled, LocalTokenNotFoundError, OSError) as error:
+        raise ValueError(
+            f"{api.endpoint} does not answer ({first_line(error, token)}); check HF_ENDPOINT and run it again: it goes on where it stopped"
+        ) from None
+
+
+def checked_token(repository: str) -> str:
+    token = get_token()
+    if not token:
+        raise ValueError(
+            f"there is no token to push to {repository} with; set HF_TOKEN to one that may write, or run hf auth login"
+        )
+    if not (token.isascii() and token.isprintable()):
+        raise ValueError("the token holds characters that no token has; set HF_TOKEN anew, or run hf auth login")
+    return token
+
+
+def deliver(api: HfApi, folder: Path, place: Place, token: str) -> str:
+    """Tries the commit again after a cut connection: it may have arrived, so the repository is looked at before each try."""
+    name, refs = place.repository, api.list_repo_refs(place.repository, include_pull_requests=True)
+    if place.tag in {tag.name for tag in refs.tags}:
+        if differs(api, folder, name, place.tag):
+            raise ValueError(f"{name} has a tag {place.tag} with other files; choose another publish_model.tag")
+        return f"{name} at {place.tag} holds these files already, nothing to do"
+    if place.create_pr:
+        for ref in refs.pull_requests or ():
+            if not differs(api, folder, name, ref.ref):
+                return f"{name} has a pull request with these files already ({ref.ref}), nothing to do"
+    for number, pause in enumerate(PAUSES_S, 1):
+        time.sleep(pause)
+        try:
+            return commit(api, folder, place)
+        except (HTTPError, OSError) as error:
+            if (isinstance(error, HfHubHTTPError) and error.response.status_code in REFUSED) or number == len(PAUSES_S):
+                raise
+            print(f"publish: the connection to {name} broke ({first_line(error, token)}); trying again")
+    raise AssertionError("the last try returns or raises")
+
+
+def commit(api: HfApi, folder: Path, place: Place) -> str:
+    name, changes = place.repository, differs(api, folder, place.repository, "main")
+    oid, done = api.model_info(name).sha, "held the files already"
+    if changes:
+        made = api.create_commit(name, changes, commit_message=f"Release {place.tag}", create_pr=place.create_pr)
+        if place.create_pr:
+            return (
+                f"{name}: pull request {made.pr_url}; when it is merged, run this again without create_pr to tag it {place.tag}"
+            )
+        oid, done = made.oid, f"{len(changes)} files changed"
+    if place.create_pr:
+        return f"{name} holds these files already, nothing to do"
+    api.create_tag(name, tag=place.tag, revision=oid)
+    return f"{name} at {oid}, tag {place.tag}, {done}"
+
+
+def differs(api: HfApi, folder: Path, name: str, revision: str) -> list[CommitOperationAdd | CommitOperationDelete]:
+    """What a commit on `revision` has to change for it to be `folder`; made anew for each try, a commit uses them up."""
+    try:
+        there = {
+            entry.path: entry
+            for entry in api.list_repo_tree(name, recursive=True, revision=revision)
+            if isinstance(entry, RepoFile)
+        }
+    except RevisionNotFoundError:
+        there = {}
+    return list(changes(folder, there))
+
+
+def changes(folder: Path, there: dict[str, RepoFile]) -> Iterator[CommitOperationAdd | CommitOperationDelete]:
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    for name, path in files.items():
+        if name not in there or not is_same(path, there[name]):
+            yield CommitOperationAdd(name, path)
+    for name in there.keys() - files.keys() - set(KEPT):
+        yield CommitOperationDelete(name)
+
+
+def is_same(path: Path, remote: RepoFile) -> bool:
+    if path.stat().st_size != remote.size:
+        return False
+    if remote.lfs:
+        return sha256_file(path) == remote.lfs.sha256
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == remote.blob_id  # git's own hash of a file

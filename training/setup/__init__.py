@@ -1,0 +1,1 @@
+"""Recipes in the names of TRL; models and rows."""

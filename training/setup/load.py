@@ -1,0 +1,131 @@
+"""Model, tokenizer, rows and checkpoints, the same way for every training stage."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_prep.core.manifest import Manifest
+from data_prep.core.recipe import did_you_mean
+from training.setup.config import Parsed, write_resolved
+
+# The columns of each stage's rows that are trained on.
+ANSWERS = {"sft": ["completion"], "align": ["chosen", "rejected"]}
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def load_model(parsed: Parsed) -> Any:
+    """The base in the recipe's dtype, from safetensors alone; 4-bit or 8-bit where the recipe says so."""
+    from transformers import AutoModelForCausalLM
+    from trl import get_quantization_config
+
+    quantization = get_quantization_config(parsed.model)
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            parsed.model.model_name_or_path,
+            revision=parsed.model.model_revision,
+            dtype=torch_dtype(parsed.model.dtype),
+            attn_implementation=parsed.model.attn_implementation,
+            use_safetensors=True,
+            use_cache=False,
+            **({"quantization_config": quantization} if quantization else {}),
+        )
+    except (OSError, ImportError) as error:
+        raise ValueError(f'cannot load the model "{parsed.model.model_name_or_path}": {str(error).splitlines()[0]}') from None
+
+
+def base_commit(name: str, revision: str | None) -> str | None:
+    """The commit of the Hub that `revision` stood for when the base was loaded, for merging; None for a folder."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(name).is_dir():
+        return None
+    config = try_to_load_from_cache(name, "config.json", revision=revision)
+    return Path(config).parent.name if isinstance(config, str) else None
+
+
+def torch_dtype(name: str) -> Any:
+    import torch
+
+    if name not in DTYPES:
+        raise ValueError(f'dtype is "{name}". {did_you_mean(str(name), DTYPES)}')
+    return getattr(torch, name)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows to train on and, where the recipe evaluates, to evaluate on: `datasets.Dataset` with `id`, `prompt`,
+    `chat_template_kwargs` and the answers. In memory: no cache that could hold yesterday's prompt."""
+
+    train: Any
+    validation: Any | None
+
+    @classmethod
+    def read(cls, folder: Path, stage: str, parsed: Parsed) -> Rows:
+        columns = ["id", "prompt", *ANSWERS[stage], "chat_template_kwargs"]
+        evaluated = parsed.trainer.eval_strategy != "no"
+        validation = read_rows(folder / "validation.parquet", columns) if evaluated else None
+        return cls(read_rows(folder / "train.parquet", columns), validation)
+
+    def parts(self) -> list[Any]:
+        return [self.train] if self.validation is None else [self.train, self.validation]
+
+
+def read_rows(path: Path, columns: list[str]) -> Any:
+    import pyarrow.parquet as pq
+    from datasets import Dataset
+
+    if not path.exists():
+        raise ValueError(f"{path} is missing; run the stage that writes it first (recipes/run.sh shows their order)")
+    if missing := [column for column in columns if column not in pq.read_schema(path).names]:
+        raise ValueError(
+            f"{path} has no column {', '.join(missing)}; rows are made by data_prep.examples and data_prep.pairs: of rows in "
+            "another form TRL would train on the prompts as well"
+        )
+    rows = [_with_set_kwargs(row) for row in pq.read_table(path, columns=columns).to_pylist()]
+    if not rows:
+        raise ValueError(f"{path} has no rows; data/rejected.jsonl says why candidates were set aside")
+    return Dataset.from_list(rows)
+
+
+def _with_set_kwargs(row: dict[str, Any]) -> dict[str, Any]:
+    """One schema holds rows for all templates: an argument that a template does not take is null in it, and goes."""
+    kwargs = {name: value for name, value in (row.pop("chat_template_kwargs", None) or {}).items() if value is not None}
+    return {**row, "chat_template_kwargs": kwargs} if kwargs else row
+
+
+def keep_outputs_whole(trainer: Any) -> None:
+    """Under FSDP2 accelerate rounds what a model returns to the recipe's bfloat16, log-probs too, whose sum is a reward:
+    margins then move in steps of 0.2. Outputs stay as computed, and gradients are summed in float32."""
+    import torch
+
+    plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
+    if policy := plugin and plugin.mixed_precision_policy:
+        plugin.mixed_precision_policy = dataclasses.replace(policy, output_dtype=None, reduce_dtype=torch.float32)
+
+
+def finish(trainer: Any, parsed: Parsed, manifest: Manifest, metrics: dict[str, float], commit: str | None) -> None:
+    """Adapter, tokenizer, recipe; the manifest last. A later stage finds everything in this one folder."""
+    import torch
+
+    output = manifest.path.parent
+    trainer.save_model(str(output))  # by all processes: under FSDP the adapter is gathered from them
+    if not trainer.is_world_process_zero():
+        return
+    trainer.processing_class.save_pretrained(output)
+    write_resolved(parsed, output / f"{manifest.stage}_recipe.json")
+    history = [entry for entry in trainer.state.log_history if "loss" in entry or "eval_loss" in entry]
+    ended = next((entry for entry in reversed(trainer.state.log_history) if "train_runtime" in entry), {})
+    device = trainer.args.device
+    manifest.write(
+        rows=len(trainer.train_dataset),
+        steps=trainer.state.global_step,
+        base_commit=commit,
+        train_runtime=ended.get("train_runtime"),  # seconds; of a run that went on, its last part
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        **metrics,
+        history=history,
+    )
+    print(f"{manifest.stage}: {trainer.state.global_step} steps, adapter in {output}")

@@ -1,0 +1,1 @@
+"""SFT and preference trainers over one copy of each prompt."""
