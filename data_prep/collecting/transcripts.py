@@ -35,7 +35,7 @@ class Turn:
     text: str
 
 
-class _Misfit(Exception):
+class TranscriptError(Exception):
     """Why a conversation is no card with a summary; `detail` holds the figures."""
 
     def __init__(self, reason: str, detail: str = ""):
@@ -71,7 +71,7 @@ def _read_jsonl(file: Path, name: str) -> Iterator[RawCard | Rejected]:
                     turns = message_turns(json.loads(line))
                 except (json.JSONDecodeError, RecursionError) as error:
                     yield Rejected("collect", place, "transcript line is not JSON", str(error)[:200])
-                except _Misfit as misfit:
+                except TranscriptError as misfit:
                     yield Rejected("collect", place, str(misfit), misfit.detail)
                 else:
                     yield _recover(turns, place)
@@ -84,10 +84,10 @@ def text_turns(text: str) -> list[Turn]:
 
 
 def message_turns(row: Any) -> list[Turn]:
-    """Turns of the JSONL form. Raises _Misfit where the line has another shape."""
+    """Turns of the JSONL form. Raises TranscriptError where the line has another shape."""
     messages = row.get("messages") if isinstance(row, dict) else None
     if not isinstance(messages, list):
-        raise _Misfit("transcript line has no list of messages")
+        raise TranscriptError("transcript line has no list of messages")
     turns = []
     for message in messages:
         content = message.get("content") if isinstance(message, dict) else None
@@ -96,7 +96,7 @@ def message_turns(row: Any) -> list[Turn]:
                 part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)
             )
         if not isinstance(content, str):
-            raise _Misfit("message without text in a transcript line")
+            raise TranscriptError("message without text in a transcript line")
         turns.append(Turn(str(message.get("role", "")).lower(), content.replace("\r\n", "\n").strip("\n")))
     return turns
 
@@ -106,7 +106,7 @@ def _recover(turns: list[Turn], place: str) -> RawCard | Rejected:
         model_id, card = find_card(turns)
         notes = find_notes(turns)
         removed, summary = find_summary(turns)
-    except _Misfit as misfit:
+    except TranscriptError as misfit:
         return Rejected("collect", place, str(misfit), misfit.detail)
     return RawCard(model_id, card, f"transcripts:{place}", notes=notes, summaries=[summary], removed=[removed])
 
@@ -119,14 +119,14 @@ def find_card(turns: list[Turn]) -> tuple[str, str]:
         if turn.role == "user" and (match := INTRODUCTION.search(_before_research(turn.text)))
     ]
     if not found:
-        raise _Misfit('transcript without "Here is the model card for ..."')
+        raise TranscriptError('transcript without "Here is the model card for ..."')
     if len(found) > 1:
-        raise _Misfit("transcript with more than one model card", ", ".join(match[1] for match, _ in found))
+        raise TranscriptError("transcript with more than one model card", ", ".join(match[1] for match, _ in found))
     introduction, text = found[0]
     text = _before_research(text)[introduction.end() :]
     fences = list(FENCE.finditer(text))
     if len(fences) < 2:
-        raise _Misfit("model card without its outer code fence", introduction[1])
+        raise TranscriptError("model card without its outer code fence", introduction[1])
     return introduction[1], text[fences[0].end() : fences[-1].start()].removeprefix("\n")
 
 
@@ -141,29 +141,29 @@ def _before_research(text: str) -> str:
 
 
 def find_notes(turns: list[Turn]) -> list[Note]:
-    """One note per `<research source="URL">`. Raises _Misfit where one cannot be told from the next."""
+    """One note per `<research source="URL">`. Raises TranscriptError where one cannot be told from the next."""
     notes = []
     for turn in turns:
         for block in RESEARCH.findall(turn.text) if turn.role == "user" else ():
             found = NOTE.findall(block)
             if len(found) != len(NOTE_OPENING.findall(block)):
-                raise _Misfit(
+                raise TranscriptError(
                     "research notes that do not close", f"{len(NOTE_OPENING.findall(block))} opened, {len(found)} read"
                 )
             notes += [Note(html.unescape(url), note) for url, note in found]
         if turn.role == "user" and "<model_research>" in turn.text and not RESEARCH.search(turn.text):
-            raise _Misfit("research notes that do not close", "no </model_research>")
+            raise TranscriptError("research notes that do not close", "no </model_research>")
     return notes
 
 
 def find_summary(turns: list[Turn]) -> tuple[str, str]:
     """Words before the summary's first heading, and the summary from there on; all of it where it has no heading."""
     if not turns or turns[-1].role != "assistant":
-        raise _Misfit("transcript that does not end with the assistant's summary")
+        raise TranscriptError("transcript that does not end with the assistant's summary")
     text = turns[-1].text
     fences = [match.start() for match in FENCE.finditer(text)]
     heading = next((match for match in HEADING.finditer(text) if sum(start < match.start() for start in fences) % 2 == 0), None)
     if heading is None and len(text.split()) < SUMMARY_WORDS:
-        raise _Misfit("transcript that ends with an acknowledgement, without a summary", f"{len(text.split())} words")
+        raise TranscriptError("transcript that ends with an acknowledgement, without a summary", f"{len(text.split())} words")
     start = heading.start() if heading else 0
     return text[:start], text[start:].rstrip() + "\n"

@@ -14,7 +14,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from data_prep.candidates.corrupted import BREAKERS
@@ -57,7 +56,8 @@ def planted(summary: str, facts: Facts, source: str, seed: str) -> Iterator[Plan
     """`summary` once with each fault that it offers a place for. Same seed, same texts."""
     for fault, kind in KINDS.items():
         rng = random.Random(f"{seed}:{fault}")
-        for text in islice(iter(lambda: kind.plant(summary, facts, source, rng), ""), TRIES):  # noqa: B023
+        for _ in range(TRIES):
+            text = kind.plant(summary, facts, source, rng)
             spans = changed(summary, text)
             if text != summary and not (kind.new_text and all(_stands(text, span, source) for span in spans)):
                 yield Planted(fault, text, _twins(text) if kind.seen_by == "repetition" else spans)

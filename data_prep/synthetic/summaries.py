@@ -9,6 +9,7 @@ from collections.abc import Callable
 from data_prep.synthetic.cards import PAGE_NAMES, join
 from data_prep.synthetic.facts import BENCHMARKS, LANGUAGES, LICENCES, Facts, Source, draw_model, draw_word
 
+TRIES = 100  # draws until a value is none of the known
 TITLES = ("{name}: what researchers should know", "{name} in brief")
 HEADINGS = {
     "training": ("### Training and data", "### How it was made"),
@@ -183,7 +184,8 @@ def faulty_summary(facts: Facts, fault: str, rng: random.Random) -> str:
 def number_changed(summary: str, facts: Facts, rng: random.Random) -> str:
     name, score = rng.choice(facts.scores)
     known = {value for _, value in facts.scores}
-    wrong = next(value for value in iter(lambda: f"{rng.randint(21, 94)}.{rng.randint(1, 9)}", "") if value not in known)
+    draws = (f"{rng.randint(21, 94)}.{rng.randint(1, 9)}" for _ in range(TRIES))
+    wrong = next(value for value in draws if value not in known)
     return re.sub(rf"(\*\*{re.escape(name)}\*\*: [a-z ]*){re.escape(score)}", rf"\g<1>{wrong}", summary)
 
 

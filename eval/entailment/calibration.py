@@ -25,6 +25,7 @@ from eval.entailment.statements import Statement, statements
 from eval.stats.estimates import expanded_tail, family_sums, resampled_means, unseen_share, wilson
 
 SYNTHETIC = "synthetic"
+TRIES = 100  # draws until a number is one that the source has not
 SYNTHETIC_SEED = 7919  # of families that no recipe's seed draws
 LEAST_SKILL = 1.1  # sensitivity + specificity; a coin has 1, and the correction divides by the rest
 NUMBER = re.compile(r"(?<![\w.,-])\d[\d.,]*\d|(?<![\w.,-])\d")
@@ -98,7 +99,10 @@ def _licence(facts: Facts) -> re.Pattern[str]:
 def number_changed(told: Sequence[Statement], facts: Facts, source: str, rng: random.Random) -> tuple[str, str] | None:
     one = rng.choice([one for one in told if NUMBER.search(one.text)])
     was = rng.choice(list(NUMBER.finditer(one.text)))
-    wrong = next(new for new in iter(lambda: _other_digits(was[0], rng), "") if new not in source)
+    draws = (_other_digits(was[0], rng) for _ in range(TRIES))
+    wrong = next((new for new in draws if new not in source), None)
+    if wrong is None:  # every number of that length stands in the source
+        return None
     return one.context, one.text[: was.start()] + wrong + one.text[was.end() :]
 
 

@@ -18,14 +18,10 @@ from data_prep.checks.document import read
 from data_prep.core.records import Generation
 from eval.scoring.rouge import rouge
 
-# What a figure follows from beside the texts: files whose change makes every stored figure void, and the parsers they use.
+# What a figure follows from beside the texts: rooms whose change makes every stored figure void, and the parsers they use.
 ROOT = Path(__file__).parents[2]
-CODE = (
-    *("data_prep/checks", "data_prep/cards/parse.py", "data_prep/cards/front_matter.py"),
-    *("eval/scoring/metrics.py", "eval/scoring/rouge.py"),
-    *("eval/probing/metrics.py", "eval/probing/changes.py"),
-)
-PARSERS = ("markdown-it-py", "rouge-score", "PyYAML")
+CODE = ("data_prep/cards", "data_prep/checks", "eval/scoring", "eval/probing")
+PARSERS = ("markdown-it-py", "linkify-it-py", "selectolax", "rouge-score", "PyYAML", "py3langid")
 
 
 @dataclass(frozen=True)
@@ -103,9 +99,8 @@ def coverage(summary: str, source: str) -> float | None:
 def code_version() -> str:
     """Hash of the code and the versions of the parsers that measure."""
     digest = hashlib.sha256()
-    for place in CODE:
-        path = ROOT / place
-        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+    for room in CODE:
+        for file in sorted((ROOT / room).glob("*.py")):
             digest.update(f"{file.name}\0".encode() + file.read_bytes() + b"\0")
     for package in PARSERS:
         digest.update(f"{package} {version(package)}\0".encode())

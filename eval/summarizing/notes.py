@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.collecting.transcripts import Turn, find_notes
+from data_prep.collecting.transcripts import TranscriptError, Turn, find_notes
 from data_prep.core.records import Card, Note
 from data_prep.pages.cache import Page
 from data_prep.pages.choose import Link, addresses, links_of_interest, names_model
@@ -88,8 +88,8 @@ def read_notes(path: Path) -> list[Note]:
 def _from_transcript(text: str, path: Path) -> list[Note]:
     try:
         return find_notes([Turn("user", text)])
-    except Exception as misfit:  # its own class, which stays inside the module
-        raise ValueError(f"{path} holds {misfit}; close each <research> and the <model_research> around them") from None
+    except TranscriptError as error:
+        raise ValueError(f"{path} holds {error}; close each <research> and the <model_research> around them") from None
 
 
 def _from_lines(text: str, path: Path) -> Iterator[Note]:

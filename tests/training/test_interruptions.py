@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,8 +16,8 @@ from safetensors.torch import load_file
 from training_runs import at, fill_at, make_run, poison
 
 from training.launch import exit_code
-from training.resume.checkpoints import fault_of, saved_checkpoints
-from training.resume.disk import is_full_disk
+from training.resume.checkpoints import checkpoints_newest_first, fault_of
+from training.resume.disk import checkpoint_bytes, is_full_disk
 from training.resume.signals import EXIT_AGAIN, SIGNALS
 
 TWO_PROCESSES = "--config_file recipes/accelerate/ddp.yaml --num_processes 2 --main_process_port 0".split()
@@ -44,7 +45,7 @@ def test_a_signal_saves_and_leaves_and_the_same_command_goes_on(undisturbed, tmp
     assert ended.code == EXIT_AGAIN == 75
     assert f"stopped by a signal after step {step}, which is saved" in ended.output
     assert "eval_loss" not in ended.output.partition(f"'epoch': '{step / 5:g}'")[2]
-    assert saved_checkpoints(run.output)[0].name == f"checkpoint-{step}"
+    assert checkpoints_newest_first(run.output)[0].name == f"checkpoint-{step}"
     ended = run.train()
     assert ended.code == 0, ended.output[-2000:]
     assert run.result() == undisturbed
@@ -83,7 +84,7 @@ def test_the_launcher_hands_on_a_signal_and_the_stages_exit_code(tmp_path, tiny_
     assert process.wait(120) == 75
     assert "goes on from there" in log.read_text()
     assert "Traceback" not in log.read_text()
-    [checkpoint] = saved_checkpoints(run.output)
+    [checkpoint] = checkpoints_newest_first(run.output)
     assert fault_of(checkpoint) == ""
 
 
@@ -117,7 +118,7 @@ def test_two_processes_stop_together_and_go_on_with_the_same_losses(tmp_path, ti
     target = process if to == "launcher" else psutil.Process(process.pid).children()[1]
     target.send_signal(signal.SIGTERM)
     assert process.wait(120) == 75, log.read_text()[-2000:]
-    newest = saved_checkpoints(runs[1].output)[0]
+    newest = checkpoints_newest_first(runs[1].output)[0]
     assert fault_of(newest) == ""
     assert {path.name for path in newest.glob("rng_state*")} == {"rng_state_0.pth", "rng_state_1.pth"}
     assert launch(runs[1], log).wait(300) == 0, log.read_text()[-2000:]
@@ -143,7 +144,7 @@ def test_a_loss_that_is_no_number_in_one_of_two_processes_ends_both(tmp_path, ti
     [rows] = re.findall(r"the loss is nan in step \d+, rows: ([^.]*)\. ", log.read_text())
     assert "row-7" in rows.split(", ")
     assert len(rows.split(", ")) == 2
-    for checkpoint in saved_checkpoints(run.output):
+    for checkpoint in checkpoints_newest_first(run.output):
         assert all(weight.isfinite().all() for weight in load_file(checkpoint / "adapter_model.safetensors").values())
 
 
@@ -168,7 +169,7 @@ def test_a_full_disk_is_told_in_one_line_and_the_last_checkpoint_kept(undisturbe
     assert "is full" in line
     assert "MB free, a checkpoint takes" in line
     assert line.endswith(f"then the same command goes on from {run.output / 'checkpoint-2'}")
-    assert [path.name for path in saved_checkpoints(run.output)] == ["checkpoint-2"]
+    assert [path.name for path in checkpoints_newest_first(run.output)] == ["checkpoint-2"]
     (small_disk / "other").unlink()
     assert run.train().code == 0
     assert run.result() == undisturbed
@@ -181,6 +182,13 @@ def test_a_disk_too_small_for_the_checkpoints_to_come_is_refused_before_the_firs
     assert "3 more checkpoints of" in ended.output
     assert "save_total_limit (2)" in ended.output
     assert "'loss'" not in ended.output
+
+
+def test_a_checkpoint_is_as_large_as_the_newest(tmp_path):
+    for step, size in ((2, 10), (4, 300)):  # adapters that grow: a run that went on with another rank
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "adapter").write_bytes(b"x" * size)
+    assert checkpoint_bytes(SimpleNamespace(args=SimpleNamespace(output_dir=tmp_path))) == 300
 
 
 def test_errors_of_a_full_disk_are_told_from_others(tmp_path):
@@ -213,7 +221,7 @@ def test_a_loss_that_is_no_number_names_its_row_and_is_in_no_checkpoint(tmp_path
     step = int(re.search(r"the loss is nan in step (\d+), rows: row-7\. ", line)[1])
     assert step > 1  # else this shows nothing about checkpoints: take another seed
     assert line.endswith(f"goes on from {run.folder / folder / f'checkpoint-{step - 1}'}")
-    assert saved_checkpoints(run.folder / folder)[0].name == f"checkpoint-{step - 1}"
+    assert checkpoints_newest_first(run.folder / folder)[0].name == f"checkpoint-{step - 1}"
     if stage == "sft":
         assert run.train("--shared_prefix", "false", "--save_steps", "1").code == 0
         assert run.result()["steps"] == 10
@@ -226,7 +234,7 @@ def test_a_gradient_that_is_no_number_names_the_rows_of_its_step(tmp_path, tiny_
     step, rows = re.search(r"the gradients are not finite in step (\d+), rows: ([^.]*)\. ", ended.output).groups()
     assert "row-7" in rows.split(", ")
     assert len(rows.split(", ")) == 4
-    assert saved_checkpoints(run.output)[0].name == f"checkpoint-{int(step) - 1}"
+    assert checkpoints_newest_first(run.output)[0].name == f"checkpoint-{int(step) - 1}"
 
 
 def test_weights_that_are_no_numbers_are_in_no_checkpoint(tmp_path, tiny_model):
@@ -234,4 +242,4 @@ def test_weights_that_are_no_numbers_are_in_no_checkpoint(tmp_path, tiny_model):
     ended = run.train("--save_steps", "1", "--warmup_steps", "0", "--learning_rate", "1e39")
     assert ended.code == 2, ended.output[-2000:]
     assert "the weights are not finite after the step in step 1" in ended.output
-    assert saved_checkpoints(run.output) == []
+    assert checkpoints_newest_first(run.output) == []

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from training_runs import at, make_run
 
 from data_prep.core.manifest import Manifest, content_hash
-from training.resume.checkpoints import alone, fault_of, last_whole_checkpoint, open_output, saved_checkpoints
+from training.resume.checkpoints import alone, checkpoints_newest_first, fault_of, last_whole_checkpoint, open_output
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +48,10 @@ def test_all_steps_taken_and_killed_before_the_end_no_step_is_added(tmp_path, ti
     run = make_run(tmp_path / "run", tiny_model)
     few = ("--max_steps", "3", "--eval_strategy", "no")
     assert run.train(*few, first=at(1, "_finalize_training")).code == -9
-    assert [path.name for path in saved_checkpoints(run.output)] == ["checkpoint-3", "checkpoint-2"]
+    assert [path.name for path in checkpoints_newest_first(run.output)] == ["checkpoint-3", "checkpoint-2"]
     assert run.train(*few).code == 0
     assert run.result()["steps"] == 3
-    assert [path.name for path in saved_checkpoints(run.output)] == ["checkpoint-3", "checkpoint-2"]
+    assert [path.name for path in checkpoints_newest_first(run.output)] == ["checkpoint-3", "checkpoint-2"]
 
 
 def cut(path, share=0.5):
@@ -96,7 +96,7 @@ def test_a_truncated_checkpoint_is_passed_over_with_a_word(undisturbed, tmp_path
     assert "checkpoint-10 is passed over: " in said
     assert "missing" in said or "cut short or damaged" in said
     assert (tmp_path / "sft.checkpoint-10.broken-1").is_dir()
-    assert [path.name for path in saved_checkpoints(output)] == ["checkpoint-8"]
+    assert [path.name for path in checkpoints_newest_first(output)] == ["checkpoint-8"]
     assert content_hash(output) == before
 
 
@@ -194,7 +194,7 @@ def test_fresh_moves_the_recipes_own_work_aside_but_not_in_a_job_that_slurm_queu
     assert "done already" in run.train("--fresh", "true", SLURM_RESTART_COUNT="1").output
     assert run.train("--fresh", "true", first=at(6, "training_step"), SLURM_RESTART_COUNT="0").code == -9
     assert (run.folder / "sft.before-1" / "sft.manifest.json").exists()
-    assert [path.name for path in saved_checkpoints(run.output)] == ["checkpoint-2"]
+    assert [path.name for path in checkpoints_newest_first(run.output)] == ["checkpoint-2"]
     ended = run.train("--fresh", "true", SLURM_RESTART_COUNT="1")
     assert ended.code == 0, ended.output[-2000:]
     assert not (run.folder / "sft.before-2").exists()

@@ -79,7 +79,7 @@ def _open(manifest: Manifest, fresh: bool) -> str | None:
 def last_whole_checkpoint(output: Path) -> str | None:
     """The newest checkpoint that nothing is missing from. A broken one, of a run killed while it saved, is moved out of
     the folder: in it, Trainer would count it among those to keep, and delete a whole one for it."""
-    for checkpoint in saved_checkpoints(output):
+    for checkpoint in checkpoints_newest_first(output):
         fault = fault_of(checkpoint)
         if not fault:
             return str(checkpoint)
@@ -89,11 +89,11 @@ def last_whole_checkpoint(output: Path) -> str | None:
 
 
 def last_whole(output: Path) -> Path | None:
-    return next((checkpoint for checkpoint in saved_checkpoints(output) if not fault_of(checkpoint)), None)
+    return next((checkpoint for checkpoint in checkpoints_newest_first(output) if not fault_of(checkpoint)), None)
 
 
-def saved_checkpoints(output: Path) -> list[Path]:
-    """Whole or not, the newest first."""
+def checkpoints_newest_first(output: Path) -> list[Path]:
+    """Whole or not."""
     found = [path for path in output.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
     return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
 

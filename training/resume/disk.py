@@ -1,4 +1,4 @@
-"""A full disk, told before it is full where that can be known, and in one line where not."""
+"""Check free space before training; turn the disk-full errors of any library into one message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from training.resume.checkpoints import fault_of, last_whole, saved_checkpoints
+from training.resume.checkpoints import checkpoints_newest_first, fault_of, last_whole
 
 # How safetensors, tokenizers and torch.save (the last three) say that a disk or a quota is full.
 FULL = (
@@ -22,11 +22,11 @@ FULL = (
 
 
 def checkpoint_bytes(trainer: Any) -> int:
-    """What a checkpoint takes: as much as the last, or before the first at least the adapter and, with AdamW in full
+    """What a checkpoint takes: as much as the newest, or before the first at least the adapter and, with AdamW in full
     precision, two numbers for each of its numbers."""
-    saved = saved_checkpoints(Path(trainer.args.output_dir))
+    saved = checkpoints_newest_first(Path(trainer.args.output_dir))
     if saved:
-        return sum(path.stat().st_size for path in saved[-1].rglob("*"))
+        return sum(path.stat().st_size for path in saved[0].rglob("*"))
     adapter = sum(weight.numel() * weight.element_size() for weight in trainer.model.parameters() if weight.requires_grad)
     full = "adamw" in trainer.args.optim and not any(bits in trainer.args.optim for bits in ("8bit", "4bit"))
     return adapter * (3 if full else 1)
@@ -37,7 +37,7 @@ def check_space(trainer: Any) -> None:
     output = Path(trainer.args.output_dir)
     limit = 0 if trainer.args.save_strategy == "no" else trainer.args.save_total_limit or 1
     size = checkpoint_bytes(trainer)
-    missing = max(1, limit + 1 - len(saved_checkpoints(output)))
+    missing = max(1, limit + 1 - len(checkpoints_newest_first(output)))
     free = shutil.disk_usage(output).free
     if free < size * missing:
         raise ValueError(
