@@ -7,6 +7,7 @@ import re
 from data_prep.prompts.student import DELIMITERS
 from eval.decoding.pieces import Pieces
 
+_CODE = re.compile(r"`[^`]*`?")
 _NO_HEADING = re.compile(r"#{1,6}[^#\s]|#{7}")  # "#lumen" is text to Markdown
 
 
@@ -36,6 +37,11 @@ class FormRule:
     def is_open(self, line: str) -> bool:
         """True where `line` may end in the beginning of a mark or of a heading, and where the page begins."""
         return not line.strip("#") or "<" in line[-max(map(len, DELIMITERS)) :]
+
+    @staticmethod
+    def owed(line: str) -> str:
+        """What is to be written before `line` may end: the marks of an emphasis that is open."""
+        return "**" if _CODE.sub("", line).count("**") % 2 else ""
 
     def wrote(self, text: str) -> None:
         self._begun = self._begun or bool(text.strip())

@@ -31,9 +31,10 @@ from eval.decoding.pieces import Pieces
 from eval.decoding.repeat_rule import RepeatRule
 from eval.decoding.sampling import Decoding, warpers
 
-GROUNDED_VERSION = 4  # of the rules: under others the same model writes another text
+GROUNDED_VERSION = 5  # of the rules: under others the same model writes another text
 KINDS = ("link", "number", "form", "heading", "length", "repeat")
 TRIED = 64
+FRESH_STARTS = 3  # of a page that is too short where it begins to repeat itself
 
 
 def interventions_of(rows: Iterable[Any]) -> dict[str, int]:
@@ -65,6 +66,7 @@ class Row:
         self._rules = (self.links, self.numbers, self.form, self.heading, self.repeats)
         self.text, self.line, self._newlines, self._excused = "", "", 0, 0
         self._fenced = self._thinks = self._alert = self._full = self.over = False
+        self._given_up: list[range] = []  # numbers of the lines in which it was stuck
         self.forced: list[int] = []  # tokens that are to come next, whatever the model says
         self.counts = dict.fromkeys(KINDS, 0)
         self._follow(begun)
@@ -81,7 +83,7 @@ class Row:
                 if rule.refuses(line, added, closed, excused):
                     return rule.kind
         if token in self._ends:
-            return "length" if self.length.refuses_end(self.text) else ""
+            return "length" if self.length.refuses_end(self.page) else ""
         if self._pieces.is_control(token):
             return "form"
         return self._said_before(token)
@@ -123,7 +125,7 @@ class Row:
         for part in rest:
             self._complete()
             self.line = part
-        self._full = self._full or (bool(rest) and self.length.is_full(self.text))
+        self._full = self._full or (bool(rest) and self.length.is_full(self.page))
         if "think>" in self.line:
             self._thinks = self.line.rfind("<think>") > self.line.rfind("</think>")
         is_open = self.numbers.is_open(self.line) or self.links.is_open(self.line) or self.form.is_open(self.line)
@@ -154,6 +156,44 @@ class Row:
     def force_heading(self) -> None:
         self.forced = self._pieces.tokens(self.heading.rest(self.line))
 
+    def owes_marks(self, token: int) -> bool:
+        """True where `token` ends the line and an emphasis in it is open."""
+        if self._fenced or self._thinks or "**" not in self.line:
+            return False
+        first, *rest = [""] if token in self._ends else self._pieces.text(token).split("\n")
+        return (bool(rest) or token in self._ends) and bool(self.form.owed(self.line + first))
+
+    def force_marks(self) -> None:
+        self.forced = self._pieces.tokens(self.form.owed(self.line))
+
+    def starts_over(self) -> bool:
+        """Where the page is too short yet, what it is stuck in is given up and a new section begun."""
+        if (
+            self._full
+            or self._fenced
+            or len(self._given_up) == FRESH_STARTS
+            or not self.length.refuses_end(self._without(self.text, self._stuck_in))
+        ):
+            return False
+        self._given_up.append(self._stuck_in)
+        self.forced = self._pieces.tokens("\n\n## ")
+        self.repeats.start_over()
+        return True
+
+    @property
+    def _stuck_in(self) -> range:
+        return range(self.repeats.new_lines, self._newlines + 1)
+
+    @property
+    def page(self) -> str:
+        """What is written, without what was given up."""
+        return self._without(self.text) if self._given_up else self.text
+
+    def _without(self, text: str, *more: range) -> str:
+        given_up = [*self._given_up, *more]
+        lines = enumerate(text.split("\n"))
+        return "\n".join(line for number, line in lines if not any(number in numbers for numbers in given_up))
+
     @property
     def is_done(self) -> bool:
         """True where nothing that follows would be kept."""
@@ -167,7 +207,9 @@ class Row:
                 end = sum(len(line) for line in said.splitlines(keepends=True)[: self.repeats.new_lines])
             elif "\n" not in said[end:].lstrip(" ")[:1]:
                 end = said.rfind("\n", 0, end) + 1  # not half a line, which may leave a link open
-            said = without_bare_headings(said[:end]) or said
+            said = said[:end]
+        if self.repeats.is_stuck or self._given_up:
+            said = without_bare_headings(self._without(said)) or said
         shorter = self.length.shortened(said)
         self.counts["length"] += shorter != said
         return shorter
@@ -213,7 +255,14 @@ class Grounded:
         if row.forced:
             return row.forced.pop(0)
         if row.is_done:
-            return self._ends[0]
+            if not row.starts_over():
+                return self._ends[0]
+            row.counts["repeat"] += 1
+            return row.forced.pop(0)
+        if row.owes_marks(token):
+            row.counts["form"] += 1
+            row.force_marks()
+            return row.forced.pop(0)
         kind = row.refused(token)
         if not kind:
             return None

@@ -13,11 +13,23 @@ def words_in(text: str) -> int:
 
 
 def without_bare_headings(text: str) -> str:
-    """Of a page that was cut: without headings at its end, which stand over nothing."""
-    lines = text.split("\n")
-    while lines and (lines[-1].startswith("#") or not lines[-1].strip()):
-        lines.pop()
-    return "\n".join(lines).rstrip()
+    """Of a page that was cut: without headings that stand over nothing, at its end or before one of their own level."""
+    found: list[str] = []
+    for line in [*text.split("\n"), "#"]:
+        if line.startswith("#"):
+            while found and (not found[-1].strip() or _is_bare(found[-1], line)):
+                found.pop()
+            found += [""] if found and line != "#" else []
+        found.append(line)
+    return "\n".join(found[:-1]).rstrip()
+
+
+def _is_bare(heading: str, following: str) -> bool:
+    return heading.startswith("#") and _level(following) <= _level(heading)
+
+
+def _level(heading: str) -> int:
+    return len(heading) - len(heading.lstrip("#"))
 
 
 class LengthRule:

@@ -37,6 +37,10 @@ def _key(sentence: str) -> str:
     return " ".join(words) if len(words) >= LEAST_WORDS else ""
 
 
+def _title(line: str) -> str:
+    return line.strip("# \t").lower()
+
+
 def _sentences(line: str) -> list[str]:
     return [] if line.lstrip().startswith("|") else _SENTENCE_END.split(said_in(line))
 
@@ -63,10 +67,13 @@ class RepeatRule:
         self._seen: set[str] = set()
         self._lines: list[str] = []  # that are no blank ones, without their marks
         self._next: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)  # what came after all but the last word of a run
+        self._titles: set[str] = set()
         self._refused, self._refused_here, self._new_until, self._count = 0, False, 0, 0
         self.looping = self.gave_up = False
 
     def refuses(self, line: str, added: str, closed: bool, excused: int) -> bool:
+        if line.startswith("#"):
+            return closed and _title(line + added) in self._titles
         ends = added.rstrip()[-1:] in (".", "!", "?") and not (line + added).rstrip()[-2:-1].isdigit()
         if not closed and not ends and not (added[-1:].isspace() and line[-1:] in (".", "!", "?")):
             return False
@@ -101,6 +108,8 @@ class RepeatRule:
         for run, last in _runs(line):
             self._next[run].add(last)
         self._lines.append(said)
+        if line.startswith("#"):
+            self._titles.add(_title(line))
         self.looping = self.looping or repeated_block(self._lines) is not None
         if new and not self._refused_here and not self.is_stuck:
             self._refused, self._new_until = 0, number
@@ -108,6 +117,10 @@ class RepeatRule:
 
     def was_refused(self) -> None:
         self._refused, self._refused_here = self._refused + 1, True
+
+    def start_over(self) -> None:
+        """The lines in which it was stuck are given up, and it may go on with others."""
+        self._refused, self.looping, self.gave_up = 0, False, False
 
     @property
     def is_stuck(self) -> bool:

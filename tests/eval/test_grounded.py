@@ -13,7 +13,7 @@ from data_prep.core.records import Note
 from data_prep.prompts.student import render, source_text
 from data_prep.synthetic.world import raw_cards
 from eval.decoding import length_rule
-from eval.decoding.grounded import KINDS, Row, interventions_of, told
+from eval.decoding.grounded import FRESH_STARTS, KINDS, Row, interventions_of, told
 from eval.decoding.grounds import Grounds
 from eval.decoding.link_rule import LinkRule, open_address
 from eval.decoding.number_rule import NumberRule
@@ -219,7 +219,7 @@ SAID = "- The model was trained on web text.\n"
     [
         SAID + "- It was trained on the web, and the model was trained with code.\n",
         "It was fast, and so it was. It was fast, and no more.",
-        "## Lumen 3B\n\n## Training data\n\n" + SAID + "## Training data\n",
+        "## Lumen 3B\n\n## Training data\n\n" + SAID + "### Data\n",
         "- [paper](https://arxiv.org/abs/2401.01234)\n" * 3,
         "| yes | no | yes | no | yes |\n" * 5,
         "Lumen-3B-Instruct is one, Lumen-3B-Instruct is two, Lumen-3B-Instruct is three, and Lumen-3B-Instruct four.",
@@ -245,6 +245,7 @@ def test_what_is_said_once_or_rightly_twice_stays(text, pieces):
         ("It is good and it is fast. Also so, it is good and it is slow.", "Also so, it is good and"),
         ("It was a model. A word. It was a model.", "A word. It was a"),
         ("- It was a model.\n- It was a model.", "- It was a"),
+        ("It is so.\n\n## Data\n\nIt is small.\n\n### Data\n", "### Data"),
     ],
 )
 def test_a_second_copy_is_refused_where_its_last_word_begins(text, line, pieces):
@@ -442,6 +443,28 @@ def test_a_page_begins_with_a_heading_that_markdown_reads(pieces):
     assert "form" not in kinds("# Lumen-3B-Instruct\n\n#### Of level four\n", pieces)
 
 
+def owing(text, pieces):
+    """The lines at whose end the marks of an emphasis are owed."""
+    row, found = Row(SOURCE, "", pieces, (4,)), []
+    for token in [*pieces.tokens(text), 4]:
+        if row.owes_marks(token):
+            found.append(row.line)
+        row.follow(token)
+    return found
+
+
+def test_an_emphasis_is_closed_before_its_line_ends(tiny_model, monkeypatch, pieces):
+    fine = "# Lumen-3B-Instruct\n\n- **Small and `a**b`** fine.\n- **Good:** so it is.\n\n```\na **b\n```\n\n- **Last**"
+    assert owing(fine, pieces) == []
+    assert [line.rstrip(".") for line in owing(fine.replace("`**", "`").replace("Last**", "Last"), pieces)] == [
+        "- **Small and `a**b` fine", "- **Last"
+    ]  # fmt: skip
+    end, said = AutoTokenizer.from_pretrained(BASE).eos_token, TITLE + "- **Last"
+    [row] = written(tiny_model, monkeypatch, [said + end], [SOURCE], new=len(pieces.tokens(said)) + len(pieces.tokens("**")))
+    assert row.text == said + "**"
+    assert row.interventions["form"] == 1
+
+
 # --- length -------------------------------------------------------------------------------------------------------------
 
 
@@ -468,6 +491,59 @@ def test_what_the_model_would_say_next_is_said_where_an_end_is_refused(tiny_mode
     )
     assert row.text.startswith("# Lumen-3B-Instruct\n\nSmall" + tokenizer.decode([more]))
     assert row.interventions["length"] >= 1
+
+
+def stuck(row, pieces, text):
+    for token in pieces.tokens(text):
+        row.follow(token)
+    row.repeats.gave_up = True
+
+
+def test_a_short_page_that_is_stuck_gives_its_lines_up_and_begins_a_section(pieces, monkeypatch):
+    monkeypatch.setattr(length_rule, "LENGTH_MIN", 30)
+    row = Row(SOURCE, "", pieces, (4,))
+    good = "# Lumen-3B-Instruct\n\n- It reads text and it writes text.\n"
+    stuck(row, pieces, good + "\n## Data\n\n- The same, the same")
+    assert row.starts_over()
+    assert "".join(map(pieces.text, row.forced)) == "\n\n## "
+    assert not row.is_done
+    for token in [*row.forced, *pieces.tokens("Use\n\n- A person may ask it what a page says of a model.\n")]:
+        row.follow(token)
+    assert row.page == good + "\n## Use\n\n- A person may ask it what a page says of a model.\n"
+    assert row.kept(row.text) == row.page.rstrip()
+    assert row.length.refuses_end(row.page)
+    stuck(row, pieces, "- The same, the same")
+    assert row.starts_over()
+    assert row.kept(row.text) == row.page.rstrip()
+
+
+def test_a_stuck_page_ends_where_it_is_long_enough_or_began_anew_often_enough(pieces, monkeypatch):
+    row = Row(SOURCE, TITLE, pieces, (4,))
+    stuck(row, pieces, "- It is small. So small, so small")
+    assert not row.starts_over()  # LENGTH_MIN is 0
+    monkeypatch.setattr(length_rule, "LENGTH_MIN", 20)
+    row = Row(SOURCE, TITLE + "```\n", pieces, (4,))
+    stuck(row, pieces, "code")
+    assert not row.starts_over()  # a heading would stand within the code
+    row = Row(SOURCE, TITLE, pieces, (4,))
+    for times in range(FRESH_STARTS):
+        stuck(row, pieces, f"{'abc'[times]}\n")
+        assert row.starts_over()
+    stuck(row, pieces, "d\n")
+    assert not row.starts_over()
+    assert row.is_done
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("# A\n\n## B\n\n- b\n\n## C\n", "# A\n\n## B\n\n- b"),
+        ("# A\n\n## B\n\n## C\n\n- c", "# A\n\n## C\n\n- c"),
+        ("# A\n\n- a\n\n## B\n\n### C\n\n- c\n\n### D\n\n## E\n\n- e", "# A\n\n- a\n\n## B\n\n### C\n\n- c\n\n## E\n\n- e"),
+    ],
+)
+def test_headings_over_nothing_go(text, left):
+    assert length_rule.without_bare_headings(text) == left
 
 
 def test_a_page_is_cut_at_the_line_that_makes_it_too_long(pieces):
