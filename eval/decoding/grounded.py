@@ -8,7 +8,7 @@ token is drawn here as `generate` draws it, with the same random numbers.
     link     an address goes on towards one of the source's (`link_rule.py`)
     number   a number, and a name with a digit, is one of the source's (`number_rule.py`)
     heading  the first heading names the model (`heading_rule.py`)
-    form     one title, no mark of the prompt's frame and no control token (`form_rule.py`)
+    form     one title, every emphasis closed, no mark of the prompt's frame and no control token (`form_rule.py`)
     length   no end before 300 words, and what is beyond 500 is cut at a line (`length_rule.py`)
     repeat   no sentence and no run of five words is said twice, and a loop ends (`repeat_rule.py`)
 
