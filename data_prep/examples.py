@@ -22,15 +22,15 @@ from typing import Any, Literal
 from pydantic import Field
 from tqdm import tqdm
 
-from data_prep.candidates.checked import Judged
+from data_prep.candidates.checked import CheckedSummary
 from data_prep.checks import CheckResult, check_summary, failures
-from data_prep.core.files import joined, read_jsonl, read_split, replacing, set_aside, stable_id, to_json
+from data_prep.core.files import merge_join, read_jsonl, read_split, replacing, set_aside, stable_id, to_json
 from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import EXAMPLE_SCHEMA, TableWriter
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.records import ATTACHED, Candidate, Card, CardNotes, Example, HeldOut, Note, Rejected, SourceRecord
 from data_prep.notes_task.rows import NotesRows
-from data_prep.pages.cache import Snapshots
+from data_prep.pages.cache import PageCache
 from data_prep.prompts.student import (
     PROMPT_VERSION,
     Prompt,
@@ -116,7 +116,7 @@ def main(recipe: Recipe[ExamplesConfig]) -> None:
     if manifest.is_done():
         return
     tokenizer = load_tokenizer(recipe.block.tokenizer, "examples.tokenizer")
-    tally = Tally()
+    tally = RowTally()
     with ExitStack() as stack:
         rows = {split: stack.enter_context(TableWriter(path, EXAMPLE_SCHEMA)) for split, path in tables.items()}
         cards = {path.stem: stack.enter_context(replacing(path)) for path in outputs if path.suffix == ".jsonl"}
@@ -147,7 +147,7 @@ def main(recipe: Recipe[ExamplesConfig]) -> None:
         report_notes(noted)
 
 
-class Tally:
+class RowTally:
     """Counts and lengths of all that was built."""
 
     def __init__(self) -> None:
@@ -188,7 +188,7 @@ def build(material: Material, tokenizer: Any, block: ExamplesConfig) -> Built:
             [],
             [Rejected("examples", row.id, "the prompt does not fit", problem) for row in material.candidates],
         )
-    accepted, refused, findings = sift(material, prompt, block)
+    accepted, refused, findings = split_accepted(material, prompt, block)
     most = 1 if material.split == "heldout" else block.references
     surplus = [Rejected("examples", row.id, SURPLUS) for row in accepted[most:]]
     used = accepted[:most]
@@ -198,7 +198,7 @@ def build(material: Material, tokenizer: Any, block: ExamplesConfig) -> Built:
 
 def open_notes(data: Path, tokenizer: Any, block: ExamplesConfig, stack: ExitStack) -> NotesRows:
     pages = data / "pages.sqlite"
-    store = stack.enter_context(Snapshots(pages)) if pages.exists() else None
+    store = stack.enter_context(PageCache(pages)) if pages.exists() else None
     return NotesRows.of_run(data, store, tokenizer, block.notes_per_card, block.notes_prompt_tokens or block.max_prompt_tokens)
 
 
@@ -206,11 +206,11 @@ def materials(data: Path, with_records: bool = False) -> Iterator[Material]:
     """Joins cards, notes and candidates, all in the order of cards.jsonl, holding one card at a time."""
     split = read_split(data / "split.json")
     cards = (card for card in read_jsonl(data / "cards.jsonl", Card) if card.id in split["splits"])
-    noted = joined(cards, read_jsonl(data / "notes.jsonl", CardNotes), lambda card: card.id, lambda row: row.card_id)
+    noted = merge_join(cards, read_jsonl(data / "notes.jsonl", CardNotes), lambda card: card.id, lambda row: row.card_id)
     written = read_jsonl(data / "candidates.jsonl", Candidate)
-    matched = joined(noted, written, lambda pair: pair[0].id, lambda row: row.card_id)
+    matched = merge_join(noted, written, lambda pair: pair[0].id, lambda row: row.card_id)
     told = read_jsonl(data / "sources.jsonl", SourceRecord) if with_records else ()
-    for ((card, rows), candidates), records in joined(matched, told, lambda both: both[0][0].id, lambda row: row.card_id):
+    for ((card, rows), candidates), records in merge_join(matched, told, lambda both: both[0][0].id, lambda row: row.card_id):
         notes = [note for row in rows for note in row.notes]
         yield Material(card, notes, candidates, split["splits"][card.id], split["families"][card.id], records)
 
@@ -236,23 +236,25 @@ def whole_source(material: Material) -> str:
     return source_text(material.card.model_id, material.card.text, material.notes)
 
 
-def sift(material: Material, prompt: Prompt, block: ExamplesConfig) -> tuple[list[Candidate], list[Rejected], list[Finding]]:
+def split_accepted(
+    material: Material, prompt: Prompt, block: ExamplesConfig
+) -> tuple[list[Candidate], list[Rejected], list[Finding]]:
     """Candidates that are used, best first; the others with the reason; and what the checks say of those that are used for
     having come with the card."""
     accepted, refused, findings = [], [], []
     source = source_of(material, prompt)
     for candidate in material.candidates:
-        judged = Judged.candidate(candidate, source, candidate.writer)
+        judged = CheckedSummary.candidate(candidate, source, candidate.writer)
         detail = failures(judged.results) or "cut at the writer's max_tokens"
         if judged.accepted or not block.check:
-            accepted.append((candidate, merit(judged)))
+            accepted.append((candidate, quality_score(judged)))
         elif candidate.writer != ATTACHED or block.attached == "check":
             why = failed_names(judged.results) or "to finish"
             refused.append(Rejected("examples", candidate.id, f"fails {why}", detail))
         elif material.split != "heldout" and (unseen := stated_beyond(candidate.text, judged.results, material, prompt)):
             refused.append(Rejected("examples", candidate.id, BEYOND_BUDGET, ", ".join(unseen)))
         else:
-            accepted.append((candidate, merit(judged)))
+            accepted.append((candidate, quality_score(judged)))
             findings.append(Finding(material.card.id, candidate.id, material.split, judged.failed, detail))
     accepted.sort(key=lambda pair: -pair[1])  # stable: equals stay in the order of the candidates
     return [candidate for candidate, _ in accepted], refused, findings
@@ -273,7 +275,7 @@ def unsupported(summary: str, results: Sequence[CheckResult]) -> list[str]:
     return [summary[span.start : span.end] for result in grounded for span in result.spans]
 
 
-def merit(judged: Judged) -> float:
+def quality_score(judged: CheckedSummary) -> float:
     """What tells passing summaries apart: the share of the source's facts recalled, less the share of words repeated."""
     return round(judged.value("facts") - judged.value("repetition"), 3)
 

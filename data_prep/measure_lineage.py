@@ -20,7 +20,7 @@ from data_prep.core.files import read_dicts
 from data_prep.core.recipe import exit_on_mistake
 from data_prep.core.records import RawCard
 from data_prep.lineage.families import Common, LineageConfig, Placed, Relatives, common, group
-from data_prep.lineage.ties import Ties, ties
+from data_prep.lineage.ties import LineageKeys, ties
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 NOTHING = Common(frozenset(), {})
@@ -31,7 +31,7 @@ UNPLACED = Placed({}, {})
 class Recorded:
     """The cards of an index: ties as the split sees them, families as a person knows them; ids are file names."""
 
-    known: list[Ties]
+    known: list[LineageKeys]
     true_family: dict[str, str]
     pairs: list[tuple[str, str]]
 
@@ -75,12 +75,12 @@ def read(folder: Path, index: Path) -> Recorded:
         keys = [row["file"], f"maker:{row['card_owner'].lower()}", *known[-1].parents, *known[-1].own[:1]]
         keys += [row["near_duplicate_of"]] if row.get("near_duplicate_of") else []
         keys += [f"family:{row['family']}"] if row.get("family") else []
-        relations.append(Ties(row["file"], tuple(keys), (), (), None))
+        relations.append(LineageKeys(row["file"], tuple(keys), (), (), None))
     pairs = [(row["file"], row["near_duplicate_of"]) for row in rows if row.get("near_duplicate_of")]
     return Recorded(known, family_of(group(relations, UNPLACED, LineageConfig(), NOTHING)[0]), pairs)
 
 
-def families(known: list[Ties], config: LineageConfig) -> dict[str, str]:
+def families(known: list[LineageKeys], config: LineageConfig) -> dict[str, str]:
     return family_of(group(known, UNPLACED, config, common(known, config, ()))[0])
 
 

@@ -26,14 +26,14 @@ from typing import Literal
 from pydantic import Field
 from tqdm import tqdm
 
-from data_prep.candidates.apo_advice import Level
-from data_prep.candidates.checked import Judged, length_gap
+from data_prep.candidates.apo_advice import ReferenceMatchRate
+from data_prep.candidates.checked import CheckedSummary, length_gap
 from data_prep.candidates.corrupted import broken_versions
 from data_prep.core.files import read_jsonl, read_split, samples_of, set_aside, stable_id
 from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import PAIR_SCHEMA, TableWriter
 from data_prep.core.recipe import Block, Recipe, command
-from data_prep.core.records import Candidate, HeldOut, Pair, Rejected
+from data_prep.core.records import Candidate, HeldOut, PreferencePair, Rejected
 
 Pool = Literal["own", "repair", "revision", "small", "broken"]
 SPLITS = ("train", "validation")
@@ -80,15 +80,15 @@ def main(recipe: Recipe[PairsConfig]) -> None:
         return
     splits = read_split(data / "split.json")["splits"]
     cards = list(read_jsonl(data / "sampling.jsonl", HeldOut))
-    level = Level()
-    found: dict[str, list[Pair]] = {split: [] for split in SPLITS}
+    level = ReferenceMatchRate()
+    found: dict[str, list[PreferencePair]] = {split: [] for split in SPLITS}
     rejected: list[Rejected] = []
     for card, pools in tqdm(judged_cards(data, cards, block), "pairs", len(cards), unit=" cards", mininterval=1):
         pairs, reason = pair_up(card, pools, block)
         found[splits[card.id]] += pairs
         rejected += [Rejected("pairs", card.id, reason)] if reason else []
         if splits[card.id] == "validation":
-            level.add(pools["own"], Judged.reference(card))
+            level.add(pools["own"], CheckedSummary.reference(card))
     counts: Counter[str] = Counter()
     for split, pairs in found.items():
         kept, beyond = in_shares(pairs, block.shares)
@@ -111,7 +111,9 @@ def small_samples(data: Path, block: PairsConfig) -> list[Path]:
 # --- pools ------------------------------------------------------------------------------------------------------------
 
 
-def judged_cards(data: Path, cards: Sequence[HeldOut], block: PairsConfig) -> Iterator[tuple[HeldOut, dict[str, list[Judged]]]]:
+def judged_cards(
+    data: Path, cards: Sequence[HeldOut], block: PairsConfig
+) -> Iterator[tuple[HeldOut, dict[str, list[CheckedSummary]]]]:
     """Each card with the judged texts of its pools; a pool without a share is not judged."""
     has_repairs = "repair" in block.shares and (data / "repairs.jsonl").exists()
     repaired = [own for _, own in samples_of(cards, data / "repairs.jsonl")] if has_repairs else [[]] * len(cards)
@@ -125,28 +127,28 @@ def judged_cards(data: Path, cards: Sequence[HeldOut], block: PairsConfig) -> It
         yield (
             card,
             {
-                "own": [Judged.sample(sample, card.source) for sample in own],
-                "repair": [Judged.sample(sample, card.source, "repair") for sample in again],
-                "revision": [Judged.candidate(item, card.source, "revision") for item in revisions[card.id]],
-                "small": [Judged.sample(sample, card.source, "small model") for sample in others],
+                "own": [CheckedSummary.sample(sample, card.source) for sample in own],
+                "repair": [CheckedSummary.sample(sample, card.source, "repair") for sample in again],
+                "revision": [CheckedSummary.candidate(item, card.source, "revision") for item in revisions[card.id]],
+                "small": [CheckedSummary.sample(sample, card.source, "small model") for sample in others],
                 "broken": list(broken(card, block.per_card)) if "broken" in block.shares else [],
             },
         )
 
 
-def broken(card: HeldOut, most: int) -> Iterator[Judged]:
+def broken(card: HeldOut, most: int) -> Iterator[CheckedSummary]:
     """The reference with one rule broken, `most` different ones that the checks see."""
     seen = 0
     for fault, text in broken_versions(card.reference, card.id):
-        judged = Judged.broken(text, fault, card.source)
+        judged = CheckedSummary.broken(text, fault, card.source)
         if not judged.accepted and seen < most:
             seen += 1
             yield judged
 
 
-def pair_up(card: HeldOut, pools: dict[str, list[Judged]], block: PairsConfig) -> tuple[list[Pair], str]:
+def pair_up(card: HeldOut, pools: dict[str, list[CheckedSummary]], block: PairsConfig) -> tuple[list[PreferencePair], str]:
     """All pairs of one card, pool by pool, or none and why."""
-    own, reference = pools["own"], Judged.reference(card)
+    own, reference = pools["own"], CheckedSummary.reference(card)
     if not any(pools.values()):
         return [], "no sample of this card; sample.cards leaves it out, or run eval.generate --stage sample"
     good = [item for item in own if is_good(item, block)]
@@ -173,13 +175,15 @@ def pair_up(card: HeldOut, pools: dict[str, list[Judged]], block: PairsConfig) -
     return [], "no passing and failing summary of like length and with few faults"
 
 
-def is_good(item: Judged, block: PairsConfig) -> bool:
+def is_good(item: CheckedSummary, block: PairsConfig) -> bool:
     """Passes every check and leaves out little. A source that states no facts asks for none."""
     facts = next(result.value for result in item.results if result.name == "facts")
     return item.accepted and (facts is None or facts >= block.min_facts)
 
 
-def match(better: Sequence[Judged], worse: Iterable[Judged], block: PairsConfig) -> list[tuple[Judged, Judged]]:
+def match(
+    better: Sequence[CheckedSummary], worse: Iterable[CheckedSummary], block: PairsConfig
+) -> list[tuple[CheckedSummary, CheckedSummary]]:
     """Failing texts, fewest faults first, each with the better text nearest in length. A pair that differs in one thing
     says which thing."""
     failing = sorted(
@@ -190,14 +194,16 @@ def match(better: Sequence[Judged], worse: Iterable[Judged], block: PairsConfig)
     return [(good, item) for good, item in nearest if length_gap(good, item) <= block.max_length_gap]
 
 
-def mended(better: Sequence[Judged], own: Sequence[Judged], block: PairsConfig) -> list[tuple[Judged, Judged]]:
+def mended(
+    better: Sequence[CheckedSummary], own: Sequence[CheckedSummary], block: PairsConfig
+) -> list[tuple[CheckedSummary, CheckedSummary]]:
     """Each failing sample with the first good text that was made from it."""
     made_from = {item.mends: item for item in reversed(better) if is_good(item, block)}
     return [pair for item in own if item.key in made_from for pair in match([made_from[item.key]], [item], block)]
 
 
-def build_pair(card: HeldOut, pool: str, chosen: Judged, rejected: Judged) -> Pair:
-    return Pair(
+def build_pair(card: HeldOut, pool: str, chosen: CheckedSummary, rejected: CheckedSummary) -> PreferencePair:
+    return PreferencePair(
         id=stable_id(card.id, chosen.text, rejected.text),
         prompt=card.prompt,
         chosen=[{"role": "assistant", "content": chosen.text}],
@@ -215,7 +221,7 @@ def build_pair(card: HeldOut, pool: str, chosen: Judged, rejected: Judged) -> Pa
     )
 
 
-def in_shares(pairs: Sequence[Pair], shares: dict[Pool, float]) -> tuple[list[Pair], list[Pair]]:
+def in_shares(pairs: Sequence[PreferencePair], shares: dict[Pool, float]) -> tuple[list[PreferencePair], list[PreferencePair]]:
     """The pairs to keep and those beyond their pool's share, in their order. The pool with the largest share that has any
     pair is kept whole and measures the others; which of a pool stay is a matter of their ids."""
     by_pool: dict[str, list[str]] = defaultdict(list)
@@ -231,7 +237,7 @@ def in_shares(pairs: Sequence[Pair], shares: dict[Pool, float]) -> tuple[list[Pa
     return [pair for pair in pairs if pair.id in kept], [pair for pair in pairs if pair.id not in kept]
 
 
-def report(counts: Counter[str], faults: Counter[str], rejected: Sequence[Rejected], level: Level) -> None:
+def report(counts: Counter[str], faults: Counter[str], rejected: Sequence[Rejected], level: ReferenceMatchRate) -> None:
     print("pairs: " + (", ".join(f"{number} {name}" for name, number in counts.items()) or "none"))
     print("  faults on the rejected side: " + ", ".join(f"{name} {number}" for name, number in faults.most_common()))
     for reason, number in Counter(row.reason for row in rejected).most_common():

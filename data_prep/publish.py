@@ -24,7 +24,7 @@ from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import write_table
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.publishing.dataset_card import card_text, recipe_yaml
-from data_prep.publishing.rows import CANDIDATE_SCHEMA, CARD_SCHEMA, SPLITS, WITHHELD_SCHEMA, Mode, Release
+from data_prep.publishing.rows import CANDIDATE_SCHEMA, CARD_SCHEMA, SPLITS, WITHHELD_SCHEMA, Mode, PublishableRun
 
 RELEASE_VERSION = "1"
 INPUTS = ("sft", "pairs", "candidates.jsonl", "revisions.jsonl", "notes.jsonl", "cards.jsonl", "split.json", "rejected.jsonl")
@@ -58,7 +58,7 @@ def main(recipe: Recipe[PublishConfig]) -> None:
     settings = {"publish": block.model_dump(include={"text", "writer_licences", "name"}), "version": RELEASE_VERSION}
     manifest = Manifest(data / "publish.manifest.json", "publish", settings, [data / name for name in INPUTS], [out])
     if not manifest.is_done():
-        release = Release.of(data, block.text, block.writer_licences)
+        release = PublishableRun.of(data, block.text, block.writer_licences)
         making = out.with_name("publish.making")  # what was made before stays until this is whole
         rows = build(release, making, block.name)
         shutil.rmtree(out, ignore_errors=True)
@@ -76,7 +76,7 @@ def main(recipe: Recipe[PublishConfig]) -> None:
         print("publish: nothing was sent; add --publish.push true --publish.repo_id owner/name to send it")
 
 
-def build(release: Release, out: Path, name: str) -> dict[tuple[str, str], int]:
+def build(release: PublishableRun, out: Path, name: str) -> dict[tuple[str, str], int]:
     """Writes all files anew, the card last; returns rows by config and split.
 
     Raises ValueError where no row may go out.
@@ -108,7 +108,7 @@ def build(release: Release, out: Path, name: str) -> dict[tuple[str, str], int]:
     return rows
 
 
-def report(release: Release) -> None:
+def report(release: PublishableRun) -> None:
     licences = Counter(card.licence or "none stated" for card in release.cards.values() if card.split in SPLITS)
     print("publish: licences of the cards: " + ", ".join(f"{name} {count}" for name, count in licences.most_common()))
     for reason, count in release.left_out.most_common():

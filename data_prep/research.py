@@ -25,12 +25,12 @@ from tqdm import tqdm
 from data_prep.candidates.extractive import lead_notes
 from data_prep.candidates.from_teacher import refuse_licences
 from data_prep.chat.client import Answer, Endpoint, Question, Usage, ask_all
-from data_prep.core.files import joined, read_jsonl, read_split, replacing, to_json
+from data_prep.core.files import merge_join, read_jsonl, read_split, replacing, to_json
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.records import Attached, Card, CardNotes, Note, SourceRecord
 from data_prep.lineage.ties import source_key, training_only
-from data_prep.pages.cache import Snapshots
+from data_prep.pages.cache import PageCache
 from data_prep.pages.choose import Link, addresses, links_of_interest, names_model
 from data_prep.pages.extract import extract
 from data_prep.pages.fetch import FetchConfig, fetch_all
@@ -101,7 +101,7 @@ def research(
 ) -> Iterator[tuple[CardNotes, list[SourceRecord]]]:
     """Each card's notes, and the record of each of its links."""
     read = answered(readings(data, split, block), block, data, usage)
-    matched = joined(placed_cards(data, split), read, lambda placed: placed[0].id, lambda record: record.card_id)
+    matched = merge_join(placed_cards(data, split), read, lambda placed: placed[0].id, lambda record: record.card_id)
     for (card, attached), records in matched:
         if attached:
             kept = [note for note in attached if not leaks(note, card.id, split)][: block.max_sources]
@@ -118,7 +118,7 @@ def writer_of(block: ResearchConfig) -> str:
 def placed_cards(data: Path, split: dict[str, Any]) -> Iterator[tuple[Card, list[Note]]]:
     """The cards of the split, each with the notes that came with it."""
     cards, attached = read_jsonl(data / "cards.jsonl", Card), read_jsonl(data / "attached.jsonl", Attached)
-    for card, rows in joined(cards, attached, lambda card: card.id, lambda row: row.card_id):
+    for card, rows in merge_join(cards, attached, lambda card: card.id, lambda row: row.card_id):
         if card.id in split["splits"]:
             yield card, [note for row in rows for note in row.notes]
 
@@ -150,7 +150,7 @@ def wanted(card: Card, split: dict[str, Any], block: ResearchConfig) -> Iterator
 def fetch(data: Path, split: dict[str, Any], block: ResearchConfig, config: FetchConfig) -> None:
     """Fills the snapshots: every page's best address, then the next one of those that had none."""
     for attempt in range(MAX_ADDRESSES):
-        with Snapshots(data / "pages.sqlite") as pages:
+        with PageCache(data / "pages.sqlite") as pages:
             missing = list(dict.fromkeys(missing_addresses(data, split, block, pages, attempt)))
         if not missing:
             continue
@@ -163,22 +163,22 @@ def fetch(data: Path, split: dict[str, Any], block: ResearchConfig, config: Fetc
 
 
 def missing_addresses(
-    data: Path, split: dict[str, Any], block: ResearchConfig, pages: Snapshots, attempt: int
+    data: Path, split: dict[str, Any], block: ResearchConfig, pages: PageCache, attempt: int
 ) -> Iterator[str]:
     for card, attached in placed_cards(data, split):
         for link, reason in () if attached else wanted(card, split, block):
             places = addresses(link.url)
-            if not reason and attempt < len(places) and not any(had(pages, place) for place in places[:attempt]):
+            if not reason and attempt < len(places) and not any(is_cached(pages, place) for place in places[:attempt]):
                 yield places[attempt]
 
 
-def had(pages: Snapshots, address: str) -> bool:
+def is_cached(pages: PageCache, address: str) -> bool:
     page = pages.get(address)
     return page is not None and not page.refused
 
 
 def readings(data: Path, split: dict[str, Any], block: ResearchConfig) -> Iterator[Reading]:
-    with Snapshots(data / "pages.sqlite") if block.fetch else nullcontext() as pages:
+    with PageCache(data / "pages.sqlite") if block.fetch else nullcontext() as pages:
         for card, attached in tqdm(placed_cards(data, split), desc="research", unit=" cards", mininterval=1):
             for link, reason in () if attached else wanted(card, split, block):
                 if reason or pages is None:
@@ -191,13 +191,13 @@ def record_of(card: Card, link: Link, reason: str = "") -> SourceRecord:
     return SourceRecord(card.id, link.url, link.kind, link.standing, link.why, reason)
 
 
-def read(card: Card, link: Link, pages: Snapshots, block: ResearchConfig) -> Reading:
+def read(card: Card, link: Link, pages: PageCache, block: ResearchConfig) -> Reading:
     """The text of one link's page and what to ask about it, or why there is nothing to ask."""
     record = record_of(card, link)
     tried = [(place, pages.get(place)) for place in addresses(link.url)]
     place, page = next(((place, page) for place, page in tried if page and not page.refused), tried[0])
     if page is None or page.refused:
-        return Reading(replace(record, address=place, reason=page.refused if page else not_had(block)))
+        return Reading(replace(record, address=place, reason=page.refused if page else why_not_cached(block)))
     text = extract(page.content, page.content_type, page.final_url)
     record = replace(
         record, address=place, final_url=page.final_url, status=page.status, content_sha256=page.sha256,
@@ -213,7 +213,7 @@ def read(card: Card, link: Link, pages: Snapshots, block: ResearchConfig) -> Rea
     return Reading(record, Question(notes_question(card.model_id, card.text, link.url, page_text, block.note_words)))
 
 
-def not_had(block: ResearchConfig) -> str:
+def why_not_cached(block: ResearchConfig) -> str:
     return "fetching is off" if block.fetch and block.fetch.mode == "off" else "no answer, or cut off"
 
 

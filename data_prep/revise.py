@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import Field
 from tqdm import tqdm
 
-from data_prep.candidates.checked import Judged
+from data_prep.candidates.checked import CheckedSummary
 from data_prep.candidates.from_teacher import candidate_of, refuse_licences
 from data_prep.chat.client import Answer, Endpoint, Failure, Question, Usage, ask_all
 from data_prep.core.files import read_jsonl, replacing, samples_of, to_json
@@ -71,19 +71,19 @@ def revisions(data: Path, block: ReviseConfig, usage: Usage) -> Iterator[Candida
             assert isinstance(answer, Failure)  # counted by `usage`, asked again by the next run
 
 
-def questions(data: Path, block: ReviseConfig) -> Iterator[tuple[tuple[HeldOut, Judged], Question]]:
+def questions(data: Path, block: ReviseConfig) -> Iterator[tuple[tuple[HeldOut, CheckedSummary], Question]]:
     cards = list(read_jsonl(data / "sampling.jsonl", HeldOut))
     for card, samples in tqdm(samples_of(cards, data / "samples.jsonl"), "revise", len(cards), unit=" cards", mininterval=1):
-        judged = (Judged.sample(sample, card.source) for sample in samples)
+        judged = (CheckedSummary.sample(sample, card.source) for sample in samples)
         failing = sorted((item for item in judged if not item.accepted), key=lambda item: len(item.failed))
         _, model_id, _ = read_source(card.source)
         for item in failing[: block.per_card]:
             yield (card, item), Question(revision_question(model_id, card.source, item.text, item.reason))
 
 
-def revision(card: HeldOut, sample: Judged, answer: Answer, teacher: Endpoint) -> Candidate:
+def revision(card: HeldOut, sample: CheckedSummary, answer: Answer, teacher: Endpoint) -> Candidate:
     made = candidate_of(answer, teacher, card.id, sample.key, revises=sample.key)
-    return replace(made, failed=Judged.candidate(made, card.source, "revision").failed)
+    return replace(made, failed=CheckedSummary.candidate(made, card.source, "revision").failed)
 
 
 if __name__ == "__main__":

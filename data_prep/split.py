@@ -22,12 +22,12 @@ from typing import Any
 from pydantic import Field
 from tqdm import tqdm
 
-from data_prep.core.files import joined, read_dicts, read_jsonl, set_aside, write_json
+from data_prep.core.files import merge_join, read_dicts, read_jsonl, set_aside, write_json
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Recipe, command
 from data_prep.core.records import Attached, Card, Rejected
 from data_prep.lineage.families import LineageConfig, Placed, common, common_sources, crossings, group
-from data_prep.lineage.ties import Ties, ties
+from data_prep.lineage.ties import LineageKeys, ties
 
 NAMES = ("heldout", "validation", "train")
 SHOWN = 20  # offenders named by --check
@@ -119,7 +119,7 @@ def read_split(path: Path, config: dict[str, Any]) -> Placed:
     return placed
 
 
-def shipped(path: Path, known: list[Ties]) -> Placed:
+def shipped(path: Path, known: list[LineageKeys]) -> Placed:
     """Where an earlier collection put those of the cards that are here. Raises ValueError where it cannot be read."""
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
@@ -133,11 +133,11 @@ def shipped(path: Path, known: list[Ties]) -> Placed:
         raise ValueError(f"split.placed: {path} is no split.json ({error!r}); correct the path, or leave the key out") from None
 
 
-def read_ties(data: Path) -> list[Ties]:
+def read_ties(data: Path) -> list[LineageKeys]:
     """Ties of each card. Pages whose notes came with a card are sources of it, linked or not: the notes are in its prompt."""
     cards = tqdm(read_jsonl(data / "cards.jsonl", Card), desc="split", unit=" cards", mininterval=1)
     attached = read_jsonl(data / "attached.jsonl", Attached) if (data / "attached.jsonl").exists() else ()
-    matched = joined(cards, attached, lambda card: card.id, lambda row: row.card_id)
+    matched = merge_join(cards, attached, lambda card: card.id, lambda row: row.card_id)
     return [ties(card, [note.url for row in rows for note in row.notes]) for card, rows in matched]
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from data_prep.core.files import read_jsonl
 from data_prep.core.recipe import exit_on_mistake
 from data_prep.core.records import Card
-from data_prep.pages.cache import Snapshots, had
+from data_prep.pages.cache import PageCache, fetched_page
 from data_prep.pages.choose import addresses
 from data_prep.synthetic.cards import PAGE_NAMES, note_text
 from data_prep.synthetic.facts import Facts, Source
@@ -53,13 +53,13 @@ def render_page(source: Source, facts: Facts, rng: random.Random) -> str:
 
 def main(run_dir: Path) -> None:
     count = 0
-    with Snapshots(run_dir / "data" / "pages.sqlite") as pages:
+    with PageCache(run_dir / "data" / "pages.sqlite") as pages:
         for card in read_jsonl(run_dir / "data" / "cards.jsonl", Card):
             for url, text in pages_of(card):
                 place = addresses(url)[0]
                 # Relatives share pages: the first one to be read is the page.
                 if pages.get(place) is None:
-                    pages.put(had(place, place, "text/markdown", text.encode()))
+                    pages.put(fetched_page(place, place, "text/markdown", text.encode()))
                     count += 1
     print(f"synthetic_pages: {count} pages written to {run_dir / 'data' / 'pages.sqlite'}")
 

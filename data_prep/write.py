@@ -21,11 +21,11 @@ from typing import Literal
 from pydantic import Field
 from tqdm import tqdm
 
-from data_prep.candidates.checked import Judged
+from data_prep.candidates.checked import CheckedSummary
 from data_prep.candidates.extractive import extractive_summary
 from data_prep.candidates.from_teacher import candidate_of, refuse_licences
 from data_prep.chat.client import Answer, Endpoint, Failure, Question, Usage, ask_all
-from data_prep.core.files import in_step, joined, read_jsonl, read_split, replacing, set_aside, stable_id, to_json
+from data_prep.core.files import in_step, merge_join, read_jsonl, read_split, replacing, set_aside, stable_id, to_json
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.records import ATTACHED, Attached, Candidate, Card, CardNotes, Note, Rejected
@@ -111,10 +111,10 @@ def placed_cards(data: Path) -> Iterator[tuple[Card, list[Note], list[str]]]:
     """The cards of the split, each with its notes and the summaries that came with it."""
     placed = read_split(data / "split.json")["splits"]
     cards, attached = read_jsonl(data / "cards.jsonl", Card), read_jsonl(data / "attached.jsonl", Attached)
-    everyone = joined(cards, attached, lambda card: card.id, lambda row: row.card_id)
+    everyone = merge_join(cards, attached, lambda card: card.id, lambda row: row.card_id)
     kept = ((card, came) for card, came in everyone if card.id in placed)
     notes = read_jsonl(data / "notes.jsonl", CardNotes)
-    for (card, came), rows in joined(kept, notes, lambda pair: pair[0].id, lambda row: row.card_id):
+    for (card, came), rows in merge_join(kept, notes, lambda pair: pair[0].id, lambda row: row.card_id):
         yield card, [note for row in rows for note in row.notes], [text for row in came for text in row.summaries]
 
 
@@ -150,7 +150,7 @@ def extractive(card: Card, notes: list[Note]) -> list[Candidate]:
 
 def checked(candidate: Candidate, source: str) -> Candidate:
     """The candidate with the names of the checks it fails; a text that was cut off fails "finished"."""
-    return replace(candidate, failed=Judged.candidate(candidate, source, candidate.writer).failed)
+    return replace(candidate, failed=CheckedSummary.candidate(candidate, source, candidate.writer).failed)
 
 
 def no_summary(card_id: str, block: WriteConfig) -> Rejected:

@@ -99,7 +99,7 @@ def main(recipe: Recipe[AbilityConfig]) -> None:
             run(recipe, system, name)
     manifest = Manifest(out.with_name("ability.manifest.json"), "ability", recipe.resolved(), [out.with_suffix("")], [out])
     if not manifest.is_done():
-        write_json(out, summarise(recipe))
+        write_json(out, ability_results(recipe))
         manifest.write()
     print_table(json.loads(out.read_text(encoding="utf-8")))
 
@@ -227,7 +227,7 @@ def read_samples(folder: Path, task: AbilityTask) -> Samples:
     return Samples(values, families)
 
 
-def summarise(recipe: Recipe[AbilityConfig]) -> dict[str, Any]:
+def ability_results(recipe: Recipe[AbilityConfig]) -> dict[str, Any]:
     config = recipe.block
     tasks = {}
     for name, task in config.tasks.items():
@@ -236,7 +236,7 @@ def summarise(recipe: Recipe[AbilityConfig]) -> dict[str, Any]:
         before, *after = samples
         tasks[name] = {
             **task.model_dump(include={"task", "metric", "margin"}),
-            "systems": {system: told(found.estimate(recipe.seed)) for system, found in samples.items()},
+            "systems": {system: as_dict(found.estimate(recipe.seed)) for system, found in samples.items()},
             "differences": {
                 system: compared(*samples[system].minus(samples[before], recipe.seed), task.margin) for system in after
             },
@@ -245,13 +245,13 @@ def summarise(recipe: Recipe[AbilityConfig]) -> dict[str, Any]:
     return {"before": next(iter(config.systems)), "tasks": tasks, "versions": versions()}
 
 
-def told(estimate: Estimate) -> dict[str, Any]:
+def as_dict(estimate: Estimate) -> dict[str, Any]:
     interval = None if estimate.low is None else [estimate.low, estimate.high]
     return {"mean": estimate.mean, "ci95": interval, "n": estimate.n, "families": estimate.families}
 
 
 def compared(estimate: Estimate, p: float | None, margin: float) -> dict[str, Any]:
-    figures = told(estimate)
+    figures = as_dict(estimate)
     return {"difference": figures.pop("mean"), **figures, "p": p, "verdict": verdict(estimate, margin)}
 
 

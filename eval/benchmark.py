@@ -23,7 +23,7 @@ from pathlib import Path
 from pydantic import Field
 
 from data_prep.candidates.extractive import sentences
-from data_prep.checks import Inventory, check_summary
+from data_prep.checks import SourceIndex, check_summary
 from data_prep.checks.document import read
 from data_prep.checks.source_index import forget
 from data_prep.core.recipe import Block, exit_on_mistake, load, usage
@@ -79,7 +79,7 @@ def measure(sources: Sequence[str], words: int, systems: int) -> Speed:
     start = time.process_time()
     for source, written in zip(sources, texts, strict=True):
         begun = time.process_time()
-        Inventory.from_source(source)
+        SourceIndex.from_source(source)
         index += time.process_time() - begun
         for text in written:
             check_summary(text, source)

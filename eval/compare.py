@@ -29,7 +29,16 @@ from rich.table import Table
 from data_prep.core.files import sha256_file, write_json, write_text
 from data_prep.core.recipe import exit_on_mistake
 from data_prep.core.text import plural
-from eval.runs.two_runs import Run, Side, card_means, common_metrics, read_run, refuse_unlike, sides_of, system_pairs
+from eval.runs.two_runs import (
+    ScoredRun,
+    Side,
+    card_means,
+    common_metrics,
+    read_scored_run,
+    refuse_unlike,
+    sides_of,
+    system_pairs,
+)
 from eval.stats.claims import claims, not_shown, number, signed
 from eval.stats.paired import add_holm, compare_cards, rounded
 
@@ -37,7 +46,7 @@ SHOWN = 10  # cards listed, those that differ most
 
 
 def main(options: argparse.Namespace) -> None:
-    a, b = read_run(options.run_a), read_run(options.run_b)
+    a, b = read_scored_run(options.run_a), read_scored_run(options.run_b)
     refuse_unlike(a, b)
     metrics, left_out = common_metrics(a, b)
     headline = [metric["name"] for metric in metrics if metric["headline"]]
@@ -107,7 +116,7 @@ def shown(value: float) -> float | None:
     return None if np.isnan(value) else rounded(value)
 
 
-def identity(run: Run) -> dict[str, Any]:
+def identity(run: ScoredRun) -> dict[str, Any]:
     folder = run.folder / "eval"
     files = {name: sha256_file(folder / name) for name in ("metrics.json", "scores.parquet")}
     return {"run": run.name, "decoding": run.metrics["decoding"], "files": files, "versions": run.metrics.get("versions", {})}

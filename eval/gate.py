@@ -54,7 +54,7 @@ class GateConfig(Block):
 def main(recipe: Recipe[GateConfig]) -> None:
     config, folder = recipe.block, recipe.run_dir / "eval"
     metrics = read_metrics(recipe.run_dir, NEEDED)
-    verdict = judge(config, metrics)
+    verdict = decide(config, metrics)
     figures = {"model_sha256": model_hash(folder, config.tuned), "metrics_json_sha256": sha256_file(folder / "metrics.json")}
     refuse_changed(recipe.run_dir)
     text = json.dumps(verdict | figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -71,7 +71,7 @@ def main(recipe: Recipe[GateConfig]) -> None:
     print(f"gate: passed, {config.tuned} {beaten if won else only_held}, {path}")
 
 
-def judge(config: GateConfig, metrics: dict[str, Any]) -> dict[str, Any]:
+def decide(config: GateConfig, metrics: dict[str, Any]) -> dict[str, Any]:
     """The verdict as gate.json holds it, without the hashes. Raises ValueError where a figure that it needs is not there."""
     must_win, must_hold = declared(config, metrics)
     by_name = {metric["name"]: metric for metric in metrics["metrics"]}

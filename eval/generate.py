@@ -42,15 +42,15 @@ from data_prep.core.recipe import Block, Recipe, command, exit_on_mistake
 from data_prep.core.records import Generation, HeldOut, Probe
 from data_prep.prompts.chat_format import ChatFormat, chat_format
 from data_prep.prompts.student import fitted, load_tokenizer
-from eval.decoding.grounded import GROUNDED_VERSION, interventions_of, told
+from eval.decoding.grounded import GROUNDED_VERSION, describe_interventions, interventions_of
 from eval.decoding.loops import LOOPS_VERSION
 from eval.decoding.sampling import GREEDY, Decoding
 from eval.generation import transformers_backend, vllm_backend
 from eval.generation.baselines import BASELINES
 from eval.generation.local_model import LocalModel, check_lengths, open_model, render_for
-from eval.generation.processes import Processes, joined
+from eval.generation.processes import Processes, process_group
 from eval.generation.repair import beginnings
-from eval.generation.requests import Ask, Batch, Opening, key_of, plan
+from eval.generation.requests import Batch, GenerationRequest, PromptPrefix, cache_key, plan
 from eval.generation.store import appending, assemble, read_store
 from eval.generation.systems import BASELINE, System, check_names
 
@@ -104,7 +104,7 @@ def main(recipe: Recipe[Any]) -> None:
     check_names(stage, systems)
     if stage == "repair" and len(systems) > 1:
         raise ValueError(f"repair.systems names {', '.join(systems)}; only the one that made data/samples.jsonl can go on")
-    with joined() as processes:
+    with process_group() as processes:
         if not systems:
             if stage != "repair":
                 raise ValueError(f'{stage}.systems names no model; add for example {{sft: "{{run_dir}}/sft-merged"}}')
@@ -179,7 +179,7 @@ def output_of(recipe: Recipe[Any], system: str) -> Path:
 class Work:
     """All summaries of a system in the order of its file, and the batches of those that are missing."""
 
-    asks: list[Ask]
+    asks: list[GenerationRequest]
     batches: list[Batch]
     model: LocalModel | None  # None for an endpoint
     identity: str  # of the model
@@ -273,7 +273,7 @@ class Job:
 
             model = None
             how |= endpoint_backend.identity(self.endpoint)
-            openings = [Opening(card.id, fitted(card.prompt, self.chat), "") for card in cards]
+            openings = [PromptPrefix(card.id, fitted(card.prompt, self.chat), "") for card in cards]
         else:
             model = open_model(self.system.place(self.recipe.run_dir), self.system.revision)
             how |= {"model": model.identity, "dtype": self.dtype}
@@ -282,7 +282,7 @@ class Job:
         if self.system.backend == "transformers":
             how |= {"batch_size": block.batch_size}  # the padding that others bring is in the rounding
         seed = 0 if self.system.endpoint else self.recipe.seed  # a server never hears of it
-        asks = [Ask(one, way, key_of(one, way, how, seed)) for one in openings for way in self.decodings]
+        asks = [GenerationRequest(one, way, cache_key(one, way, how, seed)) for one in openings for way in self.decodings]
         stored = read_store(self.output)
         missing = [ask for ask in asks if ask.key not in stored]
         if asks and len(missing) < len(asks):
@@ -311,7 +311,7 @@ class Job:
                 progress.update(len(rows))
 
     def rows(
-        self, model: LocalModel | None, share: list[Batch], asks: list[Ask], failed: list[str]
+        self, model: LocalModel | None, share: list[Batch], asks: list[GenerationRequest], failed: list[str]
     ) -> Iterator[list[Generation]]:
         block = self.recipe.block
         if self.system.endpoint:
@@ -347,7 +347,8 @@ class Job:
         self.manifest.write(model=identity, summaries=len(rows), cut=cut, loops=looped, thinking=thought, **changed)
         counts = (
             f"{len(rows)} summaries by {self.name} in {self.output}: {cut} cut by the token limit, {looped} ended in a loop, "
-            f"{thought} with think text" + "".join(f", {told(counts)} changed by grounding" for counts in changed.values())
+            f"{thought} with think text"
+            + "".join(f", {describe_interventions(counts)} changed by grounding" for counts in changed.values())
         )
         print(f"{self.recipe.stage}: {counts}{speed}")
 
@@ -358,10 +359,12 @@ def baseline(name: str, model: str, cards: list[HeldOut]) -> Iterator[Generation
         yield Generation(sha256_text(f"{model}\0{card.id}\0{text}"), card.id, name, text, "stop", 0, 0)
 
 
-def openings_of(recipe: Recipe[Any], cards: list[HeldOut], model: LocalModel, grounded: bool) -> Iterator[Opening]:
+def openings_of(recipe: Recipe[Any], cards: list[HeldOut], model: LocalModel, grounded: bool) -> Iterator[PromptPrefix]:
     """The cards' prompts; for repairs, those of each failing sample with what it said before its first fault."""
     openings = {
-        card.id: Opening(card.id, card.prompt, render_for(model, card.id, card.prompt), source=card.source if grounded else "")
+        card.id: PromptPrefix(
+            card.id, card.prompt, render_for(model, card.id, card.prompt), source=card.source if grounded else ""
+        )
         for card in cards
     }
     if recipe.stage != "repair":

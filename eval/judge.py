@@ -41,7 +41,7 @@ from eval.judging.model_families import relatives, writers
 from eval.judging.pairwise import outcome
 from eval.judging.prompts import JUDGE_VERSION
 from eval.judging.qualification import fault, tallies
-from eval.judging.results import Judged, described, measure_rows
+from eval.judging.results import JudgeRun, described, measure_rows
 from eval.judging.task import FORMS, JudgeConfig, Task, print_estimate, read_task
 from eval.runs.summaries import named_systems
 
@@ -113,7 +113,7 @@ def family_notes(run_dir: Path, systems: Sequence[str], block: JudgeConfig) -> l
     return notes
 
 
-def ask(judge: Judge, task: Task, block: JudgeConfig, cache: Path, usage: Usage, handle: Any) -> Judged:
+def ask(judge: Judge, task: Task, block: JudgeConfig, cache: Path, usage: Usage, handle: Any) -> JudgeRun:
     """Everything, of one judge; writes each judgment as it comes."""
     answers: dict[Subject, Judgment] = {}
     with tqdm(total=len(task.uses), desc=f"judge {judge.model}", unit=" judgments", mininterval=1) as progress:
@@ -125,10 +125,10 @@ def ask(judge: Judge, task: Task, block: JudgeConfig, cache: Path, usage: Usage,
                     progress.update()
     gate = tallies(task.gate, answers)
     outcomes = {names: [outcome(pair, answers) for pair in pairs] for names, pairs in task.pairs.items()}
-    return Judged(judge, answers, gate, fault(gate, block.gate_accuracy, block.gate_kind_accuracy), outcomes)
+    return JudgeRun(judge, answers, gate, fault(gate, block.gate_accuracy, block.gate_kind_accuracy), outcomes)
 
 
-def report_judge(one: Judged, usage: Usage) -> None:
+def report_judge(one: JudgeRun, usage: Usage) -> None:
     print(f"judge {one.judge.model}: {usage.line()}")
     if one.failures:
         print(f"  gate: not heard, {unanswered(one)}")
@@ -137,11 +137,11 @@ def report_judge(one: Judged, usage: Usage) -> None:
     print(f"  gate: {verdict}; " + ", ".join(tally.line() for tally in one.gate))
 
 
-def unanswered(one: Judged) -> str:
+def unanswered(one: JudgeRun) -> str:
     return f"{len(one.failures):,} of {plural(len(one.answers), 'question')} got no answer, the first: {one.failures[0]}"
 
 
-def refuse_unheard(judges: Sequence[Judged], measures: Path) -> None:
+def refuse_unheard(judges: Sequence[JudgeRun], measures: Path) -> None:
     """Raises ValueError where a question got no answer: means over whatever came would be of a part that nobody chose."""
     if failed := [f"of {one.judge.model} {unanswered(one)}" for one in judges if one.failures]:
         left = "was left as it was, of an earlier run" if measures.exists() else "was not written"

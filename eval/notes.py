@@ -29,7 +29,7 @@ from eval.generation import transformers_backend
 from eval.generation.systems import System, check_names
 from eval.notes_task.generate import NotesJob, check_notes_system
 from eval.notes_task.metrics import HEADLINE, NOTES_METRICS, measure_notes, notes_code_version
-from eval.scoring.aggregate import Reckoning, Scored, comparisons, default_pairs, prompts_hash, systems_figures
+from eval.scoring.aggregate import BootstrapSettings, Scored, comparisons, default_pairs, prompts_hash, systems_figures
 
 IN_TABLE = ("grounded", "numbers_grounded", "number_recall", "nothing_new_agrees", "words", "rougeLsum")
 
@@ -103,7 +103,7 @@ def figures(pages: Mapping[str, HeldOut], notes: Mapping[str, Sequence[Generatio
     rows = [
         Scored(pages[one.id], one, measure_notes(one, pages[one.id]), [], []) for written in notes.values() for one in written
     ]
-    reckoning = Reckoning({page.id: page.family for page in pages.values()}, draws, seed)
+    reckoning = BootstrapSettings({page.id: page.family for page in pages.values()}, draws, seed)
     return {
         "pages": len(pages),
         "families": len(set(reckoning.families.values())),

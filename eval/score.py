@@ -41,7 +41,15 @@ from data_prep.prompts.untrusted import UNSEEN
 from eval.probing.figures import probe_figures, read_answers, read_probes
 from eval.runs.scored import score_inputs
 from eval.runs.summaries import System, by_card, choose_decoding, named_systems, read_cards, read_system, refuse_twice
-from eval.scoring.aggregate import Reckoning, Scored, comparisons, default_pairs, prompts_hash, slice_figures, systems_figures
+from eval.scoring.aggregate import (
+    BootstrapSettings,
+    Scored,
+    comparisons,
+    default_pairs,
+    prompts_hash,
+    slice_figures,
+    systems_figures,
+)
 from eval.scoring.cache import ScoreStore
 from eval.scoring.external import Measure, read_measures
 from eval.scoring.metrics import METRICS, Metric, code_version, measure
@@ -101,7 +109,7 @@ def score_run(recipe: Recipe[ScoreConfig], scores: Path, metrics: Path) -> tuple
     figures, names = probe_figures(probes, answers, rows, store, config.bootstrap_samples, recipe.seed)
     store.close()
     write_scores(scores, rows, known, slices)
-    found = summarise(cards, systems, rows, known, decoding, slices, config, recipe.seed)
+    found = metrics_json(cards, systems, rows, known, decoding, slices, config, recipe.seed)
     found |= {"probes": figures, "probe_metrics": names, "measures": {one.name: one.passed_on for one in measures}}
     write_json(metrics, found)
     return len(rows), found["missing"]
@@ -134,7 +142,7 @@ def score(
                 progress.update()
 
 
-def summarise(
+def metrics_json(
     cards: Mapping[str, HeldOut],
     systems: Sequence[System],
     rows: Sequence[Scored],
@@ -146,7 +154,7 @@ def summarise(
 ) -> dict[str, Any]:
     """The content of metrics.json, but for probes and the figures of other stages."""
     names = [system.name for system in systems]
-    reckoning = Reckoning({card.id: card.family for card in cards.values()}, config.bootstrap_samples, seed)
+    reckoning = BootstrapSettings({card.id: card.family for card in cards.values()}, config.bootstrap_samples, seed)
     headline = [metric for metric in metrics if metric.name in config.headline]
     main_rows = decoded(rows, systems, decoding)
     compared = comparisons(reckoning, config.comparisons or default_pairs(names), metrics, config.headline, main_rows)

@@ -22,11 +22,11 @@ from rich.console import Console
 from data_prep.core.files import to_json, write_text
 from data_prep.core.recipe import EXIT_MISTAKE, EXIT_STOPPED, exit_on_mistake
 from data_prep.core.user_cache import user_cache
-from data_prep.pages.transport import Gate
+from data_prep.pages.transport import PublicOnlyBackend
 from eval.summarizing.batch import run_batch
 from eval.summarizing.card_input import NoNetwork, Request, card_file
 from eval.summarizing.notes import read_notes
-from eval.summarizing.pipeline import Options, read, summarise
+from eval.summarizing.pipeline import Options, read, write_summary
 from eval.summarizing.screen import Pipe, Screen, Silent, Terminal, Whole, said_line, say
 from eval.summarizing.shipped_model import CAVEAT, MOST_PROMPT_TOKENS, TITLE, shipped_model
 from eval.summarizing.verdict import verdict
@@ -87,7 +87,7 @@ def _leave_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def main(arguments: list[str], gate: Gate | None = None) -> None:
+def main(arguments: list[str], gate: PublicOnlyBackend | None = None) -> None:
     """`gate` is for tests: a resolver and a server that they own. Raises ValueError and NoNetwork as told in `read_card`."""
     options = parser().parse_args(arguments)
     if problem := _problem(options):
@@ -102,11 +102,11 @@ def main(arguments: list[str], gate: Gate | None = None) -> None:
         raise SystemExit(EXIT_STOPPED) from None
 
 
-def _one(options: argparse.Namespace, gate: Gate | None) -> None:
+def _one(options: argparse.Namespace, gate: PublicOnlyBackend | None) -> None:
     settings = _settings(options)
     request = Request(options.card, options.model_id)
     found = read(request, settings, say, gate)
-    result = summarise(found, request, _writer(options), settings, _screen(options), say, gate)
+    result = write_summary(found, request, _writer(options), settings, _screen(options), say, gate)
     text = to_json(result.as_json()) if options.json else result.best.written.text
     if options.out:
         write_text(options.out, text + "\n")
@@ -118,7 +118,7 @@ def _one(options: argparse.Namespace, gate: Gate | None) -> None:
         say(f"beware: {CAVEAT}")
 
 
-def _batch(options: argparse.Namespace, gate: Gate | None) -> None:
+def _batch(options: argparse.Namespace, gate: PublicOnlyBackend | None) -> None:
     run_batch(options.batch, options.out, _writer(options), _settings(options), say, gate)
 
 

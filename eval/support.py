@@ -32,7 +32,7 @@ from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.records import Generation, HeldOut
 from data_prep.core.text import plural
 from eval.entailment.calibration import SYNTHETIC, Labelled, read_labelled, synthetic_claims
-from eval.entailment.checkers import KNOWN, Checker, Checking, Item, Verdict, contract_of
+from eval.entailment.checkers import KNOWN, Checker, Checking, EntailmentScore, Item, contract_of
 from eval.entailment.chunks import Ranking, chunks_of
 from eval.entailment.endpoint_checker import EndpointChecker
 from eval.entailment.local_checker import LocalChecker
@@ -186,7 +186,7 @@ def check_all(
     labelled: Sequence[Labelled],
     block: SupportConfig,
     folder: Path,
-) -> tuple[list[Checked], list[list[str]], list[dict[str, Verdict]], int]:
+) -> tuple[list[Checked], list[list[str]], list[dict[str, EntailmentScore]], int]:
     """Summaries with their statements; for each checker the keys of the labelled claims and its verdicts by key; and how many
     claims got no answer."""
     said = [statements(one.text) for one in written]
@@ -226,7 +226,7 @@ class Asking:
         ]
 
 
-def ask(checker: Checking, items: Sequence[Item], store: Path) -> dict[str, Verdict]:
+def ask(checker: Checking, items: Sequence[Item], store: Path) -> dict[str, EntailmentScore]:
     """Verdicts by key: what the store holds, and what is asked now and appended to it."""
     found = read_store(store)
     wanted = {item.key for item in items}
@@ -247,7 +247,7 @@ def ask(checker: Checking, items: Sequence[Item], store: Path) -> dict[str, Verd
     return {key: verdict for key, verdict in found.items() if key in wanted}
 
 
-def read_store(path: Path) -> dict[str, Verdict]:
+def read_store(path: Path) -> dict[str, EntailmentScore]:
     """Verdicts by key. A last line that a kill cut short is removed; any other that does not fit is a mistake."""
     if not path.exists():
         return {}
@@ -255,7 +255,7 @@ def read_store(path: Path) -> dict[str, Verdict]:
     if not content.endswith(b"\n"):
         with open(path, "r+b") as handle:
             handle.truncate(content.rfind(b"\n") + 1)
-    return {verdict.key: verdict for verdict in read_jsonl(path, Verdict)}
+    return {verdict.key: verdict for verdict in read_jsonl(path, EntailmentScore)}
 
 
 def draw_to_label(checked: Sequence[Checked], seed: int) -> list[dict[str, Any]]:

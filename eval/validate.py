@@ -24,7 +24,7 @@ from data_prep.core.files import write_json, write_text
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.prompts.student import source_text
-from data_prep.synthetic.planted import KINDS, Planted, planted, true_facts
+from data_prep.synthetic.planted import KINDS, PlantedFault, planted, true_facts
 from data_prep.synthetic.world import raw_cards
 from eval.stats.estimates import wilson
 
@@ -46,7 +46,7 @@ class ValidateConfig(Block):
 
 
 @dataclass
-class Tally:
+class FaultTally:
     """What was counted, by check or by fault."""
 
     planted: Counter[str] = field(default_factory=Counter)
@@ -81,8 +81,8 @@ def main(recipe: Recipe[ValidateConfig]) -> None:
     refuse_poor(figures, block)
 
 
-def count(seed: int, cards: int) -> Tally:
-    tally = Tally()
+def count(seed: int, cards: int) -> FaultTally:
+    tally = FaultTally()
     for raw in raw_cards(seed, cards):
         source = source_text(raw.model_id, str(raw.content), raw.notes)
         for summary in raw.summaries:
@@ -95,7 +95,7 @@ def count(seed: int, cards: int) -> Tally:
     return tally
 
 
-def count_one(tally: Tally, text: Planted, results: list[CheckResult]) -> None:
+def count_one(tally: FaultTally, text: PlantedFault, results: list[CheckResult]) -> None:
     kind = KINDS[text.fault]
     flagged = {result.name: result for result in results if not result.passed}
     tally.flags.update(flagged.keys())
@@ -117,7 +117,7 @@ def share(k: int, n: int) -> Figure:
     return {"share": k / n if n else None, "ci95": list(wilson(k, n)) if n else None, "k": k, "n": n}
 
 
-def summarised(tally: Tally) -> dict[str, Any]:
+def summarised(tally: FaultTally) -> dict[str, Any]:
     """Shares with Wilson's 95% intervals. The texts of one card share its facts, so intervals over them are a little narrow."""
     checks = {
         check: {

@@ -31,7 +31,7 @@ from training.monitoring.throughput import Weights, Work, measured_matmul_flops,
 from training.setup.load import torch_dtype
 
 
-class Pair(Block):
+class TimedPair(Block):
     prompt: int
     chosen: int
     rejected: int
@@ -53,7 +53,7 @@ class BenchmarkConfig(Block):
     threads: int = 1
     """CPU threads of torch."""
     lora_r: int = 16
-    pairs: list[Pair] = []
+    pairs: list[TimedPair] = []
     """Lengths in tokens of the pairs to align on, one pair a step."""
     references: list[Literal["adapter_off", "precomputed"]] = ["adapter_off", "precomputed"]
     """Where the reference's log-probs come from."""

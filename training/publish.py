@@ -25,8 +25,8 @@ from data_prep.core.recipe import Block, Recipe, command
 from data_prep.prompts.chat_format import chat_format
 from data_prep.prompts.student import load_tokenizer
 from training.release.card import Named, model_card
-from training.release.files import PAPERS, place, told_size, write_adapter, write_model
-from training.release.provenance import Data, Run, read_data, read_run
+from training.release.files import PAPERS, human_size, place, write_adapter, write_model
+from training.release.provenance import Data, ModelRun, read_data, read_model_run
 from training.release.scan import check
 
 
@@ -72,7 +72,7 @@ class PublishModelConfig(Block):
 def main(recipe: Recipe[PublishModelConfig]) -> None:
     block, run_dir = recipe.block, recipe.run_dir
     check_names(block)
-    run = read_run(run_dir, Path(block.model.replace("{run_dir}", str(run_dir))), block.base, block.base_licence)
+    run = read_model_run(run_dir, Path(block.model.replace("{run_dir}", str(run_dir))), block.base, block.base_licence)
     if run.gate and not block.force:
         raise ValueError(
             f"{run.model} may not be published: {'; '.join(run.gate)}. Or pass --publish_model.force true: the card then says so"
@@ -109,13 +109,13 @@ def check_names(block: PublishModelConfig) -> None:
         raise ValueError(f"publish_model.repository and adapter_repository are both {block.repository}; name two")
 
 
-def build(run: Run, data: Data | None, block: PublishModelConfig, making: Path) -> None:
+def build(run: ModelRun, data: Data | None, block: PublishModelConfig, making: Path) -> None:
     """Both folders anew, the cards last."""
     shutil.rmtree(making, ignore_errors=True)
     model = making / "model"
     model.mkdir(parents=True)
     write_model(run.model, model, decoding(run))
-    finish(run, data, block, model, told_size(model), adapter=False)
+    finish(run, data, block, model, human_size(model), adapter=False)
     if block.adapter_repository:
         if not run.base.on_hub:
             raise ValueError(
@@ -128,7 +128,7 @@ def build(run: Run, data: Data | None, block: PublishModelConfig, making: Path) 
         finish(run, data, block, adapter, "", adapter=True)
 
 
-def decoding(run: Run) -> dict[str, object]:
+def decoding(run: ModelRun) -> dict[str, object]:
     """How the summaries were made that the results rest on."""
     recipe = run.decoding
     limit = {"max_new_tokens": recipe["max_new_tokens"]} if "max_new_tokens" in recipe else {}
@@ -137,7 +137,7 @@ def decoding(run: Run) -> dict[str, object]:
     return limit | {"do_sample": False}
 
 
-def finish(run: Run, data: Data | None, block: PublishModelConfig, folder: Path, size: str, adapter: bool) -> None:
+def finish(run: ModelRun, data: Data | None, block: PublishModelConfig, folder: Path, size: str, adapter: bool) -> None:
     """Licence, notice and card."""
     licence = block.licence or run.base.licence
     if not licence:
@@ -170,7 +170,7 @@ def copy_licence(source: Path, folder: Path) -> None:
     shutil.copyfile(source, folder / "LICENSE")
 
 
-def notice_text(run: Run, title: str, adapter: bool) -> str:
+def notice_text(run: ModelRun, title: str, adapter: bool) -> str:
     licence = run.base.licence or "see its own page"
     revision = f", revision {run.base.revision}" if run.base.revision else ""
     what = "is a LoRA adapter for" if adapter else "is a changed version of"
@@ -183,7 +183,7 @@ def parts(block: PublishModelConfig, out: Path) -> list[tuple[Path, str]]:
     )
 
 
-def show(run: Run, block: PublishModelConfig, out: Path) -> None:
+def show(run: ModelRun, block: PublishModelConfig, out: Path) -> None:
     verdict = "forced past the gate: " + "; ".join(run.gate) if run.gate else "the gate passed"
     print(f"publish: model {run.sha256[:12]}, {verdict}")
     for folder, repository in parts(block, out):
@@ -196,10 +196,10 @@ def show(run: Run, block: PublishModelConfig, out: Path) -> None:
 
 
 def send(block: PublishModelConfig, out: Path) -> None:
-    from training.release.push import Place, push  # the Hub library takes a second that a dry run need not wait for
+    from training.release.push import Target, push  # the Hub library takes a second that a dry run need not wait for
 
     for folder, repository in parts(block, out):
-        print(f"publish: {push(folder, Place(repository, block.tag, block.private, block.create_pr))}")
+        print(f"publish: {push(folder, Target(repository, block.tag, block.private, block.create_pr))}")
 
 
 if __name__ == "__main__":

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from data_prep.candidates.checked import Judged
+from data_prep.candidates.checked import CheckedSummary
 
 
-class Level:
+class ReferenceMatchRate:
     """How often the SFT model's sample of a validation card is as good as the card's reference, by the checks."""
 
     def __init__(self) -> None:
         self.n = self.matches = 0
 
-    def add(self, samples: Iterable[Judged], reference: Judged) -> None:
+    def add(self, samples: Iterable[CheckedSummary], reference: CheckedSummary) -> None:
         for sample in samples:
             self.n += 1
             self.matches += sample.accepted and sample.value("facts") >= reference.value("facts")

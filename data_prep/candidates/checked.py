@@ -9,7 +9,7 @@ from data_prep.core.records import Candidate, Generation, HeldOut
 
 
 @dataclass(frozen=True)
-class Judged:
+class CheckedSummary:
     """`origin` says who wrote the text: "own sample", "reference", "repair", "revision", "small model" or "broken: FAULT"."""
 
     text: str
@@ -22,7 +22,7 @@ class Judged:
     looped: bool = False  # why it is not finished
 
     @classmethod
-    def sample(cls, sample: Generation, source: str, origin: str = "own sample") -> Judged:
+    def sample(cls, sample: Generation, source: str, origin: str = "own sample") -> CheckedSummary:
         """What the model thought aloud belongs to the text again: a pair rejects what it wrote, not a part of it."""
         results, text, thought = check_summary(sample.text, source), sample.text.strip(), bool(sample.thinking)
         if thought:
@@ -31,17 +31,17 @@ class Judged:
         return cls(text, origin, finished, results, sample.key, sample.repairs, thought, looped)
 
     @classmethod
-    def reference(cls, card: HeldOut) -> Judged:
+    def reference(cls, card: HeldOut) -> CheckedSummary:
         return cls(card.reference.strip(), "reference", True, check_summary(card.reference, card.source))
 
     @classmethod
-    def candidate(cls, candidate: Candidate, source: str, origin: str) -> Judged:
+    def candidate(cls, candidate: Candidate, source: str, origin: str) -> CheckedSummary:
         finished = candidate.decoding.get("finish_reason") not in ("length", "loop")
         results = check_summary(candidate.text, source)
         return cls(candidate.text.strip(), origin, finished, results, candidate.id, candidate.revises)
 
     @classmethod
-    def broken(cls, text: str, fault: str, source: str) -> Judged:
+    def broken(cls, text: str, fault: str, source: str) -> CheckedSummary:
         return cls(text.strip(), f"broken: {fault}", True, check_summary(text, source))
 
     @property
@@ -72,6 +72,6 @@ class Judged:
         return next(result.value or 0.0 for result in self.results if result.name == check)
 
 
-def length_gap(one: Judged, other: Judged) -> float:
+def length_gap(one: CheckedSummary, other: CheckedSummary) -> float:
     """Difference in rendered words, as a share of the longer."""
     return abs(one.words - other.words) / max(one.words, other.words, 1.0)

@@ -56,7 +56,7 @@ def answer_key(body: Mapping[str, Any], sample: int) -> str:
 KEPT = tuple(field.name for field in fields(Answer) if field.name != "cached")
 
 
-class AnswerFile:
+class AnswerCache:
     """Answers in one SQLite file, each committed on its own. Use from one thread at a time.
 
     In WAL mode with synchronous NORMAL a commit is a write without a sync: a killed process loses nothing, since the

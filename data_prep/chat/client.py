@@ -28,7 +28,7 @@ from typing import Any, NoReturn, TypeVar
 import httpx2
 from openai import APIConnectionError, APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient
 
-from data_prep.chat.answer_cache import Answer, AnswerFile, Failure, Question, answer_key
+from data_prep.chat.answer_cache import Answer, AnswerCache, Failure, Question, answer_key
 from data_prep.chat.endpoint import NO_KEY, BudgetSpent, Endpoint, Usage, api_key, check_endpoint, is_loopback
 from data_prep.chat.replies import NoAnswer, check_answer, read_answer
 
@@ -55,7 +55,7 @@ def ask_all(
     """
     check_endpoint(endpoint)
     window: deque[tuple[K, Future[Answer | Failure]]] = deque()
-    with closing(AnswerFile(cache)) as answers, _thread_of(_Asker(endpoint, answers, usage or Usage())) as submit:
+    with closing(AnswerCache(cache)) as answers, _thread_of(_Asker(endpoint, answers, usage or Usage())) as submit:
         try:
             for name, question in questions:
                 window.append((name, submit(question)))
@@ -92,7 +92,7 @@ def _thread_of(asker: _Asker) -> Iterator[Callable[[Question], Future[Answer | F
 class _Asker:
     """Answers a question from the cache or from the server. Used in its event loop's thread alone."""
 
-    def __init__(self, endpoint: Endpoint, answers: AnswerFile, usage: Usage) -> None:
+    def __init__(self, endpoint: Endpoint, answers: AnswerCache, usage: Usage) -> None:
         self.endpoint, self.answers, self.usage = endpoint, answers, usage
         self.slots = asyncio.Semaphore(endpoint.concurrency)
         self.in_flight: dict[str, asyncio.Task[Answer | Failure]] = {}

@@ -39,10 +39,10 @@ from data_prep.checks.links import check_links
 from data_prep.checks.names import check_names
 from data_prep.checks.number_grounding import check_numbers, summary_quantities
 from data_prep.checks.result import CheckResult, Span
-from data_prep.checks.source_index import Inventory
+from data_prep.checks.source_index import SourceIndex
 from data_prep.checks.wording import check_praise, check_repetition
 
-__all__ = ["CHECKS", "CheckResult", "Fact", "Inventory", "Span", "check_summary", "facts_of", "failures", "passed_all"]
+__all__ = ["CHECKS", "CheckResult", "Fact", "SourceIndex", "Span", "check_summary", "facts_of", "failures", "passed_all"]
 
 CHECKS = (
     "length",
@@ -63,7 +63,7 @@ CHECKS = (
 def check_summary(summary: str, source: str) -> list[CheckResult]:
     """One result per check, in the order of CHECKS. `source` is the card as found, a line `Model: ORG/NAME`, and a
     `<source url="URL">` block for each page (`prompts.source_text`). Never raises, whatever the texts."""
-    known = Inventory.from_source(source)
+    known = SourceIndex.from_source(source)
     document = read(summary)
     numbers = summary_quantities(document)
     licences = list(licences_in(document.prose))

@@ -19,7 +19,7 @@ CACHED_SOURCES = 64  # a source with its index takes 2-5 MB; systems are scored 
 
 
 @dataclass(frozen=True)
-class Inventory:
+class SourceIndex:
     """What a summary may link to, count, name, state and quote."""
 
     links: frozenset[str]
@@ -33,15 +33,15 @@ class Inventory:
     broken_letters: frozenset[str]
 
     @classmethod
-    def from_source(cls, source: str) -> Inventory:
+    def from_source(cls, source: str) -> SourceIndex:
         """Index of a source text (card as found, `Model: ORG/NAME`, `<source url="URL">` pages). Cached on the text."""
         return _index(source)
 
 
 @lru_cache(maxsize=CACHED_SOURCES)
-def _index(source: str) -> Inventory:
+def _index(source: str) -> SourceIndex:
     links = links_of(source)
-    return Inventory(
+    return SourceIndex(
         links=links,
         offers_links=has_links_to_cite(source, links),
         numbers=numbers_of(source, counts=list_lengths(source)),

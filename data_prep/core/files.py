@@ -139,7 +139,7 @@ def in_step(ids: Iterable[str], rows: Iterable[Record], key: Callable[[Record], 
         raise ValueError(f"no card {key(waiting)} at its place in cards.jsonl; run the stages from collect on again")
 
 
-def joined(
+def merge_join(
     items: Iterable[Item], rows: Iterable[Record], name_of: Callable[[Item], str], key: Callable[[Record], str]
 ) -> Iterator[tuple[Item, list[Record]]]:
     """`in_step` for the items themselves, which are read once: each with its rows."""
@@ -158,4 +158,4 @@ def samples_of(cards: Sequence[HeldOut], path: Path) -> Iterator[tuple[HeldOut, 
     left them in another order, so all are held. Raises ValueError where a sample is of no such card."""
     place = {card.id: index for index, card in enumerate(cards)}
     samples = sorted(read_jsonl(path, Generation), key=lambda sample: (place.get(sample.id, len(place)), sample.sample))
-    return joined(cards, samples, lambda card: card.id, lambda sample: sample.id)
+    return merge_join(cards, samples, lambda card: card.id, lambda sample: sample.id)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_prep.core.files import replacing
-from data_prep.core.records import Example, Pair
+from data_prep.core.records import Example, PreferencePair
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 # A schema read off the first row would lose what later rows hold. Its field is null where the template takes no argument.
@@ -52,7 +52,7 @@ class TableWriter:
         self._place = replacing(path, "wb")
         self._writer = pq.ParquetWriter(self._place.__enter__(), schema)
 
-    def add(self, row: Example | Pair) -> None:
+    def add(self, row: Example | PreferencePair) -> None:
         self.rows.append({**dataclasses.asdict(row), "provenance": json.dumps(row.provenance, ensure_ascii=False)})
         self.count += 1
         if len(self.rows) == ROWS_PER_GROUP:

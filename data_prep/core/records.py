@@ -121,7 +121,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Pair:
+class PreferencePair:
     """One preference row; `reason` names what is wrong with the rejected summary."""
 
     id: str

@@ -27,7 +27,7 @@ from pydantic import Field
 from data_prep.core.recipe import Block
 from data_prep.core.records import Rejected
 from data_prep.lineage.minhash import NearDuplicates
-from data_prep.lineage.ties import TOOLS, Ties
+from data_prep.lineage.ties import TOOLS, LineageKeys
 
 SAME_SOURCES = 1 / 3  # Jaccard; on 199 cards of many makers one shared source in any number tied 95 of them to strangers
 
@@ -59,7 +59,7 @@ class Placed:
     families: dict[str, str]
 
 
-def common(known: Iterable[Ties], config: LineageConfig, placed: Collection[str]) -> Common:
+def common(known: Iterable[LineageKeys], config: LineageConfig, placed: Collection[str]) -> Common:
     """`placed` are ids of cards that stay where they are: their children must follow them, however many."""
     sources, names, children, standing = Counter(), Counter(), Counter(), set()
     for card in known:
@@ -74,7 +74,7 @@ def common(known: Iterable[Ties], config: LineageConfig, placed: Collection[str]
     return Common(frozenset(keys | bases.keys()), bases)
 
 
-def common_sources(known: Iterable[Ties], splits: dict[str, str]) -> list[str]:
+def common_sources(known: Iterable[LineageKeys], splits: dict[str, str]) -> list[str]:
     """Sources that cards of more than one split link to."""
     first: dict[str, str] = {}
     placed = ((splits[card.id], key) for card in known if card.id in splits for key in card.sources)
@@ -84,7 +84,7 @@ def common_sources(known: Iterable[Ties], splits: dict[str, str]) -> list[str]:
 class Relatives:
     """The cards added so far, by what they share."""
 
-    def __init__(self, known: Iterable[Ties], config: LineageConfig, shared: Common) -> None:
+    def __init__(self, known: Iterable[LineageKeys], config: LineageConfig, shared: Common) -> None:
         self.shared = shared.keys
         # A key that one card alone has ties nothing: most keys, and most of the memory they would take.
         counts = Counter(key for card in known for key in {*card.own, *card.parents, *card.sources})
@@ -92,10 +92,10 @@ class Relatives:
         del counts
         self.near = NearDuplicates(config.near_duplicate, (card.signature for card in known))
         self.holder: dict[str, str] = {}  # key -> the first card that has it
-        self.citing: dict[str, list[Ties]] = defaultdict(list)  # source -> the cards that link to it
+        self.citing: dict[str, list[LineageKeys]] = defaultdict(list)  # source -> the cards that link to it
         self.similar: list[tuple[str, float]] = []
 
-    def find(self, card: Ties) -> dict[str, str]:
+    def find(self, card: LineageKeys) -> dict[str, str]:
         """Ids of the cards tied to this one, with what ties them. Cards that share a key are tied to its first holder."""
         keys = self._live((*card.own, *card.parents))
         found = {self.holder[key]: key for key in reversed(keys) if key in self.holder}  # the first key says most
@@ -103,7 +103,7 @@ class Relatives:
         self.similar = self.near.find(card.signature)
         return found | {other: f"{similarity:.0%} of the text" for other, similarity in self.similar}
 
-    def add(self, card: Ties) -> None:
+    def add(self, card: LineageKeys) -> None:
         """Remembers the card that `find` was last asked about."""
         for key in self._live((*card.own, *card.parents)):
             self.holder.setdefault(key, card.id)
@@ -111,7 +111,7 @@ class Relatives:
             self.citing[key].append(card)
         self.near.add(card.id, card.signature, self.similar)
 
-    def _same_sources(self, card: Ties) -> dict[str, str]:
+    def _same_sources(self, card: LineageKeys) -> dict[str, str]:
         """Shared sources count only while they are rare, their union counts them all: as a collection grows, ties between
         placed cards can be lost and never made."""
         own = set(card.sources) - TOOLS
@@ -149,7 +149,7 @@ class Groups:
 
 
 def group(
-    known: list[Ties], placed: Placed, config: LineageConfig, shared: Common
+    known: list[LineageKeys], placed: Placed, config: LineageConfig, shared: Common
 ) -> tuple[dict[str, list[str]], list[Rejected]]:
     """New cards by the family they belong to (a placed one's id, or the smallest card id of a new one), and those set aside.
 
@@ -176,7 +176,7 @@ def group(
     return {groups.fixed[root][1] if root in groups.fixed else min(ids): ids for root, ids in members.items()}, aside
 
 
-def too_wide(card: Ties, config: LineageConfig, shared: Common) -> Rejected | None:
+def too_wide(card: LineageKeys, config: LineageConfig, shared: Common) -> Rejected | None:
     """Why a card has relatives in every split: a popular base, or a merge of many models."""
     own = card.own[0]
     if own in shared.bases:
@@ -189,7 +189,7 @@ def too_wide(card: Ties, config: LineageConfig, shared: Common) -> Rejected | No
     return None
 
 
-def bridge(card: Ties, tied: dict[str, str], groups: Groups) -> Rejected | None:
+def bridge(card: LineageKeys, tied: dict[str, str], groups: Groups) -> Rejected | None:
     """Why a card cannot be placed: it is tied to cards of more than one split."""
     touched = {
         groups.fixed[root][0]: (other, why) for other, why in tied.items() if (root := groups.root(other)) in groups.fixed
@@ -200,7 +200,7 @@ def bridge(card: Ties, tied: dict[str, str], groups: Groups) -> Rejected | None:
     return Rejected("split", card.id, "would tie two splits together", f"shares {ends}")
 
 
-def crossings(known: list[Ties], placed: Placed, config: LineageConfig, shared: Common) -> Iterator[str]:
+def crossings(known: list[LineageKeys], placed: Placed, config: LineageConfig, shared: Common) -> Iterator[str]:
     """What two cards of different splits share, one sentence each; nothing where the splits are clean."""
     relatives, splits = Relatives(known, config, shared), placed.splits
     first: dict[str, str] = {}

@@ -70,7 +70,7 @@ HUB_FOLDERS = {"datasets": 3, "spaces": 3, "blog": 2}  # parts of an address tha
 
 
 @dataclass(frozen=True, slots=True)
-class Ties:
+class LineageKeys:
     """All that the split keeps of one card in memory. `signature` is None for too short a text."""
 
     id: str
@@ -85,7 +85,7 @@ class Ties:
         return tuple(key for key in self.parents if key.startswith("model:") and key != self.own[0])
 
 
-def ties(card: Card, pages: Iterable[str] = ()) -> Ties:
+def ties(card: Card, pages: Iterable[str] = ()) -> LineageKeys:
     """`pages` are addresses that belong to the card beside its links."""
     text = words(prose(card.body))
     own = model_keys([card.model_id])
@@ -95,7 +95,7 @@ def ties(card: Card, pages: Iterable[str] = ()) -> Ties:
     parents = model_keys([*card.base_models, *STATED_PARENT.findall(card.body)])
     # Interned: thousands of cards name the same base, and each would hold a copy of the name.
     own, parents, sources = (tuple(map(sys.intern, dict.fromkeys(keys))) for keys in (own, parents, sources))
-    return Ties(card.id, own, parents, sources, signature(text))
+    return LineageKeys(card.id, own, parents, sources, signature(text))
 
 
 def model_keys(models: Iterable[str]) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from data_prep.checks import CheckResult, Inventory
+from data_prep.checks import CheckResult, SourceIndex
 from data_prep.checks.document import Document, read
 from data_prep.checks.licences import licences_in
 from data_prep.checks.links import check_links
@@ -30,7 +30,7 @@ def check_notes(notes: str, source: str) -> list[CheckResult]:
     three is the share found on the page, None where the notes have none. Never raises, whatever the texts."""
     if is_nothing_new(notes):
         return [CheckResult(name, True, None, "nothing is claimed") for name in ("words", "repetition", *GROUNDING)]
-    known, document = Inventory.from_source(source), read(notes)
+    known, document = SourceIndex.from_source(source), read(notes)
     numbers, licences = summary_quantities(document), list(licences_in(document.prose))
     return [
         _words(document),

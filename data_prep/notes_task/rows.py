@@ -19,7 +19,7 @@ from data_prep.core.manifest import manifest_of
 from data_prep.core.records import Card, Example, HeldOut, Note, Rejected, SourceRecord
 from data_prep.lineage.ties import training_only
 from data_prep.notes_task.checks import check_notes, page_source
-from data_prep.pages.cache import Page, Snapshots
+from data_prep.pages.cache import Page, PageCache
 from data_prep.pages.choose import addresses
 from data_prep.pages.extract import extract
 from data_prep.prompts.student import NOTES_VERSION, NOTHING_NEW, Prompt, build_completion, build_notes_prompt
@@ -39,7 +39,7 @@ DECLINES = f"notes: {NOTHING_NEW}, of which there are enough"
 
 
 @dataclass(frozen=True)
-class Told:
+class NoteTarget:
     """What somebody wrote on a page, and where its text may be stored."""
 
     url: str
@@ -54,7 +54,7 @@ class NotesRow:
     """A page with its notes, ready to be trained on or to be held out."""
 
     card: Card
-    told: Told
+    told: NoteTarget
     prompt: Prompt
     source: str
     family: str
@@ -93,7 +93,7 @@ class NotesRows:
     """Makes the rows card by card; counts them and keeps what was set aside."""
 
     tokenizer: Any
-    pages: Snapshots | None  # None where no page was ever fetched
+    pages: PageCache | None  # None where no page was ever fetched
     common_sources: Sequence[str]
     per_card: int
     max_tokens: int
@@ -103,7 +103,7 @@ class NotesRows:
     rejected: list[Rejected] = field(default_factory=list)
 
     @classmethod
-    def of_run(cls, data: Path, pages: Snapshots | None, tokenizer: Any, per_card: int, max_tokens: int) -> NotesRows:
+    def of_run(cls, data: Path, pages: PageCache | None, tokenizer: Any, per_card: int, max_tokens: int) -> NotesRows:
         research = manifest_of(data, "research").get("recipe", {}).get("research", {})
         read = research.get("max_page_characters", PAGE_CHARACTERS)
         return cls(tokenizer, pages, read_split(data / "split.json")["common_sources"], per_card, max_tokens, read)
@@ -114,7 +114,7 @@ class NotesRows:
         """The card's rows, at most `per_card`. Which of its pages are taken follows their hash: the first ones in a card are
         nearly always its paper and its repository."""
         made = 0
-        for told in sorted(told_of(attached, records), key=lambda told: row_id(card, told.url)):
+        for told in sorted(note_targets(attached, records), key=lambda told: row_id(card, told.url)):
             self.counts["notes"] += 1
             found = SURPLUS if made == self.per_card else self.row(card, told, split, family)
             if isinstance(found, NotesRow):
@@ -131,7 +131,7 @@ class NotesRows:
         self.counts[f"{split} {kind}"] += 1
         self.prompt_lengths.append(row.prompt.tokens)
 
-    def row(self, card: Card, told: Told, split: str, family: str) -> NotesRow | str:
+    def row(self, card: Card, told: NoteTarget, split: str, family: str) -> NotesRow | str:
         """The row, or why there is none, details behind a line end."""
         if split != "train" and training_only(told.url, self.common_sources):
             return COMMON
@@ -158,7 +158,7 @@ class NotesRows:
         declined, told = self.counts[f"{split} declined"], self.counts[f"{split} told"]
         return declined + 1 > NOTHING_NEW_SHARE * (declined + 1 + told)
 
-    def page_text(self, told: Told) -> tuple[str, str]:
+    def page_text(self, told: NoteTarget) -> tuple[str, str]:
         """Text of the stored page as far as a teacher read it, or why there is none."""
         page = self.stored(told.places)
         if page is None:
@@ -181,16 +181,16 @@ class NotesRows:
         return next((page for page in found if page and not page.refused), None)
 
 
-def told_of(attached: Sequence[Note], records: Sequence[SourceRecord]) -> Iterator[Told]:
+def note_targets(attached: Sequence[Note], records: Sequence[SourceRecord]) -> Iterator[NoteTarget]:
     """All notes of a card: those that came with it, where links were never looked at, or those of its records."""
     for note in attached if not records else ():
-        yield Told(note.url, note.text.strip(), "attached", tuple(addresses(note.url)))
+        yield NoteTarget(note.url, note.text.strip(), "attached", tuple(addresses(note.url)))
     for record in records:
         place = (record.address,)
         if record.note:
-            yield Told(record.url, record.note.strip(), record.teacher, place, record.content_sha256)
+            yield NoteTarget(record.url, record.note.strip(), record.teacher, place, record.content_sha256)
         elif record.teacher and record.reason == SAID_NOTHING:
-            yield Told(record.url, NOTHING_NEW, record.teacher, place, record.content_sha256)
+            yield NoteTarget(record.url, NOTHING_NEW, record.teacher, place, record.content_sha256)
 
 
 def row_id(card: Card, url: str) -> str:

@@ -40,11 +40,11 @@ class Page:
     refused: str = ""
 
 
-def had(url: str, final_url: str, content_type: str, content: bytes) -> Page:
+def fetched_page(url: str, final_url: str, content_type: str, content: bytes) -> Page:
     return Page(url, final_url, 200, content_type, content, hashlib.sha256(content).hexdigest(), _now())
 
 
-def not_had(url: str, final_url: str, status: int | None, refused: str) -> Page:
+def refused_page(url: str, final_url: str, status: int | None, refused: str) -> Page:
     return Page(url, final_url, status, "", b"", hashlib.sha256().hexdigest(), _now(), refused)
 
 
@@ -57,7 +57,7 @@ def _storable(url: str) -> str:
     return url.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-class Snapshots:
+class PageCache:
     """Pages and refusals by the URL that was asked for; a day's robots.txt by origin. Raises ValueError on a foreign file."""
 
     def __init__(self, path: Path) -> None:

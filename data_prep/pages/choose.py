@@ -62,13 +62,13 @@ def links_of_interest(card: Card) -> list[Link]:
     page = canonical(f"https://huggingface.co/{card.model_id}")
     found: dict[str, Link] = {}
     for url in card.links:
-        link = judge(card, url)
+        link = classify_link(card, url)
         if link.key != page:
             found.setdefault(link.key, link)
     return sorted(found.values(), key=lambda link: ("own", "likely", "mention").index(link.standing))
 
 
-def judge(card: Card, url: str) -> Link:
+def classify_link(card: Card, url: str) -> Link:
     key, kind = canonical(url), kind_of(url)
     return Link(url, key, kind, *_decide(card, url, kind))
 

@@ -23,9 +23,9 @@ from pydantic import Field
 from data_prep.core.files import stable_id
 from data_prep.core.recipe import Block
 from data_prep.pages.addresses import Refused, check
-from data_prep.pages.cache import Page, Snapshots, had, not_had
+from data_prep.pages.cache import Page, PageCache, fetched_page, refused_page
 from data_prep.pages.politeness import ROBOTS_BYTES, TOKEN, Lane, retry_after, robots_rules, turn
-from data_prep.pages.transport import Answer, Gate, Line
+from data_prep.pages.transport import HttpResponse, PageClient, PublicOnlyBackend
 
 DEFAULT_HOSTS = """
 huggingface.co hf.co arxiv.org export.arxiv.org github.com raw.githubusercontent.com aclanthology.org openreview.net *.github.io
@@ -82,9 +82,9 @@ class FetchConfig(Block):
 class Fetcher:
     """Asks for pages, each at most once, on one event loop. `gate` is for tests: a resolver and a server that they own."""
 
-    def __init__(self, config: FetchConfig, snapshots: Snapshots, gate: Gate | None = None) -> None:
+    def __init__(self, config: FetchConfig, snapshots: PageCache, gate: PublicOnlyBackend | None = None) -> None:
         self._config, self._snapshots, self._rules = config, snapshots, config.rules
-        self._line = Line(config.agent, config.total_seconds, config.mirror, gate or Gate())
+        self._line = PageClient(config.agent, config.total_seconds, config.mirror, gate or PublicOnlyBackend())
         self._lanes: dict[str, Lane] = {}
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._robots_failed: dict[str, str] = {}  # for this run only: the next may find the host well
@@ -107,7 +107,7 @@ class Fetcher:
             if stored := self._snapshots.get(url, None if off else self._rules):
                 return stored
             if off:
-                return not_had(url, url, None, "fetching is off and no earlier run had the page")
+                return refused_page(url, url, None, "fetching is off and no earlier run had the page")
             page, final = await self._follow(url)
             if final:
                 self._snapshots.put(page, self._rules)
@@ -125,29 +125,29 @@ class Fetcher:
                 target = self._redirected(target, answer)
             raise Refused(f"more than {self._config.max_redirects} redirects")
         except Refused as refusal:
-            return not_had(url, str(target), refusal.status, str(refusal)), refusal.final
+            return refused_page(url, str(target), refusal.status, str(refusal)), refusal.final
 
-    def _page(self, url: str, target: httpx2.URL, answer: Answer) -> Page:
+    def _page(self, url: str, target: httpx2.URL, answer: HttpResponse) -> Page:
         if answer.status != 200:
             passing = answer.status >= 500 or answer.status in PASSING
             raise Refused(f"status {answer.status}", final=not passing, status=answer.status)
         if len(answer.content) > self._config.max_bytes:
             raise Refused(f"larger than {self._config.max_bytes} bytes", status=200)
-        return had(url, str(target), answer.content_type, answer.content)
+        return fetched_page(url, str(target), answer.content_type, answer.content)
 
-    def _redirected(self, target: httpx2.URL, answer: Answer, what: str = "") -> httpx2.URL:
+    def _redirected(self, target: httpx2.URL, answer: HttpResponse, what: str = "") -> httpx2.URL:
         try:
             return check(str(target.join(answer.location)), self._config.hosts)
         except (Refused, httpx2.InvalidURL) as error:
             said = f"{what}redirected to {ascii(answer.location)[:200]}: {error}"
             raise Refused(said, status=answer.status) from None
 
-    async def _visit(self, url: httpx2.URL) -> Answer:
+    async def _visit(self, url: httpx2.URL) -> HttpResponse:
         if self._config.robots and not self._config.mirror:
             await self._keep_to_robots(url)
         return await self._ask(url, self._config.max_bytes, TYPES)
 
-    async def _ask(self, url: httpx2.URL, limit: int, types: frozenset[str] = frozenset()) -> Answer:
+    async def _ask(self, url: httpx2.URL, limit: int, types: frozenset[str] = frozenset()) -> HttpResponse:
         """One request in the host's turn, and a second where the host is busy and says for how long."""
         lane = self._lane(url)
         async with lane.lock:
@@ -210,13 +210,15 @@ class Fetcher:
         return self._locks.setdefault(name, asyncio.Lock())
 
 
-def fetch_all(config: FetchConfig, snapshots_path: Path, urls: Iterable[str], gate: Gate | None = None) -> Iterator[Page]:
+def fetch_all(
+    config: FetchConfig, snapshots_path: Path, urls: Iterable[str], gate: PublicOnlyBackend | None = None
+) -> Iterator[Page]:
     """The page of each URL, in the order of `urls`, which is read `config.concurrency` ahead. Hosts are asked in parallel.
 
     Raises ValueError where the snapshots are no such file.
     """
     window: deque = deque()
-    with Snapshots(snapshots_path) as snapshots, _loop() as loop:
+    with PageCache(snapshots_path) as snapshots, _loop() as loop:
         fetcher = Fetcher(config, snapshots, gate)
         try:
             for url in urls:

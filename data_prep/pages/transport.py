@@ -30,7 +30,7 @@ async def system_addresses(host: str, port: int) -> list[tuple[str, int]]:
     return list(dict.fromkeys((socket_address[0], socket_address[1]) for *_, socket_address in found))
 
 
-class Gate(httpcore2.AsyncNetworkBackend):
+class PublicOnlyBackend(httpcore2.AsyncNetworkBackend):
     """Opens connections to public addresses alone. `trusted` (address, port) pass unjudged: for a test's own server."""
 
     def __init__(self, resolve: Resolve = system_addresses, trusted: Collection[tuple[str, int]] = ()) -> None:
@@ -60,7 +60,7 @@ class Gate(httpcore2.AsyncNetworkBackend):
 
 
 class _GatedTransport(httpx2.AsyncHTTPTransport):
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: PublicOnlyBackend) -> None:
         context = httpx2.create_ssl_context(trust_env=False)
         super().__init__(verify=context, trust_env=False)
         # The transport takes no backend, its pool does. No limit on connections: each host has one at a time.
@@ -68,7 +68,7 @@ class _GatedTransport(httpx2.AsyncHTTPTransport):
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpResponse:
     """What a server said. `content` is decoded, and empty unless the status is 200."""
 
     status: int
@@ -86,14 +86,14 @@ class Answer:
         return self.headers.get("location", "") if self.status in REDIRECTS else ""
 
 
-class Line:
+class PageClient:
     """Asks for one URL at a time, any number of them at once. `seconds` holds from the name's look-up to the last byte.
 
     With `mirror`, URL `https://host/path?query` is asked as `MIRROR/https/host/path?query` and no address is judged, since
     the only one ever reached is the one that the person named.
     """
 
-    def __init__(self, agent: str, seconds: float, mirror: str | None, gate: Gate) -> None:
+    def __init__(self, agent: str, seconds: float, mirror: str | None, gate: PublicOnlyBackend) -> None:
         self._headers = {"User-Agent": agent, "Accept-Encoding": "gzip, deflate", "Accept": "*/*"}
         self._seconds, self._mirror = seconds, mirror
         self._transport = httpx2.AsyncHTTPTransport(trust_env=False) if mirror else _GatedTransport(gate)
@@ -101,7 +101,7 @@ class Line:
     async def aclose(self) -> None:
         await self._transport.aclose()
 
-    async def ask(self, url: httpx2.URL, limit: int, types: Collection[str] = ()) -> Answer:
+    async def ask(self, url: httpx2.URL, limit: int, types: Collection[str] = ()) -> HttpResponse:
         """At most `limit` bytes and a little of `url`. Raises Refused; not final where a later try may go better.
 
         `types` are the content types to take, all where there are none; the body of another is not read.
@@ -115,9 +115,9 @@ class Line:
             said = f"{type(error).__name__} {error}".strip()
             raise Refused(f"no answer from {url.host}: {said[:200]}", final=False) from None
 
-    async def _get(self, url: httpx2.URL, limit: int, types: Collection[str]) -> Answer:
+    async def _get(self, url: httpx2.URL, limit: int, types: Collection[str]) -> HttpResponse:
         response = await self._transport.handle_async_request(httpx2.Request("GET", url, headers=self._headers))
-        answer = Answer(response.status_code, response.headers)
+        answer = HttpResponse(response.status_code, response.headers)
         try:
             if answer.status != 200:
                 return answer

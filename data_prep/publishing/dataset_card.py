@@ -11,7 +11,7 @@ import yaml
 
 from data_prep.core.manifest import manifest_of
 from data_prep.prompts.student import PROMPT_VERSION
-from data_prep.publishing.rows import SPLITS, Release, set_aside_counts
+from data_prep.publishing.rows import SPLITS, PublishableRun, set_aside_counts
 
 STAGES = ("collect", "split", "research", "write", "examples", "revise", "pairs")
 CONFIGS = {
@@ -25,7 +25,7 @@ HOME = "http://localhost:8000/v1"  # stands in for a teacher's server: whose it 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def card_text(name: str, release: Release, rows: Mapping[tuple[str, str], int]) -> str:
+def card_text(name: str, release: PublishableRun, rows: Mapping[tuple[str, str], int]) -> str:
     """README.md of the data set. `rows` holds the number of rows by config and split."""
     parts = [
         f"---\n{front_matter(name, release, rows)}---",
@@ -43,7 +43,7 @@ def card_text(name: str, release: Release, rows: Mapping[tuple[str, str], int]) 
     return "\n\n".join(parts) + "\n"
 
 
-def front_matter(name: str, release: Release, rows: Mapping[tuple[str, str], int]) -> str:
+def front_matter(name: str, release: PublishableRun, rows: Mapping[tuple[str, str], int]) -> str:
     configs = []
     for config in CONFIGS:
         files = [{"split": split, "path": f"{config}/{split}.parquet"} for other, split in rows if other == config]
@@ -65,7 +65,7 @@ def front_matter(name: str, release: Release, rows: Mapping[tuple[str, str], int
     )
 
 
-def contents(release: Release, rows: Mapping[tuple[str, str], int]) -> str:
+def contents(release: PublishableRun, rows: Mapping[tuple[str, str], int]) -> str:
     splits = [*SPLITS, "all"]
     table = [[config, *(f"{rows.get((config, split), 0):,}" for split in splits), told] for config, told in CONFIGS.items()]
     form = {
@@ -76,7 +76,7 @@ def contents(release: Release, rows: Mapping[tuple[str, str], int]) -> str:
     return f"## What is in it\n\n{form} `provenance` is JSON: card, writer, decoding, checks.\n\n{table}"
 
 
-def licences(release: Release) -> str:
+def licences(release: PublishableRun) -> str:
     cards = Counter(card.licence or "none stated" for card in release.cards.values() if card.split in SPLITS)
     writers = [[writer, licence or "not known"] for writer, licence in sorted(release.licences.items())]
     left = [[count, reason] for reason, count in release.left_out.most_common()]
@@ -94,7 +94,7 @@ def licences(release: Release) -> str:
     )
 
 
-def origin(release: Release) -> str:
+def origin(release: PublishableRun) -> str:
     collect = manifest_of(release.data, "collect")
     settings = collect.get("recipe", {}).get("collect", {})
     known = sum(1 for card in release.cards.values() if card.revision)
@@ -106,7 +106,7 @@ def origin(release: Release) -> str:
     return "## Where it comes from\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def split_section(release: Release) -> str:
+def split_section(release: PublishableRun) -> str:
     cards = Counter(card.split for card in release.cards.values())
     families = {split: len({card.family for card in release.cards.values() if card.split == split}) for split in cards}
     table = markdown_table(["split", "cards", "families"], [[split, cards[split], families[split]] for split in sorted(cards)])
@@ -116,19 +116,19 @@ def split_section(release: Release) -> str:
     )
 
 
-def filters(release: Release) -> str:
+def filters(release: PublishableRun) -> str:
     rows = [[stage, count, reason] for (stage, reason), count in sorted(set_aside_counts(release.data).items())]
     return "## Set aside\n\n" + (markdown_table(["stage", "rows", "reason"], rows) if rows else "Nothing was set aside.")
 
 
-def limits(release: Release) -> str:
+def limits(release: PublishableRun) -> str:
     return (
         "## Known limits\n\n- The checks find wrong links, numbers and names; a wrong statement without any of these passes.\n"
         "- Cards say what their authors say: figures are claims, not measurements.\n- Families miss relations that no card states."
     )
 
 
-def rebuild(release: Release) -> str:
+def rebuild(release: PublishableRun) -> str:
     examples = manifest_of(release.data, "examples").get("recipe", {}).get("examples", {})
     steps = "\n".join(
         f"python -m data_prep.{stage} --config recipe.yaml" for stage in STAGES if manifest_of(release.data, stage)
@@ -143,7 +143,7 @@ def rebuild(release: Release) -> str:
     return text
 
 
-def recipe_yaml(release: Release) -> str:
+def recipe_yaml(release: PublishableRun) -> str:
     """The run's settings as one recipe, without folders of this machine and without anybody's server."""
     recipe: dict[str, Any] = {"run_dir": "runs/rebuilt"}
     for stage in STAGES:

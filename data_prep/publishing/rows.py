@@ -46,7 +46,7 @@ CANDIDATE_SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class PublishedCard:
     """What is published of a card besides its text. `licence` is a Hub identifier, None where the card names none."""
 
     card_id: str
@@ -67,22 +67,22 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Release:
+class PublishableRun:
     """A run seen as a publisher: its cards, its writers' licences, and what has been left out so far."""
 
     data: Path
     text: Mode
-    cards: dict[str, Listed]
+    cards: dict[str, PublishedCard]
     licences: dict[str, str]  # of each writer; "" where nobody said
     writer_of: dict[str, str]  # digest of card id and text -> who wrote it
     left_out: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, data: Path, text: Mode, licences: dict[str, str]) -> Release:
+    def of(cls, data: Path, text: Mode, licences: dict[str, str]) -> PublishableRun:
         """`licences` says what is known besides what teachers were recorded with."""
         split = read_split(data / "split.json")
         cards = {
-            card.id: Listed(
+            card.id: PublishedCard(
                 card.id, card.model_id, card.revision, card.sha256, card.licence and normal(card.licence),
                 split["splits"][card.id], split["families"][card.id],
             )
@@ -97,10 +97,10 @@ class Release:
 
     # --- who may be quoted
 
-    def free(self, card: Listed) -> bool:
+    def free(self, card: PublishedCard) -> bool:
         return card.licence in PERMISSIVE
 
-    def unknown(self, writer: str, card: Listed) -> str:
+    def unknown(self, writer: str, card: PublishedCard) -> str:
         """Why what `writer` wrote about the card stays here; "" where it may go."""
         if writer == "extractive":
             return "" if self.text == "licensed" and self.free(card) else "the summary is made of the card's own sentences"
@@ -108,7 +108,7 @@ class Release:
             return "the notes are sentences of the linked pages"
         return "" if self.licences.get(writer) else f'the licence of the writer "{writer}" is not known'
 
-    def refusal(self, card: Listed, notes: CardNotes, writer: str) -> str:
+    def refusal(self, card: PublishedCard, notes: CardNotes, writer: str) -> str:
         assert card.split in SPLITS, f"a row of held-out card {card.card_id}"
         return (self.unknown(notes.origin, card) if notes.notes else "") or (writer and self.unknown(writer, card))
 
@@ -143,18 +143,18 @@ class Release:
         matched = in_step(ids, rows, key)
         return ((notes, found) for notes, (_, found) in zip(read_jsonl(path, CardNotes), matched, strict=True))
 
-    def writer_of_pair(self, card: Listed, row: Row) -> str:
+    def writer_of_pair(self, card: PublishedCard, row: Row) -> str:
         """Who wrote the chosen text; "" for a model of this project. A broken reference is its writer's too."""
         if row["provenance"]["chosen"] in OWN_TEXT:
             return ""
         return self.writer_of.get(stable_id(card.card_id, row["chosen"][0]["content"].strip()), "unknown")
 
-    def withheld(self, card: Listed) -> str:
+    def withheld(self, card: PublishedCard) -> str:
         if self.text == "never" or self.free(card):
             return ""
         return f"the card's licence ({card.licence or 'none stated'}) is not permissive"
 
-    def form(self, row: Row, card: Listed, notes: CardNotes) -> Row:
+    def form(self, row: Row, card: PublishedCard, notes: CardNotes) -> Row:
         if self.text == "licensed":
             return row
         return row | card.facts() | {"notes": told_notes(notes)}  # the table's schema leaves the prompt out

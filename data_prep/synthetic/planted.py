@@ -38,7 +38,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Planted:
+class PlantedFault:
     """`spans`: the characters of `text` that differ from the true summary; none where something was only taken out."""
 
     fault: str
@@ -52,7 +52,7 @@ def true_facts(truth: dict[str, Any]) -> Facts:
     return Facts(**{**known, "sources": tuple(Source(**source) for source in known["sources"])})
 
 
-def planted(summary: str, facts: Facts, source: str, seed: str) -> Iterator[Planted]:
+def planted(summary: str, facts: Facts, source: str, seed: str) -> Iterator[PlantedFault]:
     """`summary` once with each fault that it offers a place for. Same seed, same texts."""
     for fault, kind in KINDS.items():
         rng = random.Random(f"{seed}:{fault}")
@@ -60,7 +60,7 @@ def planted(summary: str, facts: Facts, source: str, seed: str) -> Iterator[Plan
             text = kind.plant(summary, facts, source, rng)
             spans = changed(summary, text)
             if text != summary and not (kind.new_text and all(_stands(text, span, source) for span in spans)):
-                yield Planted(fault, text, _twins(text) if kind.seen_by == "repetition" else spans)
+                yield PlantedFault(fault, text, _twins(text) if kind.seen_by == "repetition" else spans)
                 break
 
 

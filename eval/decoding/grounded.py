@@ -46,7 +46,7 @@ def interventions_of(rows: Iterable[Any]) -> dict[str, int]:
     return found
 
 
-def told(interventions: Mapping[str, int]) -> str:
+def describe_interventions(interventions: Mapping[str, int]) -> str:
     """ "3 tokens (2 link, 1 number)"."""
     parts = ", ".join(f"{count} {kind}" for kind, count in interventions.items() if count)
     total = sum(interventions.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from data_prep.checks.source_index import Inventory
+from data_prep.checks.source_index import SourceIndex
 from data_prep.prompts.student import read_source
 from eval.decoding.heading_rule import names_of_model
 from eval.decoding.link_rule import Addresses
@@ -18,7 +18,7 @@ KEPT = 64  # a batch's sources and the next one's; each is asked for once a summ
 class Grounds:
     """`names` is sorted: the names that hold a digit."""
 
-    known: Inventory
+    known: SourceIndex
     addresses: Addresses
     spellings: Spellings
     names: tuple[str, ...]
@@ -32,7 +32,7 @@ class Grounds:
 
 @lru_cache(maxsize=KEPT)
 def _grounds(source: str) -> Grounds:
-    known = Inventory.from_source(source)
+    known = SourceIndex.from_source(source)
     card, model_id, _ = read_source(source)
     return Grounds(
         known,

@@ -11,7 +11,7 @@ from data_prep.checks.document import Document, lowered, read
 from data_prep.checks.licences import licences_in
 from data_prep.checks.names import check_names, compact
 from data_prep.checks.number_grounding import is_grounded, summary_quantities
-from data_prep.checks.source_index import Inventory
+from data_prep.checks.source_index import SourceIndex
 from eval.decoding.link_rule import open_address
 from eval.decoding.spellings import CHUNK, Spellings
 
@@ -36,7 +36,7 @@ class NumberRule:
 
     kind = "number"
 
-    def __init__(self, known: Inventory, spellings: Spellings, names: tuple[str, ...]) -> None:
+    def __init__(self, known: SourceIndex, spellings: Spellings, names: tuple[str, ...]) -> None:
         self._known, self._spellings, self._names = known, spellings, names
         self._read = ("", read(""))
 

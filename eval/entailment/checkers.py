@@ -91,7 +91,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class EntailmentScore:
     """`score` is None where the answer could not be read. `best`: index of the chunk that decided, -1 where none did."""
 
     key: str
@@ -112,7 +112,7 @@ class Checking(Protocol):
     @property
     def identity(self) -> dict[str, Any]: ...
     def count(self, texts: Sequence[str]) -> list[int]: ...
-    def check(self, items: Sequence[Item], done: set[str]) -> Iterator[list[Verdict]]: ...
+    def check(self, items: Sequence[Item], done: set[str]) -> Iterator[list[EntailmentScore]]: ...
 
 
 def contract_of(config: Checker) -> Contract:

@@ -10,7 +10,7 @@ from typing import Any
 
 from data_prep.chat.client import Answer, Question, Usage, ask_all
 from data_prep.prompts.untrusted import enclosed, marker, visible
-from eval.entailment.checkers import Checker, Item, Verdict
+from eval.entailment.checkers import Checker, EntailmentScore, Item
 
 CHARACTERS_PER_TOKEN = 4  # of a model whose tokenizer is behind a server
 
@@ -32,7 +32,7 @@ class EndpointChecker:
     def count(self, texts: Sequence[str]) -> list[int]:
         return [1 + len(text) // CHARACTERS_PER_TOKEN for text in texts]
 
-    def check(self, items: Sequence[Item], done: set[str]) -> Iterator[list[Verdict]]:
+    def check(self, items: Sequence[Item], done: set[str]) -> Iterator[list[EntailmentScore]]:
         """Verdicts as the answers come. A question without an answer yields none, so the next run asks it again."""
         todo = [item for item in items if item.key not in done]
         questions = ((item, Question(question(item.claim, item.chunks), temperature=0.0)) for item in todo)
@@ -64,7 +64,7 @@ def question(claim: str, chunks: Sequence[str]) -> list[dict[str, str]]:
     ]
 
 
-def read_verdict(item: Item, answer: str) -> Verdict:
+def read_verdict(item: Item, answer: str) -> EntailmentScore:
     """The first JSON object with a boolean `supported`; a score of None where there is none."""
     for match in re.finditer(r"\{", answer):
         try:
@@ -77,5 +77,7 @@ def read_verdict(item: Item, answer: str) -> Verdict:
                 index for index, chunk in enumerate(item.chunks) if quote and quote in " ".join(visible(chunk).split()).lower()
             ]
             supported = value["supported"]
-            return Verdict(item.key, float(supported), places[0] if places else -1, quoted=bool(places) if supported else None)
-    return Verdict(item.key, None)
+            return EntailmentScore(
+                item.key, float(supported), places[0] if places else -1, quoted=bool(places) if supported else None
+            )
+    return EntailmentScore(item.key, None)

@@ -12,7 +12,7 @@ from typing import Any
 
 from data_prep.core.manifest import content_hash
 from data_prep.core.text import first_line
-from eval.entailment.checkers import KNOWN, Checker, Contract, Item, Verdict
+from eval.entailment.checkers import KNOWN, Checker, Contract, EntailmentScore, Item
 
 SUPPORT_WORDS = ("supported", "support", "entailment", "entailed", "entail", "consistent", "grounded", "factual", "yes")
 CLAIM_SHARE = 0.5  # of max_tokens: a longer claim is a model gone wild, and is judged by its beginning
@@ -50,14 +50,14 @@ class LocalChecker:
     def count(self, texts: Sequence[str]) -> list[int]:
         return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]]
 
-    def check(self, items: Sequence[Item], done: set[str]) -> Iterator[list[Verdict]]:
+    def check(self, items: Sequence[Item], done: set[str]) -> Iterator[list[EntailmentScore]]:
         """Verdicts of the items that are not done, group by group. The groups are the same whatever is done: what a claim
         shares a batch with moves its score in the last digits."""
         for group in _groups(items, self.config.batch_size * BATCHES):
             if todo := [item for item in group if item.key not in done]:
                 yield self._verdicts(todo)
 
-    def _verdicts(self, items: list[Item]) -> list[Verdict]:
+    def _verdicts(self, items: list[Item]) -> list[EntailmentScore]:
         claims = {item.key: self._cut(item.claim, int(self.contract.max_tokens * CLAIM_SHARE)) for item in items}
         pairs = [(item.key, index, chunk) for item in items for index, chunk in enumerate(item.chunks)]
         pairs.sort(key=lambda pair: len(pair[2]))
@@ -70,7 +70,7 @@ class LocalChecker:
         verdicts = []
         for item in items:
             score, best, cut = max(found[item.key], key=lambda one: (one[0], -one[1]), default=(0.0, -1, False))
-            verdicts.append(Verdict(item.key, score, best, cut or claims[item.key] != item.claim))
+            verdicts.append(EntailmentScore(item.key, score, best, cut or claims[item.key] != item.claim))
         return verdicts
 
     def _fitted(self, document: str, claim: str) -> tuple[str | tuple[str, str], bool]:

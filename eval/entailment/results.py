@@ -11,7 +11,7 @@ import numpy as np
 from data_prep.core.records import Generation, HeldOut
 from data_prep.core.text import plural
 from eval.entailment.calibration import SYNTHETIC, Labelled, Rates, agreement, corrected, rates
-from eval.entailment.checkers import Checking, Verdict
+from eval.entailment.checkers import Checking, EntailmentScore
 from eval.entailment.statements import Statement
 from eval.stats.estimates import estimate_mean
 
@@ -36,7 +36,7 @@ class Findings:
         self,
         checkers: Sequence[Checking],
         checked: Sequence[Checked],
-        verdicts: Sequence[dict[str, Verdict]],
+        verdicts: Sequence[dict[str, EntailmentScore]],
         labels: Sequence[Sequence[str]],
         labelled: Sequence[Labelled],
         draws: int,

@@ -10,7 +10,7 @@ from data_prep.chat.client import Answer, Endpoint, Question, Usage, ask_all
 from data_prep.core.records import Generation
 from eval.decoding.loops import finished
 from eval.decoding.sampling import Decoding
-from eval.generation.requests import Ask
+from eval.generation.requests import GenerationRequest
 
 OURS = ("model", "messages", "temperature", "top_p", "max_tokens")  # never an endpoint's own, or systems would differ
 
@@ -31,7 +31,7 @@ def decoded_as(endpoint: Endpoint, decoding: Decoding, max_new_tokens: int) -> E
 
 
 def summaries(
-    endpoint: Endpoint, asks: Sequence[Ask], system: str, max_new_tokens: int, cache: Path, failed: list[str]
+    endpoint: Endpoint, asks: Sequence[GenerationRequest], system: str, max_new_tokens: int, cache: Path, failed: list[str]
 ) -> Iterator[list[Generation]]:
     """One row at a time, as answers come. What got none goes into `failed`, in words. Raises ValueError where every
     further question would fail too, as `ask_all` does."""
@@ -51,7 +51,7 @@ def summaries(
     print(f"{system}: {usage.line()}")
 
 
-def _row(ask: Ask, system: str, answer: Answer) -> Generation:
+def _row(ask: GenerationRequest, system: str, answer: Answer) -> Generation:
     text, reason = finished(answer.text, cut=answer.finish_reason == "length")
     return Generation(
         key=ask.key,

@@ -9,13 +9,13 @@ from eval.decoding.grounded import Grounded, Row
 from eval.decoding.loops import LoopStop
 from eval.decoding.pieces import Pieces
 from eval.decoding.sampling import Decoding
-from eval.generation.requests import Opening
+from eval.generation.requests import PromptPrefix
 
 if TYPE_CHECKING:
     from eval.generation.local_model import LocalModel
 
 
-class Held:
+class DecodingControl:
     """Of one batch, whose prompts are padded to `prompt_length` tokens: all of its openings have a source, or none has.
     `rows` are those of grounded decoding, None for each where it is free."""
 
@@ -23,7 +23,7 @@ class Held:
         self,
         model: LocalModel,
         decoding: Decoding,
-        openings: Sequence[Opening],
+        openings: Sequence[PromptPrefix],
         prompt_length: int,
         pieces: Pieces,
         stops: Sequence[Callable[..., Any]] = (),

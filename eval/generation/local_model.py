@@ -14,7 +14,7 @@ from data_prep.core.text import first_line
 from data_prep.prompts.end_tokens import before_end, end_ids
 from data_prep.prompts.student import count_tokens, render
 from eval.decoding.loops import finished
-from eval.generation.requests import Ask, Opening
+from eval.generation.requests import GenerationRequest, PromptPrefix
 
 if TYPE_CHECKING:
     from eval.decoding.grounded import Row
@@ -89,7 +89,7 @@ def render_for(model: LocalModel, card_id: str, messages: list[dict[str, str]]) 
     return render(messages, model.tokenizer)
 
 
-def check_lengths(model: LocalModel, openings: Sequence[Opening], stage: str, new_tokens: int, limit: int | None) -> None:
+def check_lengths(model: LocalModel, openings: Sequence[PromptPrefix], stage: str, new_tokens: int, limit: int | None) -> None:
     """Raises ValueError where prompt and summary do not fit into what the model takes: nothing is cut silently."""
     context = min(filter(None, (model.context, limit)), default=None)
     if context is None:
@@ -104,7 +104,7 @@ def check_lengths(model: LocalModel, openings: Sequence[Opening], stage: str, ne
 
 
 def summary(
-    model: LocalModel, ask: Ask, system: str, ids: list[int], prompt_tokens: int, grounded: Row | None = None
+    model: LocalModel, ask: GenerationRequest, system: str, ids: list[int], prompt_tokens: int, grounded: Row | None = None
 ) -> Generation:
     """The row of the new tokens `ids`, which end with one of its end tokens where the model came to an end. `grounded` is what
     they were decoded under."""

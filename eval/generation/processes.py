@@ -46,7 +46,7 @@ class Processes:
 
 
 @contextmanager
-def joined() -> Iterator[Processes]:
+def process_group() -> Iterator[Processes]:
     """This process's place in the launch; alone where no launcher has set the variables of one."""
     known = {name: os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR")}
     if not all(known.values()) or known["WORLD_SIZE"] == "1":

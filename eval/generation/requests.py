@@ -12,7 +12,7 @@ from eval.decoding.sampling import Decoding
 
 
 @dataclass(frozen=True)
-class Opening:
+class PromptPrefix:
     """What the model is to go on from: a card's prompt, and the beginning of a summary that is kept, if any. `source` is what
     decoding is grounded in, "" where it is free."""
 
@@ -29,10 +29,10 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class Ask:
+class GenerationRequest:
     """One summary to be written; `key` covers all that can change its text."""
 
-    opening: Opening
+    opening: PromptPrefix
     decoding: Decoding
     key: str
 
@@ -46,7 +46,7 @@ class Ask:
 class Batch:
     """Summaries that are generated together, all with one decoding."""
 
-    asks: list[Ask]
+    asks: list[GenerationRequest]
 
     @property
     def seed(self) -> int:
@@ -54,7 +54,7 @@ class Batch:
         return int(sha256_text("\0".join(ask.key for ask in self.asks))[:8], 16)
 
 
-def key_of(opening: Opening, decoding: Decoding, identity: dict[str, Any], seed: int) -> str:
+def cache_key(opening: PromptPrefix, decoding: Decoding, identity: dict[str, Any], seed: int) -> str:
     """SHA-256 over card, prompt, decoding and `identity` (the model and what else its text depends on). The run's seed
     counts where it can change something."""
     what = [opening.card_id, sha256_text(json.dumps(opening.messages) + opening.text), opening.repairs]
@@ -64,10 +64,10 @@ def key_of(opening: Opening, decoding: Decoding, identity: dict[str, Any], seed:
     return sha256_text(json.dumps([what, how, identity], sort_keys=True))
 
 
-def plan(asks: Sequence[Ask], size: int) -> list[Batch]:
+def plan(asks: Sequence[GenerationRequest], size: int) -> list[Batch]:
     """Prompts of like length share a batch, decoding by decoding. Only the last batch of a decoding is short, so what is
     left after any whole batches are done falls into the batches that it fell into before."""
-    by_decoding: dict[Decoding, list[Ask]] = {}
+    by_decoding: dict[Decoding, list[GenerationRequest]] = {}
     for ask in asks:
         by_decoding.setdefault(ask.decoding, []).append(ask)
     batches = []

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from data_prep.core.files import to_json, write_jsonl
 from data_prep.core.records import Generation
-from eval.generation.requests import Ask
+from eval.generation.requests import GenerationRequest
 
 
 def read_store(output: Path) -> dict[str, Generation]:
@@ -64,7 +64,7 @@ class _Part:
         os.fsync(self._handle.fileno())
 
 
-def assemble(output: Path, asks: Sequence[Ask], stored: dict[str, Generation]) -> list[Generation]:
+def assemble(output: Path, asks: Sequence[GenerationRequest], stored: dict[str, Generation]) -> list[Generation]:
     """Writes `output`, one row for each of `asks` in their order, and returns the rows."""
     rows = [stored[ask.key] for ask in asks]
     write_jsonl(output, rows)

@@ -9,7 +9,7 @@ from data_prep.core.records import Generation
 from data_prep.core.text import first_line
 from eval.decoding.kv_cache import cpu_options
 from eval.decoding.pieces import Pieces
-from eval.generation.held import Held
+from eval.generation.held import DecodingControl
 from eval.generation.local_model import LocalModel, summary
 from eval.generation.requests import Batch
 
@@ -32,7 +32,7 @@ def _written(
         texts = [ask.opening.text for ask in batch.asks]
         encoded = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False).to(weights.device)
         length = encoded["input_ids"].shape[1]
-        held = Held(model, batch.asks[0].decoding, [ask.opening for ask in batch.asks], length, pieces)
+        held = DecodingControl(model, batch.asks[0].decoding, [ask.opening for ask in batch.asks], length, pieces)
         torch.manual_seed(batch.seed)
         with torch.inference_mode():
             output = weights.generate(

@@ -15,14 +15,14 @@ from data_prep.core.records import Generation
 from data_prep.core.text import first_line
 from data_prep.prompts.end_tokens import before_end
 from eval.generation.local_model import LocalModel, summary
-from eval.generation.requests import Ask
+from eval.generation.requests import GenerationRequest
 from eval.generation.systems import System
 
 CHUNK = 256  # requests handed over at once; what comes of them is stored before the next
 
 
 def summaries(
-    model: LocalModel, asks: Sequence[Ask], name: str, system: System, max_new_tokens: int, dtype: str, seed: int
+    model: LocalModel, asks: Sequence[GenerationRequest], name: str, system: System, max_new_tokens: int, dtype: str, seed: int
 ) -> Iterator[list[Generation]]:
     """Loads the model; then the rows of `asks`, a chunk at a time. All summaries of one card stand side by side, so its
     prompt is read once. Raises ValueError where vLLM is not installed or refuses the model."""
@@ -51,7 +51,7 @@ def summaries(
 
 
 def _written(
-    engine: Any, parameters_of: Any, model: LocalModel, asks: Sequence[Ask], name: str, max_new_tokens: int
+    engine: Any, parameters_of: Any, model: LocalModel, asks: Sequence[GenerationRequest], name: str, max_new_tokens: int
 ) -> Iterator[list[Generation]]:
     ordered = sorted(asks, key=lambda ask: (len(ask.opening.text), ask.opening.card_id, ask.opening.repairs))
     for start in range(0, len(ordered), CHUNK):
@@ -75,7 +75,7 @@ def _written(
     gc.collect()
 
 
-def _row(model: LocalModel, ask: Ask, name: str, output: Any) -> Generation:
+def _row(model: LocalModel, ask: GenerationRequest, name: str, output: Any) -> Generation:
     said = output.outputs[0]
     ids = list(said.token_ids)
     # It may leave out the end token that it stopped at.

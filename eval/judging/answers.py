@@ -20,7 +20,7 @@ from data_prep.chat.client import Endpoint, Usage, ask_all
 from data_prep.core.files import stable_id
 from data_prep.core.records import HeldOut
 from eval.judging.model_families import families_of
-from eval.judging.prompts import Scores, Verdict, question, response_format, shown_source
+from eval.judging.prompts import PairwiseChoice, Scores, question, response_format, shown_source
 
 _FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL | re.IGNORECASE)
 NO_ANSWER = "no answer: "
@@ -44,7 +44,7 @@ class Judge(Endpoint):
     def families(self) -> frozenset[str]:
         return families_of(self.model) | ({self.family.lower()} if self.family else frozenset())
 
-    def asked_for(self, form: type[Scores] | type[Verdict]) -> Endpoint:
+    def asked_for(self, form: type[Scores] | type[PairwiseChoice]) -> Endpoint:
         more = {"response_format": response_format(form)} if self.json_schema else {}
         return self.model_copy(update={"extra_body": {**self.extra_body, **more}})
 
@@ -58,8 +58,8 @@ class Subject:
     second: str | None = None
 
     @property
-    def form(self) -> type[Scores] | type[Verdict]:
-        return Scores if self.second is None else Verdict
+    def form(self) -> type[Scores] | type[PairwiseChoice]:
+        return Scores if self.second is None else PairwiseChoice
 
     @property
     def name(self) -> str:
@@ -72,7 +72,7 @@ class Judgment:
 
     judge: str
     subject: Subject
-    answer: Scores | Verdict | None
+    answer: Scores | PairwiseChoice | None
     unparsed: str = ""
     said: str = ""  # the start of what could not be read
     quotes: int = 0
@@ -126,7 +126,7 @@ def judged(judge: str, subject: Subject, source: str, answer: Answer | Failure) 
     return Judgment(judge, subject, parsed, "", "", len(quotes), unfounded, answer.key)
 
 
-def parse(text: str, form: type[Scores] | type[Verdict]) -> Scores | Verdict:
+def parse(text: str, form: type[Scores] | type[PairwiseChoice]) -> Scores | PairwiseChoice:
     """The answer. Raises ValueError, in one line, where `text` is not one JSON object of the form."""
     text = text.strip()
     fenced = _FENCED.fullmatch(text)

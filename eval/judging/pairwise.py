@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from eval.judging.answers import Judgment, Subject
-from eval.judging.prompts import Verdict
+from eval.judging.prompts import PairwiseChoice
 from eval.stats.estimates import preference, wilson
 from eval.stats.paired import rounded
 
@@ -24,7 +24,7 @@ LENGTH_MATCHED = 0.1  # of the longer one's rendered words
 
 
 @dataclass(frozen=True)
-class Pair:
+class ComparisonPair:
     """A card's summaries by systems a and b, cleaned, with their rendered words."""
 
     card: str  # id
@@ -49,7 +49,7 @@ class Outcome:
     """What a judge made of a pair: 1 where b wins, 0.5 a tie, 0 where a wins, NaN where an answer could not be read.
     `verdicts` as given, first order then second; none for equal texts."""
 
-    pair: Pair
+    pair: ComparisonPair
     value: float
     verdicts: list[str] = field(default_factory=list)
 
@@ -59,9 +59,9 @@ class Outcome:
         return None if len(self.verdicts) < 2 else tuple(self.verdicts) in (("1", "2"), ("2", "1"), ("tie", "tie"))
 
 
-def outcome(pair: Pair, answers: Mapping[Subject, Judgment]) -> Outcome:
+def outcome(pair: ComparisonPair, answers: Mapping[Subject, Judgment]) -> Outcome:
     given = [answers[subject].answer for subject in pair.subjects]
-    verdicts = [answer.verdict for answer in given if isinstance(answer, Verdict)]
+    verdicts = [answer.verdict for answer in given if isinstance(answer, PairwiseChoice)]
     if len(verdicts) < len(given):
         return Outcome(pair, np.nan, verdicts)
     return Outcome(pair, {("1", "2"): 0.0, ("2", "1"): 1.0}.get(tuple(verdicts), 0.5), verdicts)

@@ -82,7 +82,7 @@ class Scores(_Answer):
         return shares | {"overall": sum(shares.values()) / len(shares)}
 
 
-class Verdict(_Answer):
+class PairwiseChoice(_Answer):
     """Two summaries compared."""
 
     evidence_1: list[str]
@@ -94,7 +94,7 @@ class Verdict(_Answer):
         return [*self.evidence_1, *self.evidence_2]
 
 
-def response_format(form: type[Scores] | type[Verdict]) -> dict[str, Any]:
+def response_format(form: type[Scores] | type[PairwiseChoice]) -> dict[str, Any]:
     """The field of the request that holds a server to the form."""
     return {
         "type": "json_schema",

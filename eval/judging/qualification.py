@@ -26,7 +26,7 @@ from data_prep.candidates.corrupted import BREAKERS
 from data_prep.checks import check_summary, passed_all
 from data_prep.core.records import HeldOut
 from eval.judging.answers import Judgment, Subject
-from eval.judging.prompts import Scores, Verdict, clean
+from eval.judging.prompts import PairwiseChoice, Scores, clean
 from eval.stats.estimates import wilson
 
 LOWER_ON = {"swapped": "faithfulness", "number": "faithfulness", "truncated": "coverage", "injected": "faithfulness"}
@@ -41,7 +41,7 @@ Intact = Sequence[tuple[HeldOut, str]]  # cards, each with a summary of it that 
 
 
 @dataclass(frozen=True)
-class Planted:
+class PlantedQuestion:
     """A corrupted summary of a card beside its intact twin; for "identical" both are the same."""
 
     kind: str
@@ -57,7 +57,7 @@ class Planted:
 
 
 @dataclass(frozen=True)
-class Tally:
+class QualificationTally:
     """Right answers of one kind and form."""
 
     kind: str
@@ -78,15 +78,15 @@ class Tally:
         return f"{self.kind} {self.form} {self.right} of {self.n}"
 
 
-def planted(cards: Sequence[HeldOut], summaries: Mapping[str, Sequence[str]], per_kind: int) -> list[Planted]:
+def planted(cards: Sequence[HeldOut], summaries: Mapping[str, Sequence[str]], per_kind: int) -> list[PlantedQuestion]:
     """At most `per_kind` items of each kind, from the first cards that give them. `summaries`: systems' texts by card."""
     intact = list(islice(_intact(cards, summaries), 2 * per_kind))  # some have no three figures to change
-    found: list[Planted] = []
+    found: list[PlantedQuestion] = []
     for kind, corrupt in CORRUPT.items():
         copies = (
             (card, text, corrupt(card, text, intact[place + 1 :] + intact[:place])) for place, (card, text) in enumerate(intact)
         )
-        found += islice((Planted(kind, card.id, text, copy) for card, text, copy in copies if copy), per_kind)
+        found += islice((PlantedQuestion(kind, card.id, text, copy) for card, text, copy in copies if copy), per_kind)
     return found
 
 
@@ -139,18 +139,20 @@ def _ungrounded(text: str, card: HeldOut) -> int:
     return next(len(result.spans) for result in check_summary(text, card.source) if result.name == "numbers")
 
 
-def tallies(items: Sequence[Planted], answers: Mapping[Subject, Judgment]) -> list[Tally]:
+def tallies(items: Sequence[PlantedQuestion], answers: Mapping[Subject, Judgment]) -> list[QualificationTally]:
     """How one judge did, by kind and form."""
     found = []
     for kind in CORRUPT:
         of_kind = [item for item in items if item.kind == kind]
         if kind in LOWER_ON:
-            found.append(Tally(kind, "pointwise", sum(_scored_right(item, answers) for item in of_kind), len(of_kind)))
-        found.append(Tally(kind, "pairwise", sum(_chose_right(item, answers) for item in of_kind), len(of_kind)))
+            found.append(
+                QualificationTally(kind, "pointwise", sum(_scored_right(item, answers) for item in of_kind), len(of_kind))
+            )
+        found.append(QualificationTally(kind, "pairwise", sum(_chose_right(item, answers) for item in of_kind), len(of_kind)))
     return found
 
 
-def fault(found: Sequence[Tally], accuracy: float, kind_accuracy: float) -> str:
+def fault(found: Sequence[QualificationTally], accuracy: float, kind_accuracy: float) -> str:
     """Why the judge does not pass; "" where it does."""
     few = [tally for tally in found if tally.n < LEAST]
     if few:
@@ -165,7 +167,7 @@ def fault(found: Sequence[Tally], accuracy: float, kind_accuracy: float) -> str:
     return ""
 
 
-def _scored_right(item: Planted, answers: Mapping[Subject, Judgment]) -> bool:
+def _scored_right(item: PlantedQuestion, answers: Mapping[Subject, Judgment]) -> bool:
     intact, corrupted = (answers[subject].answer for subject in item.pointwise())
     if not (isinstance(intact, Scores) and isinstance(corrupted, Scores)):
         return False
@@ -173,7 +175,7 @@ def _scored_right(item: Planted, answers: Mapping[Subject, Judgment]) -> bool:
     return getattr(corrupted, dimension).score < getattr(intact, dimension).score
 
 
-def _chose_right(item: Planted, answers: Mapping[Subject, Judgment]) -> bool:
+def _chose_right(item: PlantedQuestion, answers: Mapping[Subject, Judgment]) -> bool:
     right = ("tie", "tie") if item.kind == "identical" else ("1", "2")
     given = [answers[subject].answer for subject in item.pairwise()]
-    return all(isinstance(answer, Verdict) and answer.verdict == good for answer, good in zip(given, right, strict=True))
+    return all(isinstance(answer, PairwiseChoice) and answer.verdict == good for answer, good in zip(given, right, strict=True))

@@ -13,7 +13,7 @@ from data_prep.prompts.untrusted import injection_flags, visible
 from eval.judging.answers import Judge, Judgment, Subject
 from eval.judging.pairwise import Outcome, alpha, compared, controls, panel, share
 from eval.judging.prompts import DIMENSIONS, MAX_SOURCE_CHARACTERS, Scores
-from eval.judging.qualification import Tally
+from eval.judging.qualification import QualificationTally
 from eval.judging.task import JudgeConfig, Summary, Task
 from eval.stats.estimates import estimate_mean
 from eval.stats.paired import rounded
@@ -23,12 +23,12 @@ ALL_JUDGES = "all judges"
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgeRun:
     """One judge's work: its answers, how it did on the gate, and the comparisons."""
 
     judge: Judge
     answers: Mapping[Subject, Judgment]
-    gate: list[Tally]
+    gate: list[QualificationTally]
     fault: str  # why it does not pass
     outcomes: dict[tuple[str, str], list[Outcome]]
 
@@ -42,7 +42,7 @@ class Judged:
         return answer.shares() if isinstance(answer, Scores) else None
 
 
-def measure_rows(task: Task, judges: Sequence[Judged]) -> Iterator[dict[str, Any]]:
+def measure_rows(task: Task, judges: Sequence[JudgeRun]) -> Iterator[dict[str, Any]]:
     """One row per summary: means over the judges that passed and could be read, null where there is none."""
     passed = [one for one in judges if not one.fault]
     for summary in {summary.generation.key: summary for summary in task.summaries}.values():
@@ -51,7 +51,7 @@ def measure_rows(task: Task, judges: Sequence[Judged]) -> Iterator[dict[str, Any
         yield {"key": summary.generation.key, "metrics": {f"judge_{name}": mean for name, mean in means.items()}, "spans": []}
 
 
-def described(task: Task, judges: Sequence[Judged], notes: Sequence[str], block: JudgeConfig, seed: int) -> dict[str, Any]:
+def described(task: Task, judges: Sequence[JudgeRun], notes: Sequence[str], block: JudgeConfig, seed: int) -> dict[str, Any]:
     """The content of judge.json."""
     passed = [one for one in judges if not one.fault]
     draws = block.bootstrap_samples
@@ -82,7 +82,7 @@ def described(task: Task, judges: Sequence[Judged], notes: Sequence[str], block:
     }
 
 
-def system_figures(task: Task, passed: Sequence[Judged], draws: int, seed: int) -> dict[str, dict[str, Any]]:
+def system_figures(task: Task, passed: Sequence[JudgeRun], draws: int, seed: int) -> dict[str, dict[str, Any]]:
     """Per system each judge's own means, and the shares of summaries that could not be read and of unfounded quotes."""
     figures: dict[str, dict[str, Any]] = {}
     for system in dict.fromkeys(summary.generation.system for summary in task.summaries):
@@ -112,7 +112,7 @@ def mean_figures(summaries: Sequence[Summary], values: Sequence[float], draws: i
     return {"mean": rounded(estimate.mean), "ci95": interval, "n": estimate.n, "families": estimate.families}
 
 
-def preferences(passed: Sequence[Judged], draws: int, seed: int) -> Iterator[dict[str, Any]]:
+def preferences(passed: Sequence[JudgeRun], draws: int, seed: int) -> Iterator[dict[str, Any]]:
     """Each judge's comparisons, and where several passed, those of all together."""
     for one in passed:
         for (a, b), outcomes in one.outcomes.items():
@@ -123,7 +123,7 @@ def preferences(passed: Sequence[Judged], draws: int, seed: int) -> Iterator[dic
             yield {"judge": ALL_JUDGES, "a": a, "b": b, "metric": "overall", **compared(together, draws, seed)}
 
 
-def judge_figures(one: Judged, draws: int, seed: int) -> dict[str, Any]:
+def judge_figures(one: JudgeRun, draws: int, seed: int) -> dict[str, Any]:
     """What is known of a judge, passed or not."""
     found = list(one.answers.values())
     unparsed = [judgment for judgment in found if judgment.answer is None]
@@ -166,7 +166,7 @@ def control_notes(task: Task, judges: Mapping[str, dict[str, Any]]) -> Iterator[
         yield f"{plural(flagged, 'summary', 'summaries')} {hold} words that read as meant for a model; the gate says whether judges obey such words."
 
 
-def agreement_notes(task: Task, passed: Sequence[Judged]) -> Iterator[str]:
+def agreement_notes(task: Task, passed: Sequence[JudgeRun]) -> Iterator[str]:
     if len(passed) == 1:
         yield "One judge alone scored: a second one of another family would show how far its taste goes."
     if len(passed) < 2:

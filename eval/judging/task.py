@@ -20,9 +20,9 @@ from data_prep.checks.document import read
 from data_prep.core.recipe import Block
 from data_prep.core.records import Generation, HeldOut
 from eval.judging.answers import Judge, Subject
-from eval.judging.pairwise import Pair
+from eval.judging.pairwise import ComparisonPair
 from eval.judging.prompts import MAX_SOURCE_CHARACTERS, RUBRIC, SYSTEM, clean
-from eval.judging.qualification import Planted, planted
+from eval.judging.qualification import PlantedQuestion, planted
 from eval.runs.summaries import read_cards, read_system
 from eval.scoring.aggregate import default_pairs
 
@@ -80,8 +80,8 @@ class Task:
 
     cards: dict[str, HeldOut]  # all held-out ones
     summaries: list[Summary]
-    pairs: dict[tuple[str, str], list[Pair]]
-    gate: list[Planted]
+    pairs: dict[tuple[str, str], list[ComparisonPair]]
+    gate: list[PlantedQuestion]
 
     @cached_property
     def uses(self) -> dict[Subject, list[str]]:
@@ -131,13 +131,13 @@ def summaries_by_card(path: Path, cards: Mapping[str, HeldOut], block: JudgeConf
     return found
 
 
-def pairs_of(a: Mapping[str, list[Summary]], b: Mapping[str, list[Summary]], cards: Iterable[str]) -> Iterator[Pair]:
+def pairs_of(a: Mapping[str, list[Summary]], b: Mapping[str, list[Summary]], cards: Iterable[str]) -> Iterator[ComparisonPair]:
     """Sample by sample; a system with fewer samples (a baseline has one) gives them again."""
     for card in cards:
         ours, theirs = a.get(card), b.get(card)
         for number in range(max(len(ours), len(theirs)) if ours and theirs else 0):
             one, other = ours[number % len(ours)], theirs[number % len(theirs)]
-            yield Pair(card, one.card.family, one.text, other.text, one.words, other.words)
+            yield ComparisonPair(card, one.card.family, one.text, other.text, one.words, other.words)
 
 
 def print_estimate(task: Task, judges: Sequence[Judge]) -> None:

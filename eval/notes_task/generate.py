@@ -20,7 +20,7 @@ from eval.decoding.loops import LOOPS_VERSION
 from eval.decoding.sampling import GREEDY
 from eval.generation import transformers_backend
 from eval.generation.local_model import LocalModel, check_lengths, open_model, render_for
-from eval.generation.requests import Ask, Opening, key_of, plan
+from eval.generation.requests import GenerationRequest, PromptPrefix, cache_key, plan
 from eval.generation.store import appending, assemble, read_store
 from eval.generation.systems import BASELINE, System
 
@@ -97,9 +97,9 @@ class NotesJob:
         how = {"task": "notes", "model": model.identity, "loops": LOOPS_VERSION} | {
             key: self.settings[key] for key in ("max_new_tokens", "batch_size", "dtype")
         }
-        openings = [Opening(page.id, page.prompt, render_for(model, page.id, page.prompt)) for page in pages]
+        openings = [PromptPrefix(page.id, page.prompt, render_for(model, page.id, page.prompt)) for page in pages]
         check_lengths(model, openings, "notes", self.settings["max_new_tokens"], None)
-        asks = [Ask(opening, GREEDY, key_of(opening, GREEDY, how, 0)) for opening in openings]
+        asks = [GenerationRequest(opening, GREEDY, cache_key(opening, GREEDY, how, 0)) for opening in openings]
         stored = read_store(self.output)
         if missing := [ask for ask in asks if ask.key not in stored]:
             if len(missing) < len(asks):
@@ -107,7 +107,7 @@ class NotesJob:
             self.write(model, missing)
         return assemble(self.output, asks, read_store(self.output))
 
-    def write(self, model: LocalModel, missing: Sequence[Ask]) -> None:
+    def write(self, model: LocalModel, missing: Sequence[GenerationRequest]) -> None:
         batches = plan(missing, self.settings["batch_size"])
         device = transformers_backend.device_of(self.device, 0)
         made = transformers_backend.summaries(

@@ -11,7 +11,7 @@ from data_prep.core.files import read_jsonl
 from data_prep.core.records import Generation, Probe
 from eval.probing.metrics import CHANGES, PROBE_METRICS, against_own, measure_probe
 from eval.runs.summaries import read_generations
-from eval.scoring.aggregate import Reckoning, Scored
+from eval.scoring.aggregate import BootstrapSettings, Scored
 from eval.scoring.cache import ScoreStore
 
 Answers = dict[str, dict[str, Generation]]  # system -> probe -> its summary
@@ -61,7 +61,7 @@ def probe_figures(
                 cells = measured.setdefault((probe.kind, system, name), {})
                 if value is not None:
                     cells[probe.id] = value
-    reckoning = Reckoning({probe.id: probe.family for probe in probes.values()}, draws, seed)
+    reckoning = BootstrapSettings({probe.id: probe.family for probe in probes.values()}, draws, seed)
     figures: dict[str, Any] = {}
     for metric in PROBE_METRICS:
         bounds = (-1.0, 1.0) if metric.name in CHANGES else (0.0, 1.0)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 
-from data_prep.checks import Inventory, check_summary, passed_all
+from data_prep.checks import SourceIndex, check_summary, passed_all
 from data_prep.checks.document import Document, read
 from data_prep.checks.facts import stated_amounts
 from data_prep.checks.licences import agree, licences_in
@@ -85,7 +85,7 @@ def states(document: Document, change: Mapping[str, str], which: str, source: st
     something else is no memory."""
     value = change[which]
     if change["kind"] == "number":
-        known = Inventory.from_source(source).numbers if which == "was" else None
+        known = SourceIndex.from_source(source).numbers if which == "was" else None
         return any(
             contains((Decimal(value),), reading) and not (known and is_grounded(one, known))
             for one in summary_quantities(document)
@@ -123,6 +123,6 @@ def invents(document: Document, fact: str, source: str) -> bool:
         return next(licences_in(document.prose), None) is not None
     if fact == "languages":
         return next(languages_in(document.prose), None) is not None
-    known = Inventory.from_source(source).numbers  # cached: all systems answer one probe before the next
+    known = SourceIndex.from_source(source).numbers  # cached: all systems answer one probe before the next
     spans = [span for _, span in stated_amounts(fact, document.prose)]
     return any(not is_grounded(one, known) for span in spans for one in quantities(span.label))

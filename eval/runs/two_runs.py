@@ -25,7 +25,7 @@ NEEDED = ("metrics", "systems", "decoding", "prompts", "bootstrap")
 
 
 @dataclass(frozen=True)
-class Run:
+class ScoredRun:
     """A finished run. `rows`: scores.parquet without its texts; `families`: of every card in it, in the ids' order."""
 
     folder: Path
@@ -42,12 +42,12 @@ class Side:
 
     label: str
     system: str
-    run: Run
+    run: ScoredRun
     decoding: str
     rows: list[dict[str, Any]]
 
 
-def read_run(folder: Path) -> Run:
+def read_scored_run(folder: Path) -> ScoredRun:
     metrics, scores = read_metrics(folder, NEEDED), folder / "eval" / "scores.parquet"
     refuse_changed(folder)
     known = set(pq.read_schema(scores).names)
@@ -59,10 +59,10 @@ def read_run(folder: Path) -> Run:
         )
     rows = pq.read_table(scores, columns=columns).to_pylist()
     families = {row["id"]: row["family"] for row in rows}
-    return Run(folder, folder.resolve().name, metrics, columns, rows, dict(sorted(families.items())))
+    return ScoredRun(folder, folder.resolve().name, metrics, columns, rows, dict(sorted(families.items())))
 
 
-def refuse_unlike(a: Run, b: Run) -> None:
+def refuse_unlike(a: ScoredRun, b: ScoredRun) -> None:
     """Raises ValueError unless both runs saw the same prompts for the same cards."""
     for here, there in ((a, b), (b, a)):
         extra = sorted(set(here.families) - set(there.families))
@@ -91,7 +91,7 @@ def refuse_unlike(a: Run, b: Run) -> None:
         )
 
 
-def common_metrics(a: Run, b: Run) -> tuple[list[dict[str, Any]], list[str]]:
+def common_metrics(a: ScoredRun, b: ScoredRun) -> tuple[list[dict[str, Any]], list[str]]:
     """The metrics that both runs have, headline where either says so, and a sentence for each that only one has."""
     known = {metric["name"]: metric for metric in a.metrics["metrics"] if metric["name"] in a.columns}
     common, left_out = [], []
@@ -109,7 +109,7 @@ def common_metrics(a: Run, b: Run) -> tuple[list[dict[str, Any]], list[str]]:
     return common, left_out
 
 
-def system_pairs(a: Run, b: Run, wanted: str | None) -> list[tuple[str, str]]:
+def system_pairs(a: ScoredRun, b: ScoredRun, wanted: str | None) -> list[tuple[str, str]]:
     """(system of A, system of B): the two that are wanted, else each name that both have."""
     ours, theirs = list(a.metrics["systems"]), list(b.metrics["systems"])
     if wanted is None:
@@ -133,7 +133,7 @@ def system_pairs(a: Run, b: Run, wanted: str | None) -> list[tuple[str, str]]:
     return [(names[0], names[1])]
 
 
-def sides_of(a: Run, b: Run, names: tuple[str, str]) -> tuple[Side, Side]:
+def sides_of(a: ScoredRun, b: ScoredRun, names: tuple[str, str]) -> tuple[Side, Side]:
     """Both systems with the rows that count. Raises ValueError where their texts were decoded differently."""
     first, second = (side(run, system, (a, b)) for run, system in zip((a, b), names, strict=True))
     if first.decoding != second.decoding:
@@ -152,7 +152,7 @@ def sides_of(a: Run, b: Run, names: tuple[str, str]) -> tuple[Side, Side]:
     return first, second
 
 
-def side(run: Run, system: str, runs: tuple[Run, Run]) -> Side:
+def side(run: ScoredRun, system: str, runs: tuple[ScoredRun, ScoredRun]) -> Side:
     """The rows of the run's decoding; a system that has none of it counts with what it has. A baseline writes one text
     whatever the decoding, so that text stands for both."""
     own = [row for row in run.rows if row["system"] == system]
@@ -173,7 +173,7 @@ def drawn_with(side: Side) -> dict[str, Any]:
     return {} if is_baseline(recipe) else {key: recipe[key] for key in DRAWN[side.decoding] if key in recipe}
 
 
-def generate_recipe(run: Run, system: str) -> dict[str, Any]:
+def generate_recipe(run: ScoredRun, system: str) -> dict[str, Any]:
     return manifest_recipe(run.folder / "eval" / "generations" / f"{system}.manifest.json")
 
 

@@ -32,7 +32,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Reckoning:
+class BootstrapSettings:
     """How figures are reckoned: the family of each card, in the cards' order, and the draws of each interval."""
 
     families: Mapping[str, str]
@@ -78,7 +78,7 @@ def seed_spread(rows: Iterable[Scored]) -> dict[tuple[str, str], float]:
 
 
 def systems_figures(
-    reckoning: Reckoning, names: Sequence[str], metrics: Sequence[Metric], rows: Sequence[Scored]
+    reckoning: BootstrapSettings, names: Sequence[str], metrics: Sequence[Metric], rows: Sequence[Scored]
 ) -> dict[str, Any]:
     """system -> metric -> figure, with `seed_sd` where a system has several samples."""
     values, spread = card_means(rows), seed_spread(rows)
@@ -94,7 +94,7 @@ def systems_figures(
 
 
 def comparisons(
-    reckoning: Reckoning,
+    reckoning: BootstrapSettings,
     pairs: Sequence[Sequence[str]],
     metrics: Sequence[Metric],
     headline: Sequence[str],
@@ -131,7 +131,7 @@ def default_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def slice_figures(
-    reckoning: Reckoning, slices: Slices, names: Sequence[str], headline: Sequence[Metric], rows: Sequence[Scored]
+    reckoning: BootstrapSettings, slices: Slices, names: Sequence[str], headline: Sequence[Metric], rows: Sequence[Scored]
 ) -> dict[str, Any]:
     """slice -> value -> system -> headline metric -> figure."""
     values = card_means(rows)

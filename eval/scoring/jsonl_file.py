@@ -42,7 +42,7 @@ class LinesReport:
 
 
 @dataclass(frozen=True)
-class Line:
+class SummaryLine:
     number: int  # from 1
     id: str
     source: str
@@ -114,7 +114,7 @@ def _score_lines(source: Path, output: Path, part: Path, rejected: Path) -> Line
     return LinesReport(scored, kept, dict(reasons))
 
 
-def scored_line(line: Line, key: str) -> dict[str, Any]:
+def scored_line(line: SummaryLine, key: str) -> dict[str, Any]:
     generation = Generation(key, line.id, "", line.summary, "stop", 0, 0)
     found = measure(generation, line.source, "")
     metrics = {name: value for name, value in found["metrics"].items() if name not in NEED_MORE}
@@ -145,7 +145,7 @@ def _say(scored: int, kept: int, reasons: Counter[str], output: Path, rejected: 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def read_lines(path: Path) -> Iterator[Line | Bad]:
+def read_lines(path: Path) -> Iterator[SummaryLine | Bad]:
     """Every line that is not blank, as a Line, or as Bad with the reason; an id counts once."""
     seen: set[str] = set()
     with open(path, "rb") as handle:
@@ -153,7 +153,7 @@ def read_lines(path: Path) -> Iterator[Line | Bad]:
             if not raw.strip():
                 continue
             item = parse(number, raw)
-            if isinstance(item, Line):
+            if isinstance(item, SummaryLine):
                 if item.id in seen:
                     item = Bad(number, item.id, "duplicated id", f'an earlier line has the id "{item.id[:80]}" too')
                 else:
@@ -170,7 +170,7 @@ def _raw_lines(handle: BinaryIO) -> Iterator[bytes]:
         yield raw
 
 
-def parse(number: int, raw: bytes) -> Line | Bad:
+def parse(number: int, raw: bytes) -> SummaryLine | Bad:
     if len(raw) > MAX_LINE:
         return Bad(number, None, "line too long", f"more than {MAX_LINE:,} bytes")
     try:
@@ -184,7 +184,7 @@ def parse(number: int, raw: bytes) -> Line | Bad:
     fault = _fault(row)
     if fault:
         return Bad(number, _printable(row.get("id")), *fault)
-    return Line(number, row["id"], row["source"], row["summary"])
+    return SummaryLine(number, row["id"], row["source"], row["summary"])
 
 
 def _fault(row: dict[str, Any]) -> tuple[str, str] | None:

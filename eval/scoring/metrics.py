@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from data_prep.checks import CHECKS, Inventory, check_summary, passed_all
+from data_prep.checks import CHECKS, SourceIndex, check_summary, passed_all
 from data_prep.checks.copying import coverage_density, words_of
 from data_prep.checks.document import read
 from data_prep.core.records import Generation
@@ -88,7 +88,7 @@ def measure(generation: Generation, source: str, reference: str) -> dict[str, An
 
 def coverage(summary: str, source: str) -> float | None:
     """Share of the summary's words that stand in a run of the source's, runs counted inside blocks as the check counts them."""
-    known, covered, total = Inventory.from_source(source).words, 0.0, 0
+    known, covered, total = SourceIndex.from_source(source).words, 0.0, 0
     for words in (words_of(block.text) for block in read(summary).blocks):
         if found := coverage_density(words, known):
             covered += found[0] * len(words)

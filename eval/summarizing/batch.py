@@ -17,10 +17,10 @@ from typing import Any
 from data_prep.core.files import replacing, stable_id, to_json
 from data_prep.core.manifest import content_hash
 from data_prep.core.recipe import did_you_mean
-from data_prep.pages.transport import Gate
+from data_prep.pages.transport import PublicOnlyBackend
 from eval.summarizing.card_input import NoNetwork, PageAway, Request, card_file
 from eval.summarizing.notes import note_of
-from eval.summarizing.pipeline import Options, Say, read, summarise
+from eval.summarizing.pipeline import Options, Say, read, write_summary
 from eval.summarizing.screen import Silent
 from eval.summarizing.writers import Writer
 
@@ -29,12 +29,14 @@ SHOWN = 500  # characters of an input that its output repeats
 
 
 @dataclass(frozen=True)
-class Line:
+class CardLine:
     number: int  # from 1
     text: str
 
 
-def run_batch(source: Path, out: Path, writer: Writer, options: Options, say: Say, gate: Gate | None = None) -> None:
+def run_batch(
+    source: Path, out: Path, writer: Writer, options: Options, say: Say, gate: PublicOnlyBackend | None = None
+) -> None:
     """Raises NoNetwork where the model's server is away, at once, or where a line's was, at the end: what is done stays, the same
     command goes on. Raises ValueError where `out` holds what this batch would not write again."""
     part = out.with_name(out.name + ".part")
@@ -45,7 +47,7 @@ def run_batch(source: Path, out: Path, writer: Writer, options: Options, say: Sa
     order: list[tuple[int, str]] = []
     with open(part, "a", encoding="utf-8") as handle:
         for line in read_lines(source):
-            key = key_of(line, identity)
+            key = line_key(line, identity)
             order.append((line.number, key))
             if key in done:
                 continue
@@ -78,7 +80,7 @@ def _refuse_others(source: Path, out: Path, part: Path, identity: str) -> None:
     """Raises ValueError where an earlier output has lines that are neither of this batch nor of a card of it since edited."""
     keys, asked = set(), set()
     for line in read_lines(source):
-        keys.add(key_of(line, identity))
+        keys.add(line_key(line, identity))
         if _content(line):  # a file that is gone cannot be summarised again
             asked.add(stable_id(identity, line.text))
     for path in filter(Path.exists, (out, part)):
@@ -91,10 +93,10 @@ def _refuse_others(source: Path, out: Path, part: Path, identity: str) -> None:
             )
 
 
-def _summarised(line: Line, writer: Writer, options: Options, say: Say, gate: Gate | None) -> dict[str, Any]:
+def _summarised(line: CardLine, writer: Writer, options: Options, say: Say, gate: PublicOnlyBackend | None) -> dict[str, Any]:
     request = parse(line)
     found = read(request, options, say, gate)
-    result = summarise(found, request, writer, options, Silent(), say, gate)
+    result = write_summary(found, request, writer, options, Silent(), say, gate)
     say(f"line {line.number}: {found.card.model_id}, fails {', '.join(result.best.failed) or 'nothing'}")
     return result.as_json()
 
@@ -124,24 +126,24 @@ def _rejected(out: Path) -> Path:
     return out.with_name(out.name + ".rejected.jsonl")
 
 
-def read_lines(source: Path) -> Iterator[Line]:
+def read_lines(source: Path) -> Iterator[CardLine]:
     """Lines that are neither blank nor a comment. Raises ValueError where there is none."""
     empty = True
     with open(source, encoding="utf-8-sig", errors="replace") as handle:
         for number, text in enumerate(handle, 1):
             if text.strip() and not text.startswith("#"):
                 empty = False
-                yield Line(number, text.strip())
+                yield CardLine(number, text.strip())
     if empty:
         raise ValueError(f"{source} names no card; write one a line: a Hub id, an address, a file, or a JSON object")
 
 
-def key_of(line: Line, identity: str) -> str:
+def line_key(line: CardLine, identity: str) -> str:
     """Over all that can change the line's summary, but for what the web says."""
     return stable_id(identity, line.text, _content(line) or "")
 
 
-def _content(line: Line) -> str | None:
+def _content(line: CardLine) -> str | None:
     """Hash of the file that the line names, where it names one."""
     try:
         request = parse(line)
@@ -151,7 +153,7 @@ def _content(line: Line) -> str | None:
         return None
 
 
-def parse(line: Line) -> Request:
+def parse(line: CardLine) -> Request:
     """Raises ValueError where a line is no card's place and no object of KEYS."""
     if line.text == "-":
         raise ValueError("a batch cannot read standard input; name a file")

@@ -18,9 +18,9 @@ from data_prep.cards.parse import Draft, draft
 from data_prep.collecting.card_files import CARD_FILE_NAMES, model_id_of
 from data_prep.collecting.filters import FilterConfig
 from data_prep.core.records import Card, Note, RawCard, Rejected
-from data_prep.pages.cache import Page, Snapshots
+from data_prep.pages.cache import Page, PageCache
 from data_prep.pages.fetch import FetchConfig, fetch_all
-from data_prep.pages.transport import Gate
+from data_prep.pages.transport import PublicOnlyBackend
 
 MAX_BYTES = 500_000  # the longest cards that people wrote have half of it; beyond, a README is a log
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
@@ -62,7 +62,7 @@ class Found:
     warning: str = ""
 
 
-def read_card(request: Request, pages: Path, gate: Gate | None = None, stdin: BinaryIO | None = None) -> Found:
+def read_card(request: Request, pages: Path, gate: PublicOnlyBackend | None = None, stdin: BinaryIO | None = None) -> Found:
     """The card that `request` names. `pages` keeps what was fetched; `gate` is for tests, as in `fetch.Fetcher`.
 
     Raises ValueError where there is no card to summarise, NoNetwork where that is not known.
@@ -95,7 +95,7 @@ def _foreign(prose: str) -> str:
     return f"the card reads as another language than English ({found}); the models of this project were tuned on English cards"
 
 
-def _raw(request: Request, pages: Path, gate: Gate | None, stdin: BinaryIO | None) -> tuple[RawCard, str, str]:
+def _raw(request: Request, pages: Path, gate: PublicOnlyBackend | None, stdin: BinaryIO | None) -> tuple[RawCard, str, str]:
     """README, where it came from, and where its model id came from ("" where it is still to be found)."""
     given = request.card.strip()
     if request.text is not None:
@@ -214,7 +214,7 @@ def _on_hub(model_id: str) -> tuple[RawCard, str, str]:
     return found, f"the Hub, commit {(found.revision or '')[:8]}", "from the Hub"
 
 
-def _at_address(url: str, pages: Path, gate: Gate | None) -> tuple[RawCard, str, str]:
+def _at_address(url: str, pages: Path, gate: PublicOnlyBackend | None) -> tuple[RawCard, str, str]:
     """A card's page on the Hub is its id; anything else is fetched, from public addresses alone."""
     parts = urlsplit(url)
     own_hub = urlsplit(os.environ.get("HF_ENDPOINT", "")).netloc
@@ -240,12 +240,12 @@ def _raw_address(url: str) -> str:
     return f"https://raw.githubusercontent.com/{where['repo']}/{where['path'] or 'HEAD/README.md'}" if where else url
 
 
-def fetched(url: str, pages: Path, gate: Gate | None) -> Page:
+def fetched(url: str, pages: Path, gate: PublicOnlyBackend | None) -> Page:
     """The page at an address that a person named, which is why any public host may be asked."""
     config = FetchConfig(mode="open", max_bytes=MAX_BYTES)
     [page] = fetch_all(config, pages, [url], gate)
     if page.refused:
-        with Snapshots(pages) as kept:
+        with PageCache(pages) as kept:
             passing = kept.get(url, config.rules) is None  # the fetcher keeps what is final
         kind = PageAway if passing else ValueError
         raise kind(f"{url} is not to be had: {page.refused}; correct the address, or save the card and name the file")

@@ -15,7 +15,7 @@ from data_prep.pages.cache import Page
 from data_prep.pages.choose import Link, addresses, links_of_interest, names_model
 from data_prep.pages.extract import extract
 from data_prep.pages.fetch import FetchConfig, fetch_all
-from data_prep.pages.transport import Gate
+from data_prep.pages.transport import PublicOnlyBackend
 from data_prep.prompts.student import is_nothing_new
 from data_prep.prompts.untrusted import injection_flags
 
@@ -129,7 +129,7 @@ def _from_sections(text: str) -> Iterator[Note]:
 
 
 def research(
-    card: Card, pages: Path, most: int, write: WriteNotes, say: Callable[[str], None], gate: Gate | None = None
+    card: Card, pages: Path, most: int, write: WriteNotes, say: Callable[[str], None], gate: PublicOnlyBackend | None = None
 ) -> list[ReadSource]:
     """The card's own links, at most `most`, each fetched as the data stage does and noted by `write` (link, page's text -> note).
 
@@ -162,7 +162,7 @@ def _noted(source: ReadSource, note: str, reason: str) -> ReadSource:
     return ReadSource(source.url, source.standing, note, reason, source.address, source.fetched_at, source.flags)
 
 
-def _fetched(links: list[Link], pages: Path, gate: Gate | None) -> dict[str, Page]:
+def _fetched(links: list[Link], pages: Path, gate: PublicOnlyBackend | None) -> dict[str, Page]:
     """Each link's page at its best address that has one; the first refusal where none has."""
     found: dict[str, Page] = {}
     for attempt in range(MAX_ADDRESSES):

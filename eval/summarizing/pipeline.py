@@ -12,7 +12,7 @@ from typing import Any
 from data_prep.checks import check_summary
 from data_prep.core.records import Note
 from data_prep.pages.choose import Link
-from data_prep.pages.transport import Gate
+from data_prep.pages.transport import PublicOnlyBackend
 from data_prep.prompts.student import PROMPT_VERSION, Prompt, build_notes_prompt, build_prompt, source_text
 from eval.decoding.sampling import GREEDY, Decoding
 from eval.summarizing.card_input import Found, Request, read_card
@@ -97,8 +97,14 @@ class Result:
         }
 
 
-def summarise(
-    found: Found, request: Request, writer: Writer, options: Options, screen: Screen, say: Say, gate: Gate | None = None
+def write_summary(
+    found: Found,
+    request: Request,
+    writer: Writer,
+    options: Options,
+    screen: Screen,
+    say: Say,
+    gate: PublicOnlyBackend | None = None,
 ) -> Result:
     """The summary of a card that was read. Raises ValueError where the prompt does not fit the model."""
     started, card = time.monotonic(), found.card
@@ -117,7 +123,7 @@ def summarise(
     return Result(found, sources, prompt, attempts, {"name": writer.name, **writer.identity}, seconds)
 
 
-def read(request: Request, options: Options, say: Say, gate: Gate | None = None) -> Found:
+def read(request: Request, options: Options, say: Say, gate: PublicOnlyBackend | None = None) -> Found:
     """`read_card`, told to the person."""
     found = read_card(request, options.pages, gate)
     say(f"card: {found.card.model_id} ({found.id_from}), {len(found.card.body.split()):,} words, from {found.place}")
@@ -149,7 +155,7 @@ def _of_our_options() -> Iterator[None]:
 
 
 def _sources(
-    found: Found, request: Request, writer: Writer, options: Options, budget: int, say: Say, gate: Gate | None
+    found: Found, request: Request, writer: Writer, options: Options, budget: int, say: Say, gate: PublicOnlyBackend | None
 ) -> list[ReadSource]:
     notes = request.notes if request.notes is not None else options.notes
     if notes is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from data_prep.checks import CheckResult
-from eval.decoding.grounded import told
+from eval.decoding.grounded import describe_interventions
 from eval.decoding.sampling import Decoding
 from eval.summarizing.writers import Written
 
@@ -68,7 +68,7 @@ def verdict(attempt: Attempt) -> Text:
         if not result.passed and not (result.name in GROUNDED and result.spans):
             line.append(f"; {result.name}: {' '.join(result.reason.split())[:160]}")
     if any(attempt.written.interventions.values()):
-        line.append(f"; grounding changed {told(attempt.written.interventions)}")
+        line.append(f"; grounding changed {describe_interventions(attempt.written.interventions)}")
     if attempt.written.finish_reason == "length":
         line.append("; cut at --max-new-tokens")
     if attempt.written.finish_reason == "loop":

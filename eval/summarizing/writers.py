@@ -19,7 +19,7 @@ from data_prep.prompts.chat_format import chat_format
 from data_prep.prompts.student import Tokenizer, render
 from eval.decoding.loops import finished
 from eval.decoding.sampling import Decoding
-from eval.generation.requests import Ask, Opening
+from eval.generation.requests import GenerationRequest, PromptPrefix
 from eval.summarizing.card_input import NoNetwork
 from eval.summarizing.shipped_model import merged
 
@@ -123,19 +123,19 @@ class LocalWriter:
         import torch
         from transformers import TextIteratorStreamer
 
-        from eval.generation.held import Held
+        from eval.generation.held import DecodingControl
         from eval.generation.local_model import summary
 
         self.load()
         started, first = time.monotonic(), 0.0
-        opening = Opening("", messages, render(messages, self.tokenizer), source=source)
+        opening = PromptPrefix("", messages, render(messages, self.tokenizer), source=source)
         encoded = self.tokenizer(opening.text, return_tensors="pt", add_special_tokens=False).to(self._device)
         # Special tokens stay visible, as in evaluation: a summary that spells one is faulty and must look it.
         streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=False)
         torch.manual_seed(seed)
         said, length = "", encoded["input_ids"].shape[1]
         outcome = _Outcome()
-        held = Held(self._model, decoding, [opening], length, self._pieces, [outcome.stops])
+        held = DecodingControl(self._model, decoding, [opening], length, self._pieces, [outcome.stops])
         options = {"max_new_tokens": max_new_tokens, "streamer": streamer, **held.options}
         with _generating(self._weights, self._model, encoded, options, outcome):
             for piece in streamer:
@@ -145,7 +145,7 @@ class LocalWriter:
         if outcome.error is not None:
             raise _explained(outcome.error, self.name)
         [ids], [row] = held.new_tokens(outcome.output), held.rows
-        made = summary(self._model, Ask(opening, decoding, ""), self.name, ids, length, row)
+        made = summary(self._model, GenerationRequest(opening, decoding, ""), self.name, ids, length, row)
         return Written(
             made.text,
             made.thinking,

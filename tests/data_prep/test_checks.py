@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from data_prep.checks import CHECKS, Inventory, check_summary, facts_of, failures, passed_all
+from data_prep.checks import CHECKS, SourceIndex, check_summary, facts_of, failures, passed_all
 from data_prep.checks.copying import coverage_density, extractive_fragments, index_words
 from data_prep.checks.document import read
 from data_prep.checks.links import canonical
@@ -331,7 +331,7 @@ def test_links_relative_or_broken_match_nothing():
     ],
 )  # fmt: skip
 def test_numbers_are_grounded_in_any_spelling(said):
-    known = Inventory.from_source(SOURCE).numbers
+    known = SourceIndex.from_source(SOURCE).numbers
     assert all(is_grounded(quantity, known) for quantity in quantities(said)), said
 
 
@@ -343,7 +343,7 @@ def test_numbers_are_grounded_in_any_spelling(said):
     ],
 )  # fmt: skip
 def test_numbers_that_differ_are_not_grounded(said):
-    known = Inventory.from_source(SOURCE).numbers
+    known = SourceIndex.from_source(SOURCE).numbers
     assert not any(is_grounded(quantity, known) for quantity in quantities(said)), said
 
 

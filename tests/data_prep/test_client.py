@@ -17,7 +17,7 @@ import pytest
 from chat_server import SOON, ChatServer, cut, late, raw, says, status
 from commands import BASE, ROOT
 
-from data_prep.chat.answer_cache import AnswerFile, answer_key
+from data_prep.chat.answer_cache import AnswerCache, answer_key
 from data_prep.chat.client import Answer, BudgetSpent, Endpoint, Failure, Question, Usage, ask_all, request_body, retry_after_s
 from data_prep.chat.endpoint import is_loopback
 
@@ -491,7 +491,7 @@ def test_retry_after_is_seconds_or_a_date():
 
 
 def test_two_processes_may_share_a_file(tmp_path):
-    one, two = AnswerFile(tmp_path / "a"), AnswerFile(tmp_path / "a")
+    one, two = AnswerCache(tmp_path / "a"), AnswerCache(tmp_path / "a")
     one.put(Answer("x", "stop", 1, 2, "m", "key", reasoning="r"))
     two.put(Answer("y", "stop", 1, 2, "m", "key"))
     assert two.get("key") == Answer("x", "stop", 1, 2, "m", "key", cached=True, reasoning="r")

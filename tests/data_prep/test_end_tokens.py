@@ -14,7 +14,7 @@ from data_prep.prompts.student import build_prompt, render, source_text
 from data_prep.synthetic.world import raw_cards
 from eval.decoding.sampling import GREEDY
 from eval.generation.local_model import open_model, summary
-from eval.generation.requests import Ask, Batch, Opening
+from eval.generation.requests import Batch, GenerationRequest, PromptPrefix
 from eval.generation.transformers_backend import summaries
 from eval.summarizing.writers import LocalWriter
 
@@ -42,7 +42,7 @@ def card(tokenizer):
 
 
 def ask(card, tokenizer):
-    return Ask(Opening(card.id, card.prompt, render(card.prompt, tokenizer)), GREEDY, "0" * 64)
+    return GenerationRequest(PromptPrefix(card.id, card.prompt, render(card.prompt, tokenizer)), GREEDY, "0" * 64)
 
 
 def test_the_tokenizers_comes_first_and_none_twice():

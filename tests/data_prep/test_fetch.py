@@ -17,7 +17,7 @@ from fetch_server import NOBODY, PAGE, serve
 from pydantic import ValidationError
 
 from data_prep.pages.addresses import Refused, check, matches, not_public
-from data_prep.pages.cache import Snapshots, had, not_had
+from data_prep.pages.cache import PageCache, fetched_page, refused_page
 from data_prep.pages.fetch import FetchConfig, Fetcher, fetch_all
 from data_prep.pages.politeness import ROBOTS_BYTES, Lane, retry_after, turn
 
@@ -32,7 +32,7 @@ def web():
 
 @pytest.fixture
 def snapshots(tmp_path):
-    with Snapshots(tmp_path / "pages.sqlite") as opened:
+    with PageCache(tmp_path / "pages.sqlite") as opened:
         yield opened
 
 
@@ -159,7 +159,7 @@ def attacked(tmp_path_factory):
         "unknown.example": [socket.gaierror(socket.EAI_NONAME, "Name or service not known")],
     }
     web.robots["stray.example"] = {"status": 302, "Location": "gopher://x/"}
-    with Snapshots(tmp_path_factory.mktemp("attacked") / "pages.sqlite") as snapshots:
+    with PageCache(tmp_path_factory.mktemp("attacked") / "pages.sqlite") as snapshots:
         pages = fetch(web, snapshots, *(url for name, url, _ in ATTACKS if name not in SLOW), total_seconds=30.0)
         pages += fetch(web, snapshots, *(url for name, url, _ in ATTACKS if name in SLOW), total_seconds=0.6)
         seen = web.resolved.total()
@@ -182,7 +182,7 @@ def test_a_page_comes_whole_and_a_second_run_sends_nothing(web, snapshots):
     first = fetch(web, snapshots, *urls)
     assert (first[0].final_url, first[0].status, first[0].content_type) == ("http://a.example/page?x=1", 200, "text/html")
     assert (first[0].url, first[0].content, first[0].refused) == (urls[0], PAGE, "")
-    assert first[0].sha256 == had("", "", "", PAGE).sha256
+    assert first[0].sha256 == fetched_page("", "", "", PAGE).sha256
     assert "no answer from b.example" in first[1].refused
     assert (len(first[2].content), first[2].final_url) == (70000, "http://xn--bcher-kva.example/big?70000")
     assert {asked.headers["user-agent"] for asked in web.asked} == {"card-summarizer/0.1.0"}
@@ -455,7 +455,7 @@ def test_a_process_killed_while_it_stores_leaves_every_page_that_it_had_stored(t
     base = tmp_path / "pages.sqlite"
     code = (
         "import itertools, os, pathlib, sys; from data_prep.pages.cache import *\n"
-        "snapshots = Snapshots(pathlib.Path(sys.argv[1]))\n"
+        "snapshots = PageCache(pathlib.Path(sys.argv[1]))\n"
         "for n in itertools.count():\n"
         "    snapshots.put(had(f'u{n}', '', 'text/html', os.urandom(200_000)))\n"
         "    print(n, flush=True)\n"
@@ -465,11 +465,11 @@ def test_a_process_killed_while_it_stores_leaves_every_page_that_it_had_stored(t
         process.stdout.readline()
     os.kill(process.pid, signal.SIGKILL)
     stored = 20 + len(process.stdout.read().splitlines())
-    with Snapshots(base) as snapshots:
+    with PageCache(base) as snapshots:
         assert snapshots._base.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         pages = [snapshots.get(f"u{number}") for number in range(stored)]
-        assert all(page.sha256 == had("", "", "", page.content).sha256 for page in pages)
-        snapshots.put(not_had("u0", "", 404, "status 404"), "rules")
+        assert all(page.sha256 == fetched_page("", "", "", page.content).sha256 for page in pages)
+        snapshots.put(refused_page("u0", "", 404, "status 404"), "rules")
         assert snapshots.get("u0").refused == "status 404"
         assert snapshots.get("u0", "other rules") is None
 
@@ -478,7 +478,7 @@ def test_a_file_that_holds_something_else_is_a_persons_mistake(tmp_path):
     (tmp_path / "notes.txt").write_text("not a database\n" * 100)
     for path in (tmp_path / "notes.txt", tmp_path):
         with pytest.raises(ValueError, match="move it away or name another"):
-            Snapshots(path)
+            PageCache(path)
     assert (tmp_path / "notes.txt").read_text().startswith("not a database")
 
 

@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from commands import run_here
 
-from data_prep.candidates.apo_advice import Level, wilson
-from data_prep.candidates.checked import Judged, length_gap
+from data_prep.candidates.apo_advice import ReferenceMatchRate, wilson
+from data_prep.candidates.checked import CheckedSummary, length_gap
 from data_prep.candidates.corrupted import BREAKERS, broken_versions
 from data_prep.checks import check_summary, failures
 from data_prep.core.files import write_json, write_jsonl
-from data_prep.core.records import Candidate, Generation, HeldOut, Pair
+from data_prep.core.records import Candidate, Generation, HeldOut, PreferencePair
 from data_prep.pairs import PairsConfig, broken, in_shares, pair_up
 from data_prep.prompts.student import source_text
 from data_prep.synthetic.world import raw_cards
@@ -39,7 +39,7 @@ def card(world):
 
 
 def sample(card, text, number=0, finish="stop"):
-    return Judged.sample(Generation(f"key{number}", card.id, "sft", text, finish, 1, 1, number), card.source)
+    return CheckedSummary.sample(Generation(f"key{number}", card.id, "sft", text, finish, 1, 1, number), card.source)
 
 
 def wrong_score(text):
@@ -127,8 +127,8 @@ def test_an_unfinished_sample_is_rejected_and_says_so(card):
 
 def test_a_revision_is_chosen_over_the_sample_that_it_mends_and_a_small_model_is_never_chosen(card):
     held_out, good = card
-    mended = Judged.candidate(Candidate("r", held_out.id, good, "scribe", revises="key0"), held_out.source, "revision")
-    small = Judged.sample(
+    mended = CheckedSummary.candidate(Candidate("r", held_out.id, good, "scribe", revises="key0"), held_out.source, "revision")
+    small = CheckedSummary.sample(
         Generation("small", held_out.id, "small", wrong_score(held_out.reference), "stop", 1, 1), held_out.source, "small model"
     )
     block = PairsConfig(min_facts=0.5)
@@ -144,7 +144,9 @@ def test_a_repair_is_paired_with_the_very_sample_that_it_keeps_the_beginning_of(
     held_out, good = card
     own = [sample(held_out, wrong_score(good), number) for number in range(2)]
     repairs = [
-        Judged.sample(Generation(f"r{number}", held_out.id, "sft", text, "stop", 1, 1, 0, "key1"), held_out.source, "repair")
+        CheckedSummary.sample(
+            Generation(f"r{number}", held_out.id, "sft", text, "stop", 1, 1, 0, "key1"), held_out.source, "repair"
+        )
         for number, text in enumerate((wrong_score(good), good, held_out.reference))
     ]
     block = PairsConfig(shares={"repair": 1.0}, min_facts=0.5)
@@ -173,7 +175,7 @@ def test_broken_references_are_seeded_differ_and_all_fail(card):
 
 
 def pair(pool, number):
-    return Pair(f"{pool}{number:03d}", [], [], [], {}, "r", {"pool": pool, "failed": []})
+    return PreferencePair(f"{pool}{number:03d}", [], [], [], {}, "r", {"pool": pool, "failed": []})
 
 
 def test_the_largest_pool_is_whole_and_the_others_have_their_share_beside_it():
@@ -190,7 +192,7 @@ def test_the_largest_pool_is_whole_and_the_others_have_their_share_beside_it():
 
 def test_the_advice_follows_the_interval_of_the_measured_share(card):
     held_out, good = card
-    reference, level = Judged.reference(held_out), Level()
+    reference, level = CheckedSummary.reference(held_out), ReferenceMatchRate()
     level.add([sample(held_out, wrong_score(good))] * 10, reference)
     assert "apo_zero is advised" in level.advice()
     level.add([sample(held_out, held_out.reference)] * 8, reference)

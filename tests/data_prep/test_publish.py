@@ -14,7 +14,7 @@ from data_prep.collecting.filters import PERMISSIVE
 from data_prep.core.files import read_jsonl, read_split, stable_id, write_jsonl
 from data_prep.core.parquet import PAIR_SCHEMA, TableWriter
 from data_prep.core.recipe import load
-from data_prep.core.records import Candidate, Card, Pair
+from data_prep.core.records import Candidate, Card, PreferencePair
 from data_prep.publish import PublishConfig, main
 
 KNOWN = "{attached: cc0-1.0}"
@@ -39,7 +39,7 @@ def made(tmp_path_factory):
             good = [{"role": "assistant", "content": text}]
             provenance = {"card_id": told["card_id"], "family": told["family"], "chosen": chosen}
             name = stable_id(row["id"], chosen)
-            table.add(Pair(name, row["prompt"], good, bad, row["chat_template_kwargs"], "too short", provenance))
+            table.add(PreferencePair(name, row["prompt"], good, bad, row["chat_template_kwargs"], "too short", provenance))
     table.close()
     return run_dir
 

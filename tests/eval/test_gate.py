@@ -8,7 +8,7 @@ from commands import run_here
 
 from data_prep.core.files import write_json
 from data_prep.core.manifest import Manifest
-from eval.gate import GateConfig, judge
+from eval.gate import GateConfig, decide
 
 METRICS = [
     {"name": "all_pass", "label": "passes every check", "unit": "share", "better": "higher", "headline": True},
@@ -41,7 +41,7 @@ def metrics(*comparisons, **more):
 
 
 def verdict(*comparisons, **block):
-    return judge(GateConfig(**({"tuned": "tuned", "base": "base"} | block)), metrics(*comparisons))
+    return decide(GateConfig(**({"tuned": "tuned", "base": "base"} | block)), metrics(*comparisons))
 
 
 def finished_run(folder, content):
@@ -187,7 +187,7 @@ def test_one_is_one(tmp_path):
 def test_a_measure_that_failed_its_own_check_is_named():
     held_back = metrics(GAIN, LOWER, measures={"judge": {"printed": False, "reason": "missed planted faults"}})
     with pytest.raises(ValueError, match="Held back, as their own check failed: the measures of judge"):
-        judge(GateConfig(tuned="tuned", base="base", guards=["preferred"]), held_back)
+        decide(GateConfig(tuned="tuned", base="base", guards=["preferred"]), held_back)
 
 
 def test_scores_of_an_older_version_leave_no_verdict(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from chat_server import completion
 from commands import run_command
 
-from data_prep.candidates.checked import Judged
+from data_prep.candidates.checked import CheckedSummary
 from data_prep.chat.replies import read_answer, split_thinking
 from data_prep.checks import check_summary
 from data_prep.core.files import read_jsonl, write_jsonl
@@ -23,7 +23,7 @@ from eval.decoding.sampling import GREEDY, Decoding
 from eval.generate import CONFIGS, GenerateConfig, decodings_of, main
 from eval.generation.baselines import extractive, front_matter, lead, reference
 from eval.generation.local_model import open_model, summary
-from eval.generation.requests import Ask, Opening, key_of, plan
+from eval.generation.requests import GenerationRequest, PromptPrefix, cache_key, plan
 from eval.generation.store import appending, read_store
 
 SOURCES = {"generate": "heldout", "sample": "sampling", "probe": "probes"}
@@ -146,8 +146,8 @@ def test_probes_are_summarised_greedily_under_their_own_ids(tmp_path, cards, tin
 
 
 def asks(cards, decodings=(GREEDY,), **identity):
-    openings = [Opening(card.id, card.prompt, card.prompt[1]["content"]) for card in cards]
-    return [Ask(one, way, key_of(one, way, identity, 0)) for one in openings for way in decodings]
+    openings = [PromptPrefix(card.id, card.prompt, card.prompt[1]["content"]) for card in cards]
+    return [GenerationRequest(one, way, cache_key(one, way, identity, 0)) for one in openings for way in decodings]
 
 
 def sampled(count):
@@ -168,12 +168,12 @@ def test_a_key_covers_what_can_change_the_text(cards):
     opening = asks(cards)[0].opening
     way = sampled(2)
     keys = [
-        key_of(opening, GREEDY, {}, 0), key_of(opening, way[0], {}, 0), key_of(opening, way[1], {}, 0), key_of(opening, way[0], {}, 1),
-        key_of(opening, Decoding("sampled", 0, 0.7, 0.95), {}, 0), key_of(opening, GREEDY, {"model": "x"}, 0),
-        key_of(asks(cards)[1].opening, GREEDY, {}, 0), key_of(Opening("card0", opening.messages, opening.prompt, "## A", "k"), GREEDY, {}, 0),
+        cache_key(opening, GREEDY, {}, 0), cache_key(opening, way[0], {}, 0), cache_key(opening, way[1], {}, 0), cache_key(opening, way[0], {}, 1),
+        cache_key(opening, Decoding("sampled", 0, 0.7, 0.95), {}, 0), cache_key(opening, GREEDY, {"model": "x"}, 0),
+        cache_key(asks(cards)[1].opening, GREEDY, {}, 0), cache_key(PromptPrefix("card0", opening.messages, opening.prompt, "## A", "k"), GREEDY, {}, 0),
     ]  # fmt: skip
     assert len(set(keys)) == len(keys)
-    assert key_of(opening, GREEDY, {}, 1) == keys[0]
+    assert cache_key(opening, GREEDY, {}, 1) == keys[0]
 
 
 def row(key, text="t"):
@@ -225,8 +225,8 @@ def test_think_text_stands_apart(tiny_model, cards, said, text, thinking):
 
 def test_a_sample_that_thinks_aloud_is_no_good_example(cards):
     good = Generation("k", "card0", "x", cards[0].reference, "stop", 1, 1)
-    assert Judged.sample(good, cards[0].source).accepted
-    judged = Judged.sample(Generation(**{**asdict(good), "thinking": "Hm."}), cards[0].source)
+    assert CheckedSummary.sample(good, cards[0].source).accepted
+    judged = CheckedSummary.sample(Generation(**{**asdict(good), "thinking": "Hm."}), cards[0].source)
     assert not judged.accepted
     assert judged.failed == ["thinking"]
     assert judged.text.startswith("<think>\nHm.\n</think>\n\n## ")

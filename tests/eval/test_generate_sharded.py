@@ -15,7 +15,7 @@ from test_generate import cards
 
 from data_prep.core.files import read_jsonl, write_jsonl
 from data_prep.core.records import Generation
-from eval.generation.processes import Processes, joined
+from eval.generation.processes import Processes, process_group
 
 LAUNCH = "-m accelerate.commands.launch --config_file recipes/accelerate/ddp.yaml --main_process_port 0 --num_processes".split()
 OPTIONS = {"batch_size": "1", "max_new_tokens": "40", "dtype": "float32", "device": "cpu", "samples": "2"}
@@ -53,7 +53,7 @@ def parts(run_dir):
 def test_a_process_alone_is_the_main_one(monkeypatch):
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR"):
         monkeypatch.delenv(name, raising=False)
-    with joined() as processes:
+    with process_group() as processes:
         assert processes == Processes(0, 1, 0)
         assert processes.is_main
         assert processes.share("x") == "x"

@@ -8,12 +8,12 @@ from commands import BASE
 from scripted_model import ScriptedModel
 from transformers import AutoTokenizer
 
-from data_prep.checks import Inventory, check_summary, passed_all
+from data_prep.checks import SourceIndex, check_summary, passed_all
 from data_prep.core.records import Note
 from data_prep.prompts.student import render, source_text
 from data_prep.synthetic.world import raw_cards
 from eval.decoding import length_rule
-from eval.decoding.grounded import FRESH_STARTS, KINDS, Row, interventions_of, told
+from eval.decoding.grounded import FRESH_STARTS, KINDS, Row, describe_interventions, interventions_of
 from eval.decoding.grounds import Grounds
 from eval.decoding.link_rule import LinkRule, open_address
 from eval.decoding.number_rule import NumberRule
@@ -21,9 +21,9 @@ from eval.decoding.pieces import Pieces
 from eval.decoding.repeat_rule import PATIENCE
 from eval.decoding.sampling import GREEDY, Decoding
 from eval.generation import transformers_backend
-from eval.generation.held import Held
+from eval.generation.held import DecodingControl
 from eval.generation.local_model import open_model
-from eval.generation.requests import Ask, Batch, Opening
+from eval.generation.requests import Batch, GenerationRequest, PromptPrefix
 
 CARD = """# Model Card for Lumen 3B
 
@@ -166,7 +166,7 @@ def test_what_the_checks_would_flag_is_refused_where_it_goes_wrong(text, said, r
 
 def test_decoding_allows_what_the_check_accepts_and_nothing_else(pieces):
     """Every number of a small grid, at the end of a sentence: the rule says what the check says."""
-    rule = NumberRule(Inventory.from_source(SOURCE), Grounds.of(SOURCE).spellings, ())
+    rule = NumberRule(SourceIndex.from_source(SOURCE), Grounds.of(SOURCE).spellings, ())
     forms = [f"{number}{unit}" for number, unit in itertools.product(
         ("3.08", "3.1", "3", "11.2", "71.25", "71.3", "71", "72", "24", "65,536", "64", "64,000", "480", "0.48", "40", "12,000", "2024"),
         ("", "B", " billion", "T", "%", " GB", " MB", " ms", " s", "k", "K", " layers", " tokens"),
@@ -297,7 +297,9 @@ def written(folder, monkeypatch, texts, sources, decoding=GREEDY, second=None, g
     messages = [{"role": "user", "content": "hello"}]
     prompt = render(messages, model.tokenizer)
     asks = [
-        Ask(Opening(f"card{at}", messages, prompt, source=source if grounded else ""), decoding, f"{at}" * 64)
+        GenerationRequest(
+            PromptPrefix(f"card{at}", messages, prompt, source=source if grounded else ""), decoding, f"{at}" * 64
+        )
         for at, source in enumerate(sources)
     ]
     [rows] = transformers_backend.summaries(model, [Batch(asks)], "x", new, "float32", "cpu")
@@ -371,7 +373,7 @@ def test_a_drawn_token_is_the_one_that_generate_draws(tiny_model):
     decoding, pieces = Decoding("sampled", 0, 1.3, 0.9), Pieces(model.tokenizer)
     inputs, said = {"input_ids": torch.tensor([[5, 6, 7]]), "attention_mask": torch.ones(1, 3)}, []
     for source in ("", SOURCE):
-        held = Held(model, decoding, [Opening("a", [], "", source=source)], 3, pieces)
+        held = DecodingControl(model, decoding, [PromptPrefix("a", [], "", source=source)], 3, pieces)
         if held.rows[0]:
             held.rows[0].refused = lambda token: ""
         torch.manual_seed(5)
@@ -416,8 +418,8 @@ def test_pieces_are_what_tokens_add(pieces):
 
 
 def test_interventions_are_told_in_words():
-    assert told({"link": 2, "number": 1, "heading": 0, "repeat": 0}) == "3 tokens (2 link, 1 number)"
-    assert told(NOTHING) == "0 tokens"
+    assert describe_interventions({"link": 2, "number": 1, "heading": 0, "repeat": 0}) == "3 tokens (2 link, 1 number)"
+    assert describe_interventions(NOTHING) == "0 tokens"
 
 
 # --- form ---------------------------------------------------------------------------------------------------------------

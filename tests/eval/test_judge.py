@@ -19,8 +19,8 @@ from data_prep.core.files import read_dicts, read_jsonl, write_json, write_jsonl
 from data_prep.core.records import Generation
 from eval.judging.answers import parse, unfounded_quotes
 from eval.judging.model_families import families_of
-from eval.judging.pairwise import Outcome, Pair, alpha, compared, controls, length_slope, outcome, panel
-from eval.judging.prompts import EMPTY, Scores, Verdict, clean, question, shown_source
+from eval.judging.pairwise import ComparisonPair, Outcome, alpha, compared, controls, length_slope, outcome, panel
+from eval.judging.prompts import EMPTY, PairwiseChoice, Scores, clean, question, shown_source
 
 OUTPUTS = ("judgments.jsonl", "measures/judge.jsonl", "measures/judge.json")
 
@@ -210,9 +210,9 @@ def test_whatever_else_is_no_answer(text):
 
 
 def test_a_verdict_is_one_of_three():
-    assert parse(verdict("tie"), Verdict).verdict == "tie"
+    assert parse(verdict("tie"), PairwiseChoice).verdict == "tie"
     with pytest.raises(ValueError, match="verdict"):
-        parse(verdict("Summary 1"), Verdict)
+        parse(verdict("Summary 1"), PairwiseChoice)
 
 
 def test_quotes_are_looked_up():
@@ -270,14 +270,14 @@ def test_a_spent_budget_stops_with_the_answers_kept(server, small):
 
 
 def pair(a="a", b="b", words=(400, 400), card="c", family="f"):
-    return Pair(card, family, a, b, *words)
+    return ComparisonPair(card, family, a, b, *words)
 
 
 class Said:
     """A judgment, as far as an outcome looks at it."""
 
     def __init__(self, verdict):
-        self.answer = verdict and Verdict(evidence_1=[], evidence_2=[], verdict=verdict)
+        self.answer = verdict and PairwiseChoice(evidence_1=[], evidence_2=[], verdict=verdict)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from scripted_judge import JUDGES, by_model
 from data_prep.checks import check_summary
 from data_prep.core.files import read_dicts, read_jsonl
 from data_prep.core.records import HeldOut
-from eval.judging.qualification import INJECTION, LEAST, Tally, fault, planted
+from eval.judging.qualification import INJECTION, LEAST, QualificationTally, fault, planted
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_without_references_systems_summaries_that_pass_every_check_are_taken(fr
 
 
 def tally(right, n=20, kind="number"):
-    return Tally(kind, "pointwise", right, n)
+    return QualificationTally(kind, "pointwise", right, n)
 
 
 def test_the_gates_rules():

@@ -5,14 +5,14 @@ from types import SimpleNamespace
 import pytest
 from scripted_model import ScriptedModel
 
-from data_prep.candidates.checked import Judged
+from data_prep.candidates.checked import CheckedSummary
 from data_prep.core.records import Candidate, Generation
 from data_prep.prompts.student import render
 from eval.decoding.loops import LoopStop, finished, loop_end
 from eval.decoding.sampling import GREEDY
 from eval.generation import endpoint_backend, transformers_backend
 from eval.generation.local_model import open_model, summary
-from eval.generation.requests import Ask, Batch, Opening
+from eval.generation.requests import Batch, GenerationRequest, PromptPrefix
 from eval.scoring.metrics import measure
 from eval.summarizing import writers
 from eval.summarizing.verdict import Attempt, verdict
@@ -87,7 +87,10 @@ def test_a_person_is_not_ended_while_they_write():
 
 def asks(tokenizer, count):
     messages = [{"role": "user", "content": "hello"}]
-    return [Ask(Opening(f"card{at}", messages, render(messages, tokenizer)), GREEDY, f"{at}" * 64) for at in range(count)]
+    return [
+        GenerationRequest(PromptPrefix(f"card{at}", messages, render(messages, tokenizer)), GREEDY, f"{at}" * 64)
+        for at in range(count)
+    ]
 
 
 def test_a_row_of_a_batch_is_ended_and_the_others_go_on(tiny_model, monkeypatch):
@@ -145,10 +148,10 @@ def test_vllm_and_servers_are_judged_when_they_come_back(tiny_model):
 def test_a_loop_is_not_finished_wherever_that_is_asked():
     source = "Model: a/b\n\n# b\n\nIt is."
     row = Generation("k", "a", "x", HEAD, "loop", 1, 1)
-    judged = Judged.sample(row, source)
+    judged = CheckedSummary.sample(row, source)
     assert (judged.finished, judged.accepted, judged.failed[0], judged.reason) == (False, False, "finished", "ended in a loop")
     candidate = Candidate("i", "a", HEAD, "m", decoding={"finish_reason": "loop"})
-    assert not Judged.candidate(candidate, source, "small model").finished
+    assert not CheckedSummary.candidate(candidate, source, "small model").finished
     for reason, figures in {"loop": (0, 1), "length": (0, 0), "stop": (1, 0)}.items():
         metrics = measure(Generation("k", "a", "x", HEAD, reason, 1, 1), source, "")["metrics"]
         assert (metrics["finished"], metrics["looped"]) == figures

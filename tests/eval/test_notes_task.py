@@ -30,7 +30,7 @@ from data_prep.notes_task.rows import (
     NotesRow,
     NotesRows,
 )
-from data_prep.pages.cache import Snapshots, had, not_had
+from data_prep.pages.cache import PageCache, fetched_page, refused_page
 from data_prep.prompts.student import NOTES_SYSTEM, NOTES_WORDS, SYSTEM, read_source
 from data_prep.research import ResearchConfig, with_note
 from data_prep.research import main as research
@@ -138,10 +138,10 @@ def card(run_dir):
 
 @pytest.fixture
 def pages(tmp_path):
-    with Snapshots(tmp_path / "pages.sqlite") as pages:
-        pages.put(had(URL, URL, "text/markdown", PAGE_TEXT.encode()))
-        pages.put(had(f"{URL}/short", URL, "text/markdown", b"Nothing here."))
-        pages.put(not_had(f"{URL}/gone", URL, 404, "not found"))
+    with PageCache(tmp_path / "pages.sqlite") as pages:
+        pages.put(fetched_page(URL, URL, "text/markdown", PAGE_TEXT.encode()))
+        pages.put(fetched_page(f"{URL}/short", URL, "text/markdown", b"Nothing here."))
+        pages.put(refused_page(f"{URL}/gone", URL, 404, "not found"))
         yield pages
 
 
@@ -185,7 +185,7 @@ def test_a_note_that_cannot_teach_is_set_aside_with_the_reason(card, pages, toke
 
 def test_what_the_budget_cut_from_the_page_is_no_support(card, pages, tokenizer):
     late = PAGE_TEXT + "Filler without figures.\n" * 300 + "It reached 81.5 on MMLU.\n"
-    pages.put(had(URL, URL, "text/markdown", late.encode()))
+    pages.put(fetched_page(URL, URL, "text/markdown", late.encode()))
     note = record(card, "- It reached 81.5.")
     assert made(pages, tokenizer, card, note, max_tokens=9000)[1] == []
     assert made(pages, tokenizer, card, note, max_tokens=1200)[1] == ["notes fail numbers"]
@@ -204,7 +204,7 @@ def test_pages_that_several_splits_share_serve_training_alone(card, pages, token
 
 def test_a_card_has_no_more_rows_than_its_share(card, pages, tokenizer):
     for number in range(4):
-        pages.put(had(f"{URL}/{number}", URL, "text/markdown", PAGE_TEXT.encode()))
+        pages.put(fetched_page(f"{URL}/{number}", URL, "text/markdown", PAGE_TEXT.encode()))
     records = [record(card, url=f"{URL}/{number}") for number in range(4)]
     rows, aside = made(pages, tokenizer, card, *records, per_card=2)
     assert (len(rows), aside) == (2, [SURPLUS] * 2)
@@ -216,7 +216,7 @@ def test_nothing_new_is_a_row_and_stays_rare_in_training(card, pages, tokenizer)
     (row,), _ = made(pages, tokenizer, card, declined, split="heldout")
     assert row.held_out().reference == "NOTHING NEW"
     for number in range(9):
-        pages.put(had(f"{URL}/{number}", URL, "text/markdown", PAGE_TEXT.encode()))
+        pages.put(fetched_page(f"{URL}/{number}", URL, "text/markdown", PAGE_TEXT.encode()))
     notes = NotesRows(tokenizer, pages, [], 9, 2000)
     told = [record(card, url=f"{URL}/{number}") for number in range(9)]
     assert not list(notes.of(card, (), [declined], "train", "family"))

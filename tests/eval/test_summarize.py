@@ -24,7 +24,7 @@ from data_prep.synthetic.world import raw_cards
 from eval import summarize
 from eval.decoding.sampling import GREEDY, Decoding
 from eval.generation.local_model import open_model
-from eval.generation.requests import Ask, Batch, Opening
+from eval.generation.requests import Batch, GenerationRequest, PromptPrefix
 from eval.generation.transformers_backend import summaries
 from eval.summarizing import card_input
 from eval.summarizing.batch import kept_lines
@@ -109,8 +109,8 @@ def test_a_local_model_writes_what_evaluation_would_have_it_write(card, notes, c
     assert done.code == 0, done.err
     local = open_model(str(BASE), None)
     messages = build_prompt(RAW.model_id, CARD, NOTES, local.tokenizer, 4096 - new_tokens).messages
-    opening = Opening("a", messages, render(messages, local.tokenizer))
-    [[row]] = summaries(local, [Batch([Ask(opening, GREEDY, "0" * 64)])], "base", new_tokens, "float32", "cpu")
+    opening = PromptPrefix("a", messages, render(messages, local.tokenizer))
+    [[row]] = summaries(local, [Batch([GenerationRequest(opening, GREEDY, "0" * 64)])], "base", new_tokens, "float32", "cpu")
     assert done.out == row.text + "\n"
     assert row.finish_reason == end
     assert ("cut at --max-new-tokens" in done.err) == (end == "length")

@@ -9,7 +9,7 @@ from data_prep.core.recipe import Recipe
 from data_prep.prompts.student import source_text
 from data_prep.synthetic.planted import KINDS, changed, planted, true_facts
 from data_prep.synthetic.world import raw_cards
-from eval.validate import GATED, Tally, ValidateConfig, main, refuse_poor, summarised
+from eval.validate import GATED, FaultTally, ValidateConfig, main, refuse_poor, summarised
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_changed_marks_words_inside_a_line_and_whole_new_lines():
 
 
 def tally(check, planted=100, caught=100, flags=100, right=100):
-    counted = Tally()
+    counted = FaultTally()
     for name in GATED:
         counted.planted[name] = counted.caught[name] = counted.flags[name] = counted.right[name] = 100
     counted.planted[check], counted.caught[check] = planted, caught

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from data_prep.pages.transport import Gate, system_addresses
+from data_prep.pages.transport import PublicOnlyBackend, system_addresses
 
 NOBODY = ("127.0.0.1", 1)  # nothing listens there
 PAGE = b"<html><body><p>Brindle reads long letters.</p></body></html>"
@@ -53,8 +53,8 @@ class Web:
     most_at_once: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # by host, and of all together
 
     @property
-    def gate(self) -> Gate:
-        return Gate(self.resolve, {("127.0.0.1", self.port), NOBODY})
+    def gate(self) -> PublicOnlyBackend:
+        return PublicOnlyBackend(self.resolve, {("127.0.0.1", self.port), NOBODY})
 
     @property
     def pages(self) -> list[Asked]:

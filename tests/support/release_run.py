@@ -14,7 +14,7 @@ from data_prep.core.files import stable_id, write_jsonl
 from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import PAIR_SCHEMA, TableWriter
 from data_prep.core.recipe import Recipe, load
-from data_prep.core.records import Pair
+from data_prep.core.records import PreferencePair
 from eval import gate
 
 SYSTEMS = {"base": str(BASE), "sft": "{run_dir}/sft-merged", "aligned": "{run_dir}/model", "lead": "baseline:lead"}
@@ -56,7 +56,7 @@ def make_data(run_dir: Path) -> None:
         bad = [{"role": "assistant", "content": row["completion"][0]["content"][:300]}]
         provenance = {"card_id": told["card_id"], "family": told["family"], "chosen": "own sample", "failed": ["length"]}
         kwargs = row["chat_template_kwargs"]
-        table.add(Pair(stable_id(row["id"]), row["prompt"], row["completion"], bad, kwargs, "too short", provenance))
+        table.add(PreferencePair(stable_id(row["id"]), row["prompt"], row["completion"], bad, kwargs, "too short", provenance))
     table.close()
 
 

@@ -15,7 +15,7 @@ from data_prep.core.recipe import load, read_yaml
 from eval.gate import GateConfig
 from eval.generate import GenerateConfig
 from eval.generation.local_model import check_lengths, open_model
-from eval.generation.requests import Opening
+from eval.generation.requests import PromptPrefix
 from eval.score import ScoreConfig
 from training.export import ExportConfig, main
 from training.exporting import gguf, yarn
@@ -115,7 +115,7 @@ def test_a_scaling_pasted_into_a_config_of_transformers_5_would_lose_the_base_of
 
 def test_generation_takes_a_longer_prompt_with_it_and_refuses_it_without(short, tmp_path):
     run = export(tmp_path, model=short, yarn_factor=2.0)
-    openings = [Opening("card", [], "Alpha beta 1 2 3. " * 8)]
+    openings = [PromptPrefix("card", [], "Alpha beta 1 2 3. " * 8)]
     long = open_model(str(run / "short-long"), None)
     assert 64 < len(long.tokenizer(openings[0].text)["input_ids"]) < 120
     assert long.tokenizer.model_max_length >= 128

@@ -13,7 +13,7 @@ from report_run import make_scored_run, report
 from data_prep.prompts import student
 from data_prep.prompts.chat_format import ChatFormat
 from training.release.card import Named, model_card
-from training.release.provenance import Base, Data, Run, Trained
+from training.release.provenance import Base, Data, ModelRun, Trained
 from training.release.results import gate_words, not_shown, safe, weak_spots
 from training.release.snippet import snippet
 
@@ -57,7 +57,7 @@ def run(tmp_path):
     report(tmp_path, "--report.system", "aligned")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text('{"max_position_embeddings": 65536, "dtype": "bfloat16"}')
-    return Run(
+    return ModelRun(
         tmp_path, tmp_path / "model", "0" * 64, (trained(tmp_path, "sft"), trained(tmp_path, "aligned")),
         Base("org/base", True, "abc123", None, "apache-2.0"), "aligned",
         {"recipe": {"max_new_tokens": 1200, "dtype": "bfloat16", "temperature": 0.6, "top_p": 0.95}}, [], {}, metrics,

@@ -271,12 +271,12 @@ def test_a_dry_run_sends_nothing_and_shows_what_a_push_sends(run, hub, online, c
 @pytest.fixture
 def pushing(run, hub, online):
     """Pushes one form of a release."""
-    from training.release.push import Place, push
+    from training.release.push import Target, push
 
     out = run()
 
     def send(tag="v1", private=True, create_pr=False):
-        return push(out / "model", Place(REPOSITORY, tag, private, create_pr))
+        return push(out / "model", Target(REPOSITORY, tag, private, create_pr))
 
     send.folder = out / "model"
     return send
@@ -355,15 +355,15 @@ def own_summary(run, card, notes, model_id):
 
     from eval.decoding.sampling import GREEDY
     from eval.generation.local_model import open_model, render_for
-    from eval.generation.requests import Ask, Batch, Opening
+    from eval.generation.requests import Batch, GenerationRequest, PromptPrefix
     from eval.generation.transformers_backend import summaries
 
     torch.set_num_threads(1)
     model = open_model(str(run.dir / "model"), None)
     prompt = build_prompt(model_id, card, notes, model.tokenizer, 1200)
     assert not prompt.omitted
-    opening = Opening("card", prompt.messages, render_for(model, "card", prompt.messages))
-    [[row]] = summaries(model, [Batch([Ask(opening, GREEDY, "0" * 64)])], "aligned", 60, "float32", "cpu")
+    opening = PromptPrefix("card", prompt.messages, render_for(model, "card", prompt.messages))
+    [[row]] = summaries(model, [Batch([GenerationRequest(opening, GREEDY, "0" * 64)])], "aligned", 60, "float32", "cpu")
     return row.text
 
 

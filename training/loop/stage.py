@@ -14,7 +14,7 @@ from training.resume.checkpoints import alone, open_output
 from training.resume.disk import explain_full_disk
 from training.resume.interruptions import train
 from training.setup.config import Parsed
-from training.setup.load import ANSWERS, Rows, base_commit, finish, keep_outputs_whole
+from training.setup.load import ANSWERS, Rows, base_commit, fp32_outputs_under_fsdp2, save_run
 
 Build = Callable[[Parsed, Rows, Any], Any]
 Check = Callable[..., None]  # of the trainer, rows_in and eval_rows_in
@@ -34,7 +34,7 @@ def run(parsed: Parsed, manifest: Manifest, rows: Rows, build: Build, check: Che
         check_memory(parsed, tokenizer, rows.train, manifest.stage)
     trainer = build(parsed, rows, tokenizer)
     commit = base_commit(parsed.model.model_name_or_path, parsed.model.model_revision)  # now: the Hub's may move meanwhile
-    keep_outputs_whole(trainer)
+    fp32_outputs_under_fsdp2(trainer)
     check_adapter(trainer.model, parsed)
     check(trainer, rows_in=len(rows.train), eval_rows_in=len(rows.validation or ()))
     with alone(manifest):
@@ -43,5 +43,5 @@ def run(parsed: Parsed, manifest: Manifest, rows: Rows, build: Build, check: Che
         train(trainer, checkpoint)
         metrics = trainer.evaluate() if trainer.eval_dataset is not None else {}
         with explain_full_disk(trainer):
-            finish(trainer, parsed, manifest, metrics, commit)
+            save_run(trainer, parsed, manifest, metrics, commit)
     close(trainer, manifest)

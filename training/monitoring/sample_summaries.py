@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback
 
-from data_prep.candidates.checked import Judged
+from data_prep.candidates.checked import CheckedSummary
 from data_prep.core.files import read_dicts, read_jsonl, write_jsonl
 from data_prep.core.records import Generation, HeldOut
 from data_prep.prompts.end_tokens import before_end, end_ids
@@ -115,7 +115,7 @@ class SampleCallback(TrainerCallback):
         for card in self.cards:
             with self.trainer.accelerator.autocast():
                 written = generate(self.trainer.model, self.trainer.processing_class, card, self.tokens)
-            judged = Judged.sample(written, card.source)
+            judged = CheckedSummary.sample(written, card.source)
             yield Sample(
                 step, card.id, written.text, written.finish_reason, judged.accepted, "" if judged.accepted else judged.reason
             )

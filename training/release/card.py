@@ -14,7 +14,7 @@ from data_prep.checks.form import LENGTH_MAX, LENGTH_MIN
 from data_prep.prompts.chat_format import ChatFormat
 from data_prep.prompts.student import PROMPT_VERSION
 from data_prep.publishing.dataset_card import markdown_table
-from training.release.provenance import Data, Run, Trained
+from training.release.provenance import Data, ModelRun, Trained
 from training.release.results import bullets, headline_figures, model_index, results, weak_spots
 from training.release.snippet import snippet
 
@@ -55,7 +55,7 @@ class Named:
     chat: ChatFormat  # of the released tokenizer
 
 
-def model_card(run: Run, data: Data | None, named: Named, size: str, adapter: bool = False) -> str:
+def model_card(run: ModelRun, data: Data | None, named: Named, size: str, adapter: bool = False) -> str:
     """README.md. `size` tells how large the weights are."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
@@ -89,7 +89,7 @@ def model_card(run: Run, data: Data | None, named: Named, size: str, adapter: bo
     return "\n".join(line.rstrip() for line in text.split("\n")).replace("\n\n\n\n", "\n\n\n")
 
 
-def front_matter(run: Run, named: Named, adapter: bool) -> dict[str, Any]:
+def front_matter(run: ModelRun, named: Named, adapter: bool) -> dict[str, Any]:
     methods = [trained.recipe["trainer"].get("loss_type") for trained in run.trained if trained.name == "aligned"]
     front: dict[str, Any] = {"license": named.licence, "language": list(named.language)}
     if run.base.on_hub:
@@ -123,14 +123,14 @@ def servers(named: Named, dtype: str, context: int, sampling: dict[str, float], 
     )
 
 
-def decoding(run: Run) -> dict[str, float]:
+def decoding(run: ModelRun) -> dict[str, float]:
     """The evaluated sampling, as servers take it."""
     if run.metrics and run.metrics["decoding"] == "sampled":
         return {"temperature": run.decoding["temperature"], "top_p": run.decoding["top_p"]}
     return {"temperature": 0.0}
 
 
-def intro(run: Run, data: Data | None) -> str:
+def intro(run: ModelRun, data: Data | None) -> str:
     parts = [
         f"Writes a one-page summary of a machine-learning model for AI researchers. In: the model's card, and research notes on the "
         f"pages that the card links to. Out: {LENGTH_MIN} to {LENGTH_MAX} words of Markdown that open with a heading, notable points as "
@@ -145,11 +145,11 @@ def intro(run: Run, data: Data | None) -> str:
     return "\n\n".join(parts)
 
 
-def named_base(run: Run) -> str:
+def named_base(run: ModelRun) -> str:
     return run.base.name if run.base.on_hub else f'a local model called "{run.base.name}"'
 
 
-def limits(run: Run) -> list[str]:
+def limits(run: ModelRun) -> list[str]:
     return [
         "Not a chat model: tuned on one task and one prompt. What it does with others was not measured here.",
         "Not a source. It repeats what card and notes claim, and can state numbers, names and links wrongly, or leave a fact out; "
@@ -160,7 +160,7 @@ def limits(run: Run) -> list[str]:
     ]
 
 
-def budgets(run: Run, data: Data | None) -> tuple[int, int]:
+def budgets(run: ModelRun, data: Data | None) -> tuple[int, int]:
     """Tokens of the longest prompt and of the longest answer."""
     from training.release.provenance import read_json
 
@@ -170,13 +170,13 @@ def budgets(run: Run, data: Data | None) -> tuple[int, int]:
     return longest or context - new, new
 
 
-def read_dtype(run: Run) -> str:
+def read_dtype(run: ModelRun) -> str:
     from training.release.provenance import read_json
 
     return read_json(run.model / "config.json").get("dtype") or "auto"
 
 
-def budget(run: Run, data: Data | None, longest: int, new: int) -> str:
+def budget(run: ModelRun, data: Data | None, longest: int, new: int) -> str:
     said = f"Prompts of up to {longest:,} tokens" if not data else f"It was tuned on prompts of up to {longest:,} tokens"
     said += ", card and notes together; what is longer has to be shortened first"
     found = (data.examples.get("result", {}).get("tokens", {}).get("prompt") if data else None) or {}
@@ -185,7 +185,7 @@ def budget(run: Run, data: Data | None, longest: int, new: int) -> str:
     return said + f". {new:,} new tokens were allowed when it was evaluated." if run.system else said + "."
 
 
-def base(run: Run, adapter: bool) -> str:
+def base(run: ModelRun, adapter: bool) -> str:
     one = run.base
     name = (
         f"[{one.name}](https://huggingface.co/{one.name})"
@@ -206,7 +206,7 @@ def base(run: Run, adapter: bool) -> str:
     return said
 
 
-def data_section(run: Run, data: Data | None, named: Named) -> str:
+def data_section(run: ModelRun, data: Data | None, named: Named) -> str:
     if data is None:
         return "The run does not hold its data."
     where = f"[{named.dataset}](https://huggingface.co/datasets/{named.dataset})" if named.dataset else ""
@@ -243,7 +243,7 @@ def counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
-def training(run: Run) -> str:
+def training(run: ModelRun) -> str:
     rows = [(label, [value(trained) for trained in run.trained]) for label, value in RECIPE.items()]
     table = markdown_table(
         ["", *(METHODS[trained.name] for trained in run.trained)],
@@ -308,7 +308,7 @@ RECIPE: dict[str, Any] = {
 }
 
 
-def curve(run: Run, trained: Trained) -> str:
+def curve(run: ModelRun, trained: Trained) -> str:
     """Some steps of the log, the first and the last among them, and the figures of the evaluation after training."""
     history = [entry for entry in trained.result.get("history", ()) if "loss" in entry]
     if not history:
@@ -327,7 +327,7 @@ def curve(run: Run, trained: Trained) -> str:
     return text + (f"\n\nOn {validation_rows(run, trained)} at the end: {', '.join(found)}." if found else "")
 
 
-def validation_rows(run: Run, trained: Trained) -> str:
+def validation_rows(run: ModelRun, trained: Trained) -> str:
     import pyarrow.parquet as pq
 
     path = run.data / {"sft": "sft", "aligned": "pairs"}[trained.name] / "validation.parquet"
@@ -338,7 +338,7 @@ def spelled(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def environment_note(run: Run) -> str:
+def environment_note(run: ModelRun) -> str:
     """Time and device where the run recorded them. Energy is never guessed from them."""
     said = []
     for trained in run.trained:
@@ -349,7 +349,7 @@ def environment_note(run: Run) -> str:
     return " ".join(said) + " Energy was not measured, so no emissions are given. The base model's own training is not in this."
 
 
-def licence(run: Run, named: Named) -> str:
+def licence(run: ModelRun, named: Named) -> str:
     papers = [f"`{name}`" for name in named.files if name.startswith(("LICEN", "NOTICE"))]
     said = f"{named.licence}" + (f", see {' and '.join(papers)}." if papers else ".")
     if run.base.licence and run.base.licence != named.licence:

@@ -110,7 +110,7 @@ def join(sources: Sequence[Path], configs: Sequence[dict[str, Any]], target: Pat
     save_file(tensors, target, {"format": "pt"})
 
 
-def told_size(folder: Path) -> str:
+def human_size(folder: Path) -> str:
     """Parameters and bytes of a model's weights, from their headers. A head that repeats tied embeddings is stored once."""
     from safetensors import safe_open
 

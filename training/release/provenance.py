@@ -57,7 +57,7 @@ class Base:
 
 
 @dataclass(frozen=True)
-class Run:
+class ModelRun:
     """A merged model and what lies around it."""
 
     run_dir: Path
@@ -80,7 +80,7 @@ class Run:
         return self.generated.get("recipe", {})
 
 
-def read_run(run_dir: Path, model: Path, base: str | None, base_licence: str | None) -> Run:
+def read_model_run(run_dir: Path, model: Path, base: str | None, base_licence: str | None) -> ModelRun:
     """Raises ValueError where the model is not what this run's adapters were merged into. `base`: its Hub id, where
     training recorded a folder."""
     digest = content_hash(model)
@@ -89,7 +89,7 @@ def read_run(run_dir: Path, model: Path, base: str | None, base_licence: str | N
     trained = tuple(read_chain(run_dir, model, digest))
     system, generated = evaluated(run_dir / "eval", digest)
     metrics = read_json(run_dir / "eval" / "metrics.json")
-    return Run(
+    return ModelRun(
         run_dir, model, digest, trained, read_base(trained[0], base, base_licence), system, generated,
         list(gate_reasons(run_dir / "eval", digest, system)), verdict if isinstance(verdict := read_json(run_dir / "eval" / "gate.json"), dict) else {},
         metrics if system in (metrics or {}).get("systems", ()) else None,

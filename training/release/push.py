@@ -31,7 +31,7 @@ KEPT = (".gitattributes",)  # the Hub's own
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """Where a release goes. `create_pr`: as a pull request that its owner merges; the tag is for afterwards."""
 
     repository: str
@@ -40,7 +40,7 @@ class Place:
     create_pr: bool
 
 
-def push(folder: Path, place: Place, api: HfApi | None = None) -> str:
+def push(folder: Path, place: Target, api: HfApi | None = None) -> str:
     """Sends `folder` and returns what was done, as a sentence.
 
     Raises ValueError for whatever the Hub refuses, where a public repository is to be private, and where the tag is taken
@@ -80,7 +80,7 @@ def checked_token(repository: str) -> str:
     return token
 
 
-def deliver(api: HfApi, folder: Path, place: Place, token: str) -> str:
+def deliver(api: HfApi, folder: Path, place: Target, token: str) -> str:
     """Tries the commit again after a cut connection: it may have arrived, so the repository is looked at before each try."""
     name, refs = place.repository, api.list_repo_refs(place.repository, include_pull_requests=True)
     if place.tag in {tag.name for tag in refs.tags}:
@@ -102,7 +102,7 @@ def deliver(api: HfApi, folder: Path, place: Place, token: str) -> str:
     raise AssertionError("the last try returns or raises")
 
 
-def commit(api: HfApi, folder: Path, place: Place) -> str:
+def commit(api: HfApi, folder: Path, place: Target) -> str:
     name, changes = place.repository, differs(api, folder, place.repository, "main")
     oid, done = api.model_info(name).sha, "held the files already"
     if changes:

@@ -32,8 +32,8 @@ def results(run_dir: Path, metrics: dict[str, Any], system: str, verdict: dict[s
     """The section's Markdown. Raises ValueError where the report's tables are of other figures than metrics.json."""
     headline = [metric for metric in metrics["metrics"] if metric["headline"]]
     parts = [
-        f"The published model is `{system}`. " + told_metrics(metrics),
-        *filter(None, [told_systems(run_dir / "eval", metrics, system)]),
+        f"The published model is `{system}`. " + describe_metrics(metrics),
+        *filter(None, [describe_systems(run_dir / "eval", metrics, system)]),
         *([gate_words(verdict, metrics)] if verdict.get("passed") else []),
         read_tables(run_dir / "eval"),
         "### What these figures show",
@@ -45,7 +45,7 @@ def results(run_dir: Path, metrics: dict[str, Any], system: str, verdict: dict[s
     return "\n\n".join(parts)
 
 
-def told_metrics(metrics: dict[str, Any]) -> str:
+def describe_metrics(metrics: dict[str, Any]) -> str:
     checks = [metric["label"] for metric in metrics["metrics"] if metric["group"] == "checks" and metric["headline"]]
     others = [metric["label"] for metric in metrics["metrics"] if metric["group"] == "independent"]
     said = ""
@@ -57,7 +57,7 @@ def told_metrics(metrics: dict[str, Any]) -> str:
     return said + (f"Independent of the training data: {'; '.join(others)}." if others else "No independent measure was taken.")
 
 
-def told_systems(folder: Path, metrics: dict[str, Any], system: str) -> str:
+def describe_systems(folder: Path, metrics: dict[str, Any], system: str) -> str:
     """What the other rows of the tables are, as far as their manifests say."""
     said = []
     for name in metrics["systems"]:

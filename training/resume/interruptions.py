@@ -15,7 +15,7 @@ import torch
 from transformers import TrainerCallback
 
 from training.resume.disk import check_space, explain_full_disk
-from training.resume.non_finite import StaysFinite
+from training.resume.non_finite import StopOnNonFinite
 from training.resume.signals import EXIT_AGAIN, SIGNALS
 
 
@@ -27,7 +27,7 @@ def train(trainer: Any, checkpoint: str | None) -> None:
     """
     check_space(trainer)
     stop = StopOnSignal(trainer)
-    for callback in (stop, StaysFinite(trainer), GoesOn(trainer)):
+    for callback in (stop, StopOnNonFinite(trainer), KeepsPlace(trainer)):
         trainer.add_callback(callback)
     with stop.listening(), explain_full_disk(trainer):
         try:
@@ -90,7 +90,7 @@ class TrainedAlready(Exception):
     """The checkpoint holds the last step."""
 
 
-class GoesOn(TrainerCallback):
+class KeepsPlace(TrainerCallback):
     """What Trainer leaves undone when it goes on from a checkpoint, so that its curves are those of one undisturbed run.
 
     It takes one step more where the checkpoint had taken the last (max_steps within an epoch); forgets an evaluation that was

@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 from training.resume.checkpoints import last_whole
 
 
-class StaysFinite(TrainerCallback):
+class StopOnNonFinite(TrainerCallback):
     """Stops at the first micro-batch, gradient or weight that is not finite, before a checkpoint holds it.
 
     Must be added after what asks for checkpoints. Costs a device sync for each micro-batch and each step.

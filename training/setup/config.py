@@ -22,7 +22,7 @@ from data_prep.core.recipe import did_you_mean, exit_on_mistake, parse_overrides
 
 Place = Callable[[str], str]
 # Names that cannot change the weights.
-BESIDE = (
+NOT_IN_IDENTITY = (
     "run_dir report_to wandb_project project run_name logging_steps disable_tqdm fresh memory_check sample_cards sample_steps sample_tokens push_to_hub "
     "hub_model_id hub_strategy hub_private_repo hub_token hub_revision hub_always_push save_total_limit"
 ).split()
@@ -78,7 +78,7 @@ class RawRecipe:
 
     def identity(self) -> dict[str, Any]:
         """What can change the weights: not where the run lies, nor who is told about it."""
-        return {name: value for name, value in sorted(self.values.items()) if name not in BESIDE}
+        return {name: value for name, value in sorted(self.values.items()) if name not in NOT_IN_IDENTITY}
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def _with_set_kwargs(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "chat_template_kwargs": kwargs} if kwargs else row
 
 
-def keep_outputs_whole(trainer: Any) -> None:
+def fp32_outputs_under_fsdp2(trainer: Any) -> None:
     """Under FSDP2 accelerate rounds what a model returns to the recipe's bfloat16, log-probs too, whose sum is a reward:
     margins then move in steps of 0.2. Outputs stay as computed, and gradients are summed in float32."""
     import torch
@@ -106,7 +106,7 @@ def keep_outputs_whole(trainer: Any) -> None:
         plugin.mixed_precision_policy = dataclasses.replace(policy, output_dtype=None, reduce_dtype=torch.float32)
 
 
-def finish(trainer: Any, parsed: Parsed, manifest: Manifest, metrics: dict[str, float], commit: str | None) -> None:
+def save_run(trainer: Any, parsed: Parsed, manifest: Manifest, metrics: dict[str, float], commit: str | None) -> None:
     """Adapter, tokenizer, recipe; the manifest last. A later stage finds everything in this one folder."""
     import torch
 
