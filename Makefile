@@ -17,7 +17,7 @@ install: .venv/installed
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -c constraints-cpu.txt torch
-	$(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -c constraints-cpu.txt -e '.[dev,scale,small-base]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -c constraints-cpu.txt -e '.[dev]'
 	touch $@
 
 # A summary of CARD by the small model that ships, without CARD of that model's own card. The first call fetches and prepares its base.

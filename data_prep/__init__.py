@@ -2,3 +2,7 @@
 
 Imports nothing of `training` or `eval`; its lower floors (core, cards, chat, checks, prompts) and the invented world need no torch.
 """
+
+from data_prep.core.extras import install
+
+install()

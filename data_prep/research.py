@@ -29,7 +29,7 @@ from data_prep.core.files import merge_join, read_jsonl, read_split, replacing, 
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.records import Attached, Card, CardNotes, Note, SourceRecord
-from data_prep.lineage.ties import source_key, training_only
+from data_prep.lineage.keys import source_key, training_only
 from data_prep.pages.cache import PageCache
 from data_prep.pages.choose import Link, addresses, links_of_interest, names_model
 from data_prep.pages.extract import extract

@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_prep.cards.file_names import model_id_of
 from data_prep.collecting.config import SourceConfig
 from data_prep.core.records import RawCard
 
 BATCH = 256  # rows of Parquet in memory
-CARD_FILE_NAMES = ("readme", "modelcard", "model_card", "model-card")
 DATASET = "hf://datasets/"
 
 
@@ -37,21 +37,6 @@ def folder_files(root: Path) -> list[Path]:
 def folder_card(base: Path, file: Path) -> RawCard:
     place = file.relative_to(base)
     return RawCard(model_id_of(place), file.read_bytes(), f"folder:{place.as_posix()}")
-
-
-def model_id_of(place: Path) -> str:
-    """Model id of a card's path: `owner--name.md`, `owner__repo__name.md` and `owner/name/README.md` are owner/name.
-
-    A last part that only says "card" gives way to the one before (`owner__repo__README.md` is owner/repo), one with `--` wins
-    over what stands before it (`mirror__cards__owner--name.md` is owner/name). Anything else is the name without `.md`.
-    """
-    *before, last = [part for part in place.stem.split("__") if part] or [place.stem]
-    if last.lower() in CARD_FILE_NAMES:
-        *before, last = before or place.parts[-3:-1] or [last]
-    owner, dashes, name = last.partition("--")
-    if dashes and owner and name:
-        return f"{owner}/{name}"
-    return f"{before[0]}/{last}" if before else last
 
 
 def parquet_rows(config: SourceConfig) -> Iterator[tuple[Any, Any, str]]:

@@ -26,8 +26,9 @@ from pydantic import Field
 
 from data_prep.core.recipe import Block
 from data_prep.core.records import Rejected
+from data_prep.lineage.keys import TOOLS
 from data_prep.lineage.minhash import NearDuplicates
-from data_prep.lineage.ties import TOOLS, LineageKeys
+from data_prep.lineage.ties import LineageKeys
 
 SAME_SOURCES = 1 / 3  # Jaccard; on 199 cards of many makers one shared source in any number tied 95 of them to strangers
 

@@ -17,7 +17,7 @@ from data_prep.checks import failures
 from data_prep.core.files import read_split, stable_id
 from data_prep.core.manifest import manifest_of
 from data_prep.core.records import Card, Example, HeldOut, Note, Rejected, SourceRecord
-from data_prep.lineage.ties import training_only
+from data_prep.lineage.keys import training_only
 from data_prep.notes_task.checks import check_notes, page_source
 from data_prep.pages.cache import Page, PageCache
 from data_prep.pages.choose import addresses

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from data_prep.checks.links import canonical
 from data_prep.core.records import Card
-from data_prep.lineage.ties import TOOLS, source_key, stem
+from data_prep.lineage.keys import TOOLS, source_key, stem
 
 Kind = Literal["paper", "repository", "hub", "page"]
 Standing = Literal["own", "likely", "mention"]

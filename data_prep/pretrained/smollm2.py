@@ -102,7 +102,7 @@ def convert(gguf: Path, folder: Path) -> None:
     try:
         import gguf as _reader  # noqa: F401
     except ImportError:
-        raise ValueError("the package gguf is missing, which reads the weights: pip install -e '.[small-base]'") from None
+        raise ValueError("the package gguf is missing, which reads the weights: pip install gguf") from None
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
+from data_prep.cards.file_names import CARD_FILE_NAMES, model_id_of
 from data_prep.cards.language import MIN_CHARACTERS, language_of
 from data_prep.cards.parse import Draft, draft
-from data_prep.collecting.card_files import CARD_FILE_NAMES, model_id_of
 from data_prep.collecting.filters import FilterConfig
 from data_prep.core.records import Card, Note, RawCard, Rejected
 from data_prep.pages.cache import Page, PageCache

@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 from commands import run_command
 
+from data_prep.cards.file_names import model_id_of
 from data_prep.cards.links import extract_links
 from data_prep.collect import CollectConfig, main
-from data_prep.collecting.card_files import model_id_of
 from data_prep.core.files import read_jsonl, set_aside
 from data_prep.core.recipe import load
 from data_prep.core.records import Attached, Card, Rejected

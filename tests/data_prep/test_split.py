@@ -10,8 +10,9 @@ from data_prep.cards.parse import parse_card
 from data_prep.core.files import read_jsonl, write_jsonl
 from data_prep.core.recipe import load
 from data_prep.core.records import Card, RawCard, Rejected
+from data_prep.lineage.keys import source_key, stem, training_only
 from data_prep.lineage.minhash import NearDuplicates, signature
-from data_prep.lineage.ties import source_key, stem, ties, training_only
+from data_prep.lineage.ties import ties
 from data_prep.split import SplitConfig, check, main
 
 VOCABULARY = [
