@@ -13,15 +13,22 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 
 
 install: .venv/installed
 
-.venv/installed: pyproject.toml constraints-cpu.txt
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -c constraints-cpu.txt
+
+# What a summary needs, and no more.
+.venv/core: pyproject.toml constraints-cpu.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -c constraints-cpu.txt torch
-	$(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -c constraints-cpu.txt -e '.[dev]'
+	$(PIP) torch
+	$(PIP) -e .
+	touch $@
+
+.venv/installed: .venv/core
+	$(PIP) -e '.[dev]'
 	touch $@
 
 # A summary of CARD by the small model that ships, without CARD of that model's own card. The first call fetches and prepares its base.
-summary: install
+summary: .venv/core
 	$(BIN)/card-summarizer $(or $(CARD),eval/shipped_adapter/README.md --model-id Card-Summarizer-135M)
 
 demo: install
@@ -40,6 +47,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 clean:
 	rm -rf runs/demo

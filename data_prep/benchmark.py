@@ -49,12 +49,12 @@ class CardsConfig(FilterConfig, SourceConfig):
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one run: the cards it was given, seconds, and the most memory it held, in bytes, where it had a process of its own."""
+    """Of one run: the cards it was given, seconds, and the most memory it held, in bytes; 0 without a process of its own."""
 
     cards: int
     wall: float
     cpu: float
-    peak: int | None = None
+    peak: int = 0
 
 
 def main() -> None:
@@ -101,12 +101,18 @@ def doubled(config: CardsConfig, target: Path) -> Path:
 
 def _batches(config: CardsConfig) -> Iterator[list[RawCard]]:
     batch: list[RawCard] = []
-    for _, card in read_share(config, seed=0):
+    for card in _cards(config):
         batch.append(card)
         if len(batch) == BATCH:
             yield batch
             batch = []
     yield batch
+
+
+def _cards(config: CardsConfig) -> Iterator[RawCard]:
+    for _, card in read_share(config, seed=0):
+        assert isinstance(card, RawCard), "a row of a table is a card, whatever it holds"
+        yield card
 
 
 def stages(path: str, run: Path, given: list[str]) -> dict[str, Cost]:
@@ -126,6 +132,7 @@ def command(stage: str, run: Path, arguments: list[str]) -> tuple[float, float, 
         [sys.executable, "-c", PROBE, str(status), f"data_prep.{stage}", "--run_dir", str(run), *arguments],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    assert process.stderr  # a pipe
     said = process.stderr.read().strip().splitlines()
     _, code, usage = os.wait4(process.pid, 0)
     if code:
@@ -140,7 +147,7 @@ def in_process(config: CardsConfig) -> tuple[Cost, Cost, Counter[str]]:
     """Cost without and with the links of kept cards, in one pass on one core, and how many cards each filter sets aside."""
     reasons: Counter[str] = Counter()
     wall, cpu, link_wall, link_cpu, count = time.monotonic(), time.process_time(), 0.0, 0.0, 0
-    for _, raw in read_share(config, seed=0):
+    for raw in _cards(config):
         count += 1
         card = draft(raw)
         refused = reject(card, config)

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from openai import AsyncOpenAI
+from openai.types.chat import ChatCompletionUserMessageParam
 
 from data_prep.chat.client import Endpoint, Question, Usage, ask_all
 
@@ -24,8 +25,8 @@ MODEL = "echo"
 CARD = "Training covered 340B tokens of text. " * 1000  # about as long as a card with its notes
 
 
-def messages(number: int) -> list[dict[str, str]]:
-    return [{"role": "user", "content": f"{CARD}\n\nSummary {number}"}]
+def asked(number: int) -> str:
+    return f"{CARD}\n\nSummary {number}"
 
 
 def serve(sender: Connection) -> None:
@@ -60,7 +61,8 @@ async def bare(url: str) -> None:
 
         async def one(number: int) -> None:
             async with slots:
-                await client.chat.completions.create(model=MODEL, messages=messages(number), max_tokens=1500)
+                message: ChatCompletionUserMessageParam = {"role": "user", "content": asked(number)}
+                await client.chat.completions.create(model=MODEL, messages=[message], max_tokens=1500)
 
         await asyncio.gather(*(one(number) for number in range(REQUESTS)))
 
@@ -68,7 +70,7 @@ async def bare(url: str) -> None:
 def ours(url: str, cache: Path) -> int:
     """Returns the requests sent."""
     endpoint, usage = Endpoint(model=MODEL, base_url=url, licence="none", concurrency=IN_FLIGHT), Usage()
-    questions = ((number, Question(messages(number))) for number in range(REQUESTS))
+    questions = ((number, Question([{"role": "user", "content": asked(number)}])) for number in range(REQUESTS))
     assert sum(1 for _ in ask_all(endpoint, cache, questions, usage)) == REQUESTS
     return usage.requests
 

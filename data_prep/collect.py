@@ -47,7 +47,7 @@ def main(recipe: Recipe[CollectConfig]) -> None:
     manifest = Manifest(data / "collect.manifest.json", "collect", settings, local_inputs(source), [cards, attached], rejected)
     if manifest.is_done():
         return
-    started, counts, reasons = time.monotonic(), Counter(cards=0, attached=0), Counter()
+    started, counts, reasons = time.monotonic(), Counter(cards=0, attached=0), Counter[str]()
     folder = data / "collect.work" / sha256_text(to_json([settings, hashes(manifest.inputs)]))[:16]
     made = rows(seed, source, filters) if in_one_go(block) else in_shards(seed, source, filters, block, folder)
     if made is None:
@@ -62,7 +62,7 @@ def main(recipe: Recipe[CollectConfig]) -> None:
     report(counts, reasons, time.monotonic() - started)
 
 
-def part(schema: type[Part], block: CollectConfig) -> Part:
+def part(schema: type[Part], block: Block) -> Part:
     return schema(**{name: getattr(block, name) for name in schema.model_fields})
 
 
@@ -78,7 +78,7 @@ def in_shards(
     `folder` is named after all that the rows depend on, so a changed recipe or input never meets old shards.
     """
     source = listed(source, folder)
-    if local_inputs(source):  # tasks may start in another folder
+    if source.path and local_inputs(source):  # tasks may start in another folder
         source = source.model_copy(update={"path": str(Path(source.path).resolve())})
     next(iter(open_source(source, seed).inputs), None)  # a mistake in the source is told here, not by each task
     shards = run_shards(part(ExecutorConfig, execution), partial(lines, seed, source, filters), folder)

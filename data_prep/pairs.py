@@ -224,7 +224,7 @@ def build_pair(card: HeldOut, pool: str, chosen: CheckedSummary, rejected: Check
 def in_shares(pairs: Sequence[PreferencePair], shares: dict[Pool, float]) -> tuple[list[PreferencePair], list[PreferencePair]]:
     """The pairs to keep and those beyond their pool's share, in their order. The pool with the largest share that has any
     pair is kept whole and measures the others; which of a pool stay is a matter of their ids."""
-    by_pool: dict[str, list[str]] = defaultdict(list)
+    by_pool: dict[Pool, list[str]] = defaultdict(list)
     for pair in pairs:
         by_pool[pair.provenance["pool"]].append(pair.id)
     if not by_pool:

@@ -69,6 +69,7 @@ def main(recipe: Recipe[PublishConfig]) -> None:
         report(release)
     show(out)
     if block.push:
+        assert block.repo_id  # looked at above
         from data_prep.publishing.push import push  # the Hub library takes a second that a dry run need not wait for
 
         print(f"publish: {push(out, block.repo_id, block.private, block.tag)}")

@@ -77,7 +77,7 @@ def main(recipe: Recipe[ResearchConfig]) -> None:
     )
     if manifest.is_done():
         return
-    started, counts, reasons, usage = time.monotonic(), Counter(), Counter(), Usage()
+    started, counts, reasons, usage = time.monotonic(), Counter[str](), Counter[str](), Usage()
     split = read_split(data / "split.json")
     if block.fetch:
         fetch(data, split, block, block.fetch)
@@ -154,7 +154,7 @@ def fetch(data: Path, split: dict[str, Any], block: ResearchConfig, config: Fetc
             missing = list(dict.fromkeys(missing_addresses(data, split, block, pages, attempt)))
         if not missing:
             continue
-        got = Counter()
+        got = Counter[str]()
         for page in tqdm(
             fetch_all(config, data / "pages.sqlite", missing), "fetch", len(missing), unit=" pages", mininterval=1
         ):

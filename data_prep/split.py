@@ -183,7 +183,7 @@ def assign(families: dict[str, list[str]], placed: Placed, block: SplitConfig, s
 
 def count(splits: dict[str, str], families: dict[str, str]) -> dict[str, int]:
     """Cards and families of each split."""
-    counts = {}
+    counts: dict[str, int] = {}
     for name in NAMES:
         ids = [card for card, split in splits.items() if split == name]
         counts |= {f"{name} cards": len(ids), f"{name} families": len({families[card] for card in ids})}

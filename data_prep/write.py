@@ -93,11 +93,8 @@ def write(data: Path, block: WriteConfig, usage: Usage) -> Iterator[list[Candida
             streams.append((teacher, in_step((card.id for card, _, _ in placed_cards(data)), answers, lambda pair: pair[0][0])))
         for card, notes, summaries in tqdm(placed_cards(data), desc="write", unit=" cards", mininterval=1):
             written = [(teacher, answers) for teacher, stream in streams for _, answers in [next(stream)]]
-            candidates = [
-                *attached(card, summaries, block.per_card),
-                *(by_teacher(card, teacher, name[1], answer) for teacher, pairs in written for name, answer in pairs),
-            ]
-            candidates = [candidate for candidate in candidates if candidate is not None]
+            theirs = (by_teacher(card, teacher, name[1], answer) for teacher, pairs in written for name, answer in pairs)
+            candidates = [*attached(card, summaries, block.per_card), *filter(None, theirs)]
             if not candidates and not block.teachers and block.offline == "extractive":
                 candidates = extractive(card, notes)
             source = source_text(card.model_id, card.text, notes)

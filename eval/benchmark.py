@@ -133,9 +133,9 @@ def folder_sources(folder: Path, block: BenchmarkConfig) -> list[str]:
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(folder.glob("*.md"))]
     if len(texts) < 2:
         raise ValueError(f"{folder} holds {len(texts)} .md files, expected two or more; name a folder of cards")
-    room, made, at = block.source_tokens * CHARACTERS_A_TOKEN, [], 0
+    room, made, at = block.source_tokens * CHARACTERS_A_TOKEN, list[str](), 0
     while len(made) < block.count:
-        card, notes = texts[at % len(texts)], []
+        card, notes = texts[at % len(texts)], list[Note]()
         at += 1
         while len(card) + sum(len(note.text) for note in notes) < room:
             notes.append(Note(f"https://pages.example/{at}", texts[at % len(texts)]))

@@ -102,7 +102,7 @@ def declared(config: GateConfig, metrics: dict[str, Any]) -> tuple[list[str], li
     must_hold = [name for name in dict.fromkeys([*headline, *config.guards]) if name not in must_win]
     held_back = [name for name, measure in metrics.get("measures", {}).items() if not measure["printed"]]
     hint = f" Held back, as their own check failed: the measures of {', '.join(held_back)}." if held_back else ""
-    for key, names in (("metrics", must_win), ("guards", must_hold), ("margin", config.margin)):
+    for key, names in (("metrics", must_win), ("guards", must_hold), ("margin", list(config.margin))):
         for name in names:
             if name not in better:
                 raise ValueError(f'gate.{key} names "{name}", which is no metric. {did_you_mean(name, list(better))}{hint}')

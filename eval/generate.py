@@ -212,6 +212,7 @@ class Job:
     def endpoint(self) -> Endpoint:
         """With the arguments that its template takes, where the recipe does not set them."""
         given = self.system.endpoint
+        assert given  # asked for where the system has one
         kwargs = {"chat_template_kwargs": self.chat.kwargs} if self.chat.kwargs else {}
         return given.model_copy(update={"extra_body": kwargs | given.extra_body})
 

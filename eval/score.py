@@ -20,6 +20,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -106,11 +107,11 @@ def score_run(recipe: Recipe[ScoreConfig], scores: Path, metrics: Path) -> tuple
     slices = slice_cards(cards, data)
     store = ScoreStore(folder / "scores.part.jsonl", code_version())
     rows = list(score(cards, systems, measures, store))
-    figures, names = probe_figures(probes, answers, rows, store, config.bootstrap_samples, recipe.seed)
+    figures, described = probe_figures(probes, answers, rows, store, config.bootstrap_samples, recipe.seed)
     store.close()
     write_scores(scores, rows, known, slices)
     found = metrics_json(cards, systems, rows, known, decoding, slices, config, recipe.seed)
-    found |= {"probes": figures, "probe_metrics": names, "measures": {one.name: one.passed_on for one in measures}}
+    found |= {"probes": figures, "probe_metrics": described, "measures": {one.name: one.passed_on for one in measures}}
     write_json(metrics, found)
     return len(rows), found["missing"]
 
@@ -132,7 +133,7 @@ def score(
         for card, generations in by_card(cards, systems):
             for one in generations:
                 parts = [one.key, one.text, one.finish_reason, card.source, card.reference]
-                own = store.measured(parts, lambda one=one, card=card: measure(one, card.source, card.reference))
+                own = store.measured(parts, partial(measure, one, card.source, card.reference))
                 metrics, spans = dict(own["metrics"]), []
                 for other in measures:
                     found, marked = other.of(one.key)

@@ -4,6 +4,8 @@ import logging
 import os
 import warnings
 
+import data_prep  # noqa: F401  # tells what is missing with the extra that brings it
+
 # On every import it says that a kernel for 4-bit weights on a CPU is not there; nobody here asked for it.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 # TRL tells its makers of every trainer, unless told otherwise before it is imported.

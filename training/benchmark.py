@@ -141,8 +141,9 @@ class Measured:
         parts = [f"{self.name:<46}", *(self.of_way(way) for way in self.seconds)]
         if ratios := self.ratios():
             parts.append(f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
-            if self.peak:
-                parts[-1] += f", memory {self.peak['shared'] / self.peak['plain']:.2f}"
+            plain, ours = self.peak.get("plain"), self.peak.get("shared")
+            if plain is not None and ours is not None:
+                parts[-1] += f", memory {ours / plain:.2f}"
         return " | ".join(parts)
 
     def of_way(self, way: str) -> str:
@@ -151,8 +152,8 @@ class Measured:
             return f"{way} does not fit"
         middle = statistics.median(seconds)
         words = [f"{way} {middle:.3g} s", f"{self.tokens / middle:,.0f} tokens/s", f"{self.flops[way] / 1e12:,.3g} TFLOP"]
-        if self.peak:
-            words.append(f"{self.peak[way] / 2**20:,.0f} MiB")
+        if (peak := self.peak.get(way)) is not None:
+            words.append(f"{peak / 2**20:,.0f} MiB")
         if way in self.utilisation:
             words.append(f"{100 * self.utilisation[way]:.0f}% of the matmul rate")
         return ", ".join(words)
@@ -186,7 +187,7 @@ def report(recipe: Recipe[BenchmarkConfig], results: list[Measured]) -> None:
 
     block, path = recipe.block, recipe.run_dir / "benchmark.json"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
-    about = {"date": date.today().isoformat(), "versions": versions(), "recipe": recipe.resolved()}
+    about: dict[str, Any] = {"date": date.today().isoformat(), "versions": versions(), "recipe": recipe.resolved()}
     about |= {"device": device} if block.predict_at is None else {"predicted_at_tflops": block.predict_at}
     write_json(path, about | {"results": [asdict(result) | {"ratios": result.ratios()} for result in results]})
     if block.predict_at is not None:
@@ -214,11 +215,11 @@ def measure(subject: Subject, case: Case, block: BenchmarkConfig, chance: random
     batch = subject.batch(case)
     steps = {way: partial(subject.step, way, case, batch) for way in case.ways}
     peak = {way: peak_memory(step, block.device) for way, step in steps.items()}
-    seconds = {way: [] if peak[way] is not None else None for way in steps}
+    seconds: dict[str, list[float] | None] = {way: [] if peak[way] is not None else None for way in steps}
     for _ in range(block.repeats):
         for way in chance.sample(case.ways, len(steps)):
-            if seconds[way] is not None:
-                seconds[way].append(timed(steps[way], block.device))
+            if (times := seconds[way]) is not None:
+                times.append(timed(steps[way], block.device))
     flops = {way: case.flops(way, weights) for way in steps}
     utilisation = {}
     if block.device == "cuda":
@@ -234,7 +235,7 @@ def alignment(block: BenchmarkConfig, seed: int) -> Subject:
 
     row = {"prompt": "a", "chosen": " b", "rejected": " c"}
     trainer = build_trainer(block, seed, SharedPrefixDPOTrainer, DPOConfig, row, loss_type=["apo_zero"])
-    kinds = {"plain": DPOTrainer, "shared": SharedPrefixDPOTrainer}
+    kinds: dict[str, type[DPOTrainer]] = {"plain": DPOTrainer, "shared": SharedPrefixDPOTrainer}
     return Subject(trainer, lambda way, batch: kinds[way]._compute_loss(trainer, trainer.model, batch, False))
 
 
@@ -244,7 +245,7 @@ def sft(block: BenchmarkConfig, seed: int) -> Subject:
     from training.shared_prefix.trainers import SharedPrefixSFTTrainer
 
     trainer = build_trainer(block, seed, SharedPrefixSFTTrainer, SFTConfig, {"prompt": "a", "completion": " b"})
-    kinds = {"plain": SFTTrainer, "shared": SharedPrefixSFTTrainer}
+    kinds: dict[str, type[SFTTrainer]] = {"plain": SFTTrainer, "shared": SharedPrefixSFTTrainer}
     return Subject(trainer, lambda way, batch: kinds[way].compute_loss(trainer, trainer.model, batch))
 
 
@@ -297,7 +298,9 @@ def weights_of(block: BenchmarkConfig) -> Weights:
 
     with torch.device("meta"):
         model = get_peft_model(SmolLM3ForCausalLM(sizes(block)), adapter(block))
-    return Weights.of(model.config, model.get_nb_trainable_parameters()[0])
+    weights = Weights.of(model.config, model.get_nb_trainable_parameters()[0])
+    assert weights is not None, "SmolLM3 is a decoder of that kind"
+    return weights
 
 
 def letters() -> Any:

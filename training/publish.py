@@ -153,7 +153,7 @@ def finish(run: ModelRun, data: Data | None, block: PublishModelConfig, folder: 
     theirs = notice.read_text(encoding="utf-8") if notice.exists() else ""
     notice.unlink(missing_ok=True)  # a second name of the base's own file
     own, other = block.repository, block.adapter_repository
-    name, sibling = (other, own) if adapter else (own, other)
+    name, sibling = (other, own) if adapter and other else (own, other)
     title = block.title or name.partition("/")[2]
     write_text(notice, notice_text(run, title, adapter) + (f"\n{theirs}" if theirs else ""))
     named = Named(

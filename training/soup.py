@@ -170,7 +170,7 @@ def _empty(model: Model) -> dict[str, Any]:
     """The model's tensors without their values, on the meta device."""
     from safetensors import safe_open
 
-    found = {}
+    found: dict[str, Any] = {}
     for file in sorted(set(model.tensors.values())):
         with safe_open(model.folder / file, "pt") as weights:
             found |= {name: weights.get_tensor(name).to("meta") for name, place in model.tensors.items() if place == file}
@@ -209,7 +209,8 @@ def average(name: str, models: Sequence[Model], files: Mapping[tuple[str, str], 
     """
     import torch
 
-    total, dtype = None, None
+    total: Any = None
+    dtype = None
     for model in models:
         tensor = files[model.name, model.tensors[name]].get_tensor(name)
         if not torch.isfinite(tensor).all():

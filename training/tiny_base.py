@@ -21,13 +21,14 @@ from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast, SmolLM3Config, SmolLM3ForCausalLM
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast, SmolLM3Config, SmolLM3ForCausalLM
 
 from data_prep.core.files import write_json
 from data_prep.core.recipe import exit_on_mistake
 from data_prep.prompts.chat_format import CONTROL_WORDS, chat_format
 from data_prep.prompts.student import SYSTEM as PROMPT_SYSTEM
 from data_prep.prompts.student import TASK, build_completion, build_prompt
+from data_prep.prompts.student import Tokenizer as ChatTokenizer
 from data_prep.synthetic.pretraining_text import Exchange, exchanges
 from data_prep.synthetic.world import raw_cards
 
@@ -131,7 +132,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, hidden: int = 128, layers: i
             num_attention_heads=hidden // 32,
             num_key_value_heads=2,
             max_position_embeddings=4096,
-            rope_theta=50_000.0,
+            rope_parameters={"rope_theta": 50_000.0, "rope_type": "default"},
             tie_word_embeddings=True,
             bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id,
@@ -141,9 +142,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, hidden: int = 128, layers: i
     )
 
 
-def batches(
-    tokenizer: PreTrainedTokenizerFast, whole_card: bool, rng: random.Random
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def batches(tokenizer: ChatTokenizer, whole_card: bool, rng: random.Random) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Token ids and targets, both (rows, length), right-padded with 0 and -1; a target of -1 is not learnt.
 
     Rows of like length share a batch, so that little is padding.
@@ -159,7 +158,7 @@ def batches(
             yield padded[..., 0].clamp(min=0), padded[..., 1]
 
 
-def encode(exchange: Exchange, tokenizer: PreTrainedTokenizerFast, plain: bool = False) -> torch.Tensor:
+def encode(exchange: Exchange, tokenizer: ChatTokenizer, plain: bool = False) -> torch.Tensor:
     """Ids and targets of an exchange, shape (tokens, 2). Targets are the answers, as the template marks them, or all tokens."""
     encoded = tokenizer.apply_chat_template(
         exchange.messages, return_dict=True, return_assistant_tokens_mask=True, **chat_format(tokenizer).kwargs
@@ -175,7 +174,7 @@ def step_loss(model: SmolLM3ForCausalLM, ids: torch.Tensor, targets: torch.Tenso
     return torch.nn.functional.cross_entropy(logits.float(), targets[targets >= 0])
 
 
-def train(model: SmolLM3ForCausalLM, tokenizer: PreTrainedTokenizerFast, options: argparse.Namespace) -> dict[str, float]:
+def train(model: SmolLM3ForCausalLM, tokenizer: PreTrainedTokenizerBase, options: argparse.Namespace) -> dict[str, float]:
     """Muon for the layers' matrices, AdamW for the rest, under bf16 autocast; warm-up, linear decay over the second half.
 
     Returns counts and the mean loss of the last 50 steps. Saves the model every 500 steps.
@@ -188,7 +187,8 @@ def train(model: SmolLM3ForCausalLM, tokenizer: PreTrainedTokenizerFast, options
         torch.optim.Muon(matrices, lr=rate, momentum=0.95, weight_decay=0.01): rate * MUON_SCALE,
         torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.95), weight_decay=0.0): rate,
     }
-    tokens, losses, start = 0, [], time.monotonic()
+    losses: list[float] = []
+    tokens, start = 0, time.monotonic()
     for step, (ids, targets) in enumerate(curriculum(tokenizer, options), 1):
         for optimiser, peak in optimisers.items():
             optimiser.param_groups[0]["lr"] = peak * min(1.0, step / 50) * max(0.02, min(1.0, 2 * (1 - step / options.steps)))
@@ -213,7 +213,7 @@ def train(model: SmolLM3ForCausalLM, tokenizer: PreTrainedTokenizerFast, options
     return {"steps": options.steps, "tokens": tokens, "minutes": round(minutes, 1), "loss": round(sum(losses) / len(losses), 4)}
 
 
-def curriculum(tokenizer: PreTrainedTokenizerFast, options: argparse.Namespace) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def curriculum(tokenizer: ChatTokenizer, options: argparse.Namespace) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Copying appears late and suddenly, first on short text, so excerpts come first."""
     short = 0 if options.start else round(EXCERPTS * options.steps)
     for whole_card, steps in ((False, short), (True, options.steps - short)):
@@ -222,7 +222,7 @@ def curriculum(tokenizer: PreTrainedTokenizerFast, options: argparse.Namespace) 
 
 
 @torch.no_grad()
-def recall(model: SmolLM3ForCausalLM, tokenizer: PreTrainedTokenizerFast, cards: int = 40) -> float:
+def recall(model: SmolLM3ForCausalLM, tokenizer: ChatTokenizer, cards: int = 40) -> float:
     """Share of answers about unseen cards whose every token is the model's first choice, given what stands before it."""
     right = total = 0
     for exchange in itertools.islice(exchanges(random.Random("recall"), whole_card=True), cards):
@@ -236,9 +236,9 @@ def recall(model: SmolLM3ForCausalLM, tokenizer: PreTrainedTokenizerFast, cards:
     return right / total
 
 
-def save(model: SmolLM3ForCausalLM, tokenizer: PreTrainedTokenizerFast, output: Path, facts: dict[str, object]) -> None:
+def save(model: SmolLM3ForCausalLM, tokenizer: PreTrainedTokenizerBase, output: Path, facts: dict[str, object]) -> None:
     """Weights in bf16 safetensors as SmolLM3's own, tokenizer, and what was measured."""
-    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(output)
+    copy.deepcopy(model).bfloat16().save_pretrained(output)
     tokenizer.save_pretrained(output)
     write_json(output / "training_record.json", facts)
 
@@ -276,7 +276,7 @@ def main() -> None:
     save(model, tokenizer, options.output, {"before": before, "settings": settings, "result": result})
 
 
-def prompt_lengths(tokenizer: PreTrainedTokenizerFast, cards: int = 100) -> str:
+def prompt_lengths(tokenizer: ChatTokenizer, cards: int = 100) -> str:
     prompts, summaries = [], []
     for raw in raw_cards(seed=2, cards=cards):
         prompts.append(build_prompt(raw.model_id, str(raw.content), raw.notes, tokenizer, 4096).tokens)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from functools import cache
-
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
+from typing import TYPE_CHECKING
 
 from data_prep.cards.parse import IDEOGRAPHS, words
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
 
 # py3langid knows 97 languages and takes a name or a loan word for the rarer ones; these it tells apart on a paragraph.
 KNOWN_LANGUAGES = (
@@ -20,6 +22,8 @@ MIN_CHARACTERS = 200  # of prose: on less, a list of names passes for Catalan
 
 @cache
 def _identifier() -> LanguageIdentifier:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # a tenth of a second that --help need not wait for
+
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
     identifier.set_languages(KNOWN_LANGUAGES)
     return identifier

@@ -200,7 +200,7 @@ def prose(body: str) -> str:
 
 def split_prose(body: str) -> tuple[str, str]:
     """Prose as the author wrote it, and the lines that a template or trainer wrote."""
-    own, template, fence = [], [], ""
+    own, template, fence = list[str](), list[str](), ""
     for line in UNSEEN.sub("", body).split("\n"):
         mark = FENCE.match(line)
         if mark and (not fence or mark[1].startswith(fence)):

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -46,7 +46,7 @@ K = TypeVar("K")
 
 def ask_all(
     endpoint: Endpoint, cache: Path, questions: Iterable[tuple[K, Question]], usage: Usage | None = None
-) -> Iterator[tuple[K, Answer | Failure]]:
+) -> Generator[tuple[K, Answer | Failure], None, None]:
     """Each question's name with its answer, in the order of the questions, of which a window is read and in memory.
 
     `questions` is read in the caller's thread; answers arrive and are stored in another while the caller is busy. Leaving

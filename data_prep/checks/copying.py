@@ -60,7 +60,7 @@ def extractive_fragments(words: Sequence[str], source: SourceWords) -> Iterator[
     at, words = 0, tuple(words)
     while at < len(words):
         length = 1 if words[at] in source.known else 0
-        for place in source.places.get(words[at : at + 2], ()) if at + 1 < len(words) else ():
+        for place in source.places.get((words[at], words[at + 1]), ()) if at + 1 < len(words) else ():
             if words[at : at + length] != source.words[place : place + length]:
                 continue
             while at + length < len(words) and place + length < len(source.words):

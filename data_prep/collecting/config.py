@@ -8,6 +8,8 @@ from pydantic import Field
 
 from data_prep.core.recipe import Block
 
+Order = Literal["downloads", "likes", "last_modified", "created_at", "trending_score"]
+
 
 class SourceConfig(Block):
     source: Literal["synthetic", "folder", "parquet", "transcripts", "references", "hub"] = "synthetic"
@@ -37,7 +39,7 @@ class SourceConfig(Block):
     """For hub: models with at least so many likes."""
     modified_after: str | None = Field(None, pattern=r"^\d{4}-\d\d-\d\d$")
     """For hub: models changed on this day or later, as 2026-01-31."""
-    sort: Literal["downloads", "likes", "last_modified", "created_at", "trending_score"] | None = None
+    sort: Order | None = None
     """For hub: the order of the models, highest first; with `limit`, which of them are taken."""
     model_column: str = "model_id"
     """Column with the model id, for parquet."""

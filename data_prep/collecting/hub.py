@@ -25,7 +25,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from data_prep.collecting.config import SourceConfig
+from data_prep.collecting.config import Order, SourceConfig
 from data_prep.collecting.hub_wait import BUSY, patiently, unreachable
 from data_prep.collecting.references import Reference
 from data_prep.core.records import RawCard, Rejected
@@ -45,7 +45,7 @@ class Wanted:
     min_downloads: int | None = None
     min_likes: int | None = None
     modified_after: str | None = None
-    sort: str | None = None
+    sort: Order | None = None
     limit: int | None = None
 
     @classmethod
@@ -70,8 +70,8 @@ class Wanted:
 
     def may_follow(self, model: ModelInfo) -> bool:
         """False where `model`, and so all after it in the order asked for, are below the bound."""
-        bound = {"downloads": self.min_downloads, "likes": self.min_likes, "last_modified": self.modified_after}.get(self.sort)
-        return bound is None or self.fits(model)
+        bounds = {"downloads": self.min_downloads, "likes": self.min_likes, "last_modified": self.modified_after}
+        return self.sort is None or bounds.get(self.sort) is None or self.fits(model)
 
 
 class HubCards:

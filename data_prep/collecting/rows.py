@@ -54,8 +54,7 @@ def lines(seed: int, source: SourceConfig, filters: FilterConfig, rank: int, tas
 def row(index: int, raw: RawCard, filters: FilterConfig) -> Row:
     origin = f"{raw.model_id[:LONGEST_ID]} from {raw.source}"
     if not 0 < len(raw.model_id) <= LONGEST_ID or not raw.model_id.isprintable() or not raw.model_id.strip():
-        refused = Rejected("collect", raw.model_id[:LONGEST_ID], "no usable model id", raw.source)
-        return Row(index, origin, rejected=refused)
+        return Row(index, origin, rejected=Rejected("collect", raw.model_id[:LONGEST_ID], "no usable model id", raw.source))
     if not raw.content:
         return Row(index, origin, rejected=Rejected("collect", raw.model_id, "empty card", raw.source))
     card = draft(raw)

@@ -38,8 +38,8 @@ def replacing(path: Path, mode: str = "w") -> Iterator[Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     # backslashreplace turns a lone surrogate (YAML can spell one) into the JSON escape that means it.
-    text = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace"}
-    with open(temporary, mode, **text) as handle:
+    encoding, errors = (None, None) if "b" in mode else ("utf-8", "backslashreplace")
+    with open(temporary, mode, encoding=encoding, errors=errors) as handle:
         yield handle
         handle.flush()
         os.fsync(handle.fileno())
@@ -47,7 +47,7 @@ def replacing(path: Path, mode: str = "w") -> Iterator[Any]:
 
 
 def to_json(record: Any) -> str:
-    value = dataclasses.asdict(record) if dataclasses.is_dataclass(record) else record
+    value = dataclasses.asdict(record) if dataclasses.is_dataclass(record) and not isinstance(record, type) else record
     return json.dumps(value, ensure_ascii=False, sort_keys=False)
 
 
@@ -114,8 +114,8 @@ def set_aside(path: Path, stage: str, rows: Iterable[Rejected]) -> int:
     others = (row for row in read_dicts(path) if row["stage"] != stage) if path.exists() else ()
     count = 0
     with replacing(path) as handle:
-        for row in others:
-            handle.write(to_json(row) + "\n")
+        for other in others:
+            handle.write(to_json(other) + "\n")
         for row in rows:
             handle.write(to_json(row) + "\n")
             count += 1

@@ -62,7 +62,10 @@ class Placed:
 
 def common(known: Iterable[LineageKeys], config: LineageConfig, placed: Collection[str]) -> Common:
     """`placed` are ids of cards that stay where they are: their children must follow them, however many."""
-    sources, names, children, standing = Counter(), Counter(), Counter(), set()
+    sources: Counter[str] = Counter()
+    names: Counter[str] = Counter()
+    children: Counter[str] = Counter()
+    standing: set[str] = set()
     for card in known:
         sources.update(card.sources)
         names.update({key for key in (*card.own, *card.parents) if key.startswith("name:")})

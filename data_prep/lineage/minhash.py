@@ -94,6 +94,6 @@ def shared_bands(signatures: Sequence[np.ndarray]) -> np.ndarray:
     numbers = np.empty((len(signatures), BANDS), np.uint64)
     for start in range(0, len(signatures), CHUNK):
         numbers[start : start + CHUNK] = bands(np.stack(signatures[start : start + CHUNK]))
-    numbers = numbers.reshape(-1)
-    numbers.sort()
-    return np.unique(numbers[1:][numbers[1:] == numbers[:-1]])
+    flat = numbers.reshape(-1)
+    flat.sort()
+    return np.unique(flat[1:][flat[1:] == flat[:-1]])

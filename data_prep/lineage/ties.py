@@ -51,11 +51,14 @@ def ties(card: Card, pages: Iterable[str] = ()) -> LineageKeys:
     own = model_keys([card.model_id])
     if text:
         own.append(f"text:{stable_id(' '.join(text))}")
-    sources = dict.fromkeys(key for link in (*card.links, *pages) if (key := source_key(link)))
+    sources = [key for link in (*card.links, *pages) if (key := source_key(link))]
     parents = model_keys([*card.base_models, *STATED_PARENT.findall(card.body)])
-    # Interned: thousands of cards name the same base, and each would hold a copy of the name.
-    own, parents, sources = (tuple(map(sys.intern, dict.fromkeys(keys))) for keys in (own, parents, sources))
-    return LineageKeys(card.id, own, parents, sources, signature(text))
+    return LineageKeys(card.id, interned(own), interned(parents), interned(sources), signature(text))
+
+
+def interned(keys: Iterable[str]) -> tuple[str, ...]:
+    """Each key once, interned: thousands of cards name the same base, and each would hold a copy of the name."""
+    return tuple(map(sys.intern, dict.fromkeys(keys)))
 
 
 def model_keys(models: Iterable[str]) -> list[str]:

@@ -205,9 +205,9 @@ class Fetcher:
                 raise Refused(f"robots.txt of {target.host} answered {answer.status}, which forbids all", final=False)
         return b""  # too many redirects are as good as no file
 
-    def _alone(self, *name: str) -> asyncio.Lock:
-        """The lock of that name: what is asked for twice at the same time is asked once."""
-        return self._locks.setdefault(name, asyncio.Lock())
+    def _alone(self, kind: str, name: str) -> asyncio.Lock:
+        """The lock of that kind and name: what is asked for twice at the same time is asked once."""
+        return self._locks.setdefault((kind, name), asyncio.Lock())
 
 
 def fetch_all(

@@ -27,7 +27,8 @@ ENCODINGS = ("", "identity", "gzip", "deflate")  # one of them: layers of gzip h
 async def system_addresses(host: str, port: int) -> list[tuple[str, int]]:
     """Addresses and port of `host` as the system resolves it, which takes 2130706433 and 0x7f.1 for 127.0.0.1."""
     found = await asyncio.get_running_loop().getaddrinfo(host.encode("ascii"), port, type=SOCK_STREAM)
-    return list(dict.fromkeys((socket_address[0], socket_address[1]) for *_, socket_address in found))
+    # str and int already: only a Python without IPv6 gives an IPv6 address otherwise.
+    return list(dict.fromkeys((str(socket_address[0]), int(socket_address[1])) for *_, socket_address in found))
 
 
 class PublicOnlyBackend(httpcore2.AsyncNetworkBackend):

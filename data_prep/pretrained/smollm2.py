@@ -110,7 +110,7 @@ def convert(gguf: Path, folder: Path) -> None:
     source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
     # What was read is plain float32 by now; left in place, these marks make save_pretrained refuse.
-    model.hf_quantizer = None
+    model.hf_quantizer = None  # type: ignore[assignment]  # a mark that the library sets and does not declare
     for owner, name in ((model.config, "quantization_config"), (model, "quantization_method")):
         if hasattr(owner, name):
             delattr(owner, name)

@@ -67,12 +67,12 @@ def front_matter(name: str, release: PublishableRun, rows: Mapping[tuple[str, st
 
 def contents(release: PublishableRun, rows: Mapping[tuple[str, str], int]) -> str:
     splits = [*SPLITS, "all"]
-    table = [[config, *(f"{rows.get((config, split), 0):,}" for split in splits), told] for config, told in CONFIGS.items()]
+    counts = [[config, *(f"{rows.get((config, split), 0):,}" for split in splits), told] for config, told in CONFIGS.items()]
     form = {
         "licensed": "Prompts hold the text of cards whose licence is permissive. The other cards are in `withheld`.",
         "never": "No card's text is in this data set: rows have the card's id, revision and SHA-256 in place of a prompt.",
     }[release.text]
-    table = markdown_table(["config", *splits, "what"], table)
+    table = markdown_table(["config", *splits, "what"], counts)
     return f"## What is in it\n\n{form} `provenance` is JSON: card, writer, decoding, checks.\n\n{table}"
 
 

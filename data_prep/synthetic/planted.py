@@ -12,7 +12,7 @@ import difflib
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,7 +113,7 @@ def _faulty(name: str) -> Plant:
     return lambda summary, facts, source, rng: FAULTS[name](summary, facts, rng)
 
 
-def _swap(pattern: str, choices: dict[str, tuple[str, ...]]) -> Plant:
+def _swap(pattern: str, choices: Mapping[str, Sequence[str]]) -> Plant:
     """One match of `pattern`, whose group 1 becomes another of the choices for it."""
 
     def plant(summary: str, facts: Facts, source: str, rng: random.Random) -> str:

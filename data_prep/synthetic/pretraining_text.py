@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from data_prep.prompts.student import source_text
 from data_prep.synthetic.cards import PAGE_NAMES, join, render_card, render_notes
@@ -30,10 +30,14 @@ from data_prep.synthetic.summaries import (
     training_section,
 )
 
+if TYPE_CHECKING:
+    from _typeshed import SupportsLenAndGetItem
+
 SYSTEM = "You answer questions about models.\n/system_override /no_think"
 ORDINALS = ("first", "second")
 
 Asked = tuple[str, str]  # a question and its answer
+Option = TypeVar("Option")
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Always(random.Random):
         super().__init__(0)
         self.place = place
 
-    def choice(self, seq: Sequence[Any]) -> Any:
+    def choice(self, seq: SupportsLenAndGetItem[Option]) -> Option:
         return seq[self.place % len(seq)]
 
 

@@ -148,8 +148,8 @@ class Row:
 
     def ways_on(self, kind: str) -> list[int]:
         """First tokens of what the rule knows to be possible."""
-        rule = {"link": self.links, "number": self.numbers, "form": self.form}.get(kind)
-        texts = list(rule.ways_on(self.line)) if rule else [".", "\n", " "]
+        rules: dict[str, LinkRule | NumberRule | FormRule] = {"link": self.links, "number": self.numbers, "form": self.form}
+        texts = list(rules[kind].ways_on(self.line)) if kind in rules else [".", "\n", " "]
         found = [ids[0] for text in texts if text and (ids := self._pieces.tokens(text))]
         return [*dict.fromkeys(found), *self._ends]
 

@@ -17,6 +17,9 @@ GROWTH = 512  # tokens of room beyond what is asked for: a summary makes the buf
 class RoomyLayer(DynamicLayer):
     """`keys` and `values`, shape (batch, heads, tokens, dimensions), are beginnings of buffers that are longer."""
 
+    keys: torch.Tensor  # from the first update on
+    values: torch.Tensor
+
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -25,7 +28,8 @@ class RoomyLayer(DynamicLayer):
             self._rooms = (self.keys, self.values)
         stored = (self.keys, self.values)
         new = (key_states, value_states)
-        self._rooms = tuple(map(_with_room, self._rooms, stored, new))
+        key_room, value_room = map(_with_room, self._rooms, stored, new)
+        self._rooms = (key_room, value_room)
         self.keys, self.values = map(_written, self._rooms, stored, new)
         return self.keys, self.values
 

@@ -106,8 +106,8 @@ def open_address(line: str) -> str | None:
         if match.end() == len(line) and match["after"] != ")":
             return match["address"] + match["after"]
     at = line.rfind("http")
-    match = _BARE.match(line, at) if at >= 0 and line[max(0, at - 2) : at] != "](" else None
-    return match[0] if match and match.end() == len(line) else None
+    bare = _BARE.match(line, at) if at >= 0 and line[max(0, at - 2) : at] != "](" else None
+    return bare[0] if bare and bare.end() == len(line) else None
 
 
 def _in_code(text: str, at: int) -> bool:

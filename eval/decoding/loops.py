@@ -54,7 +54,7 @@ def _nth(said: Sequence[str], number: int) -> int:
 def _lines(text: str) -> tuple[list[tuple[int, int, str]], tuple[int, str]]:
     """The lines that are complete, blank ones apart: start, end and what they say. And the start and text of the last one,
     which may go on."""
-    found, start = [], 0
+    found, start = list[tuple[int, int, str]](), 0
     for raw in text.splitlines(keepends=True):
         line = raw.rstrip()
         if raw[-1] not in "\r\n":

@@ -47,7 +47,7 @@ class NumberRule:
             if not digit:
                 return False
             text = line + added[: digit.start()]
-            start = _WORD.search(text, max(0, len(text) - LOOK_BACK)).start()  # type: ignore[union-attr]
+            start = _WORD.search(text, max(0, len(text) - LOOK_BACK)).start()  # type: ignore[union-attr]  # or matches nothing
         if start < excused or open_address(line) is not None or "://" in (line + added)[start:]:
             return False
         text = line + added

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -113,7 +114,7 @@ def _other_digits(number: str, rng: random.Random) -> str:
 def licence_swapped(told: Sequence[Statement], facts: Facts, source: str, rng: random.Random) -> tuple[str, str] | None:
     one = next((one for one in told if _licence(facts).search(one.text)), None)
     other = rng.choice([name for name in LICENCES if name != facts.licence])
-    return one and (one.context, _licence(facts).sub(other, one.text))
+    return (one.context, _licence(facts).sub(other, one.text)) if one else None
 
 
 def fact_of_another(told: Sequence[Statement], facts: Facts, source: str, rng: random.Random) -> tuple[str, str] | None:
@@ -169,7 +170,7 @@ class Rates:
         """Better than a coin by enough to divide by."""
         return self.true > 0 and self.false > 0 and self.sensitivity + self.specificity > LEAST_SKILL
 
-    def described(self) -> dict[str, object]:
+    def described(self) -> dict[str, Any]:
         rows = {"sensitivity": (self.true_found, self.true), "specificity": (self.false_found, self.false)}
         figures = {
             name: {"mean": found / of if of else None, "ci95": list(wilson(found, of)), "n": of}

@@ -107,8 +107,9 @@ class Checking(Protocol):
     name: str  # of its file of verdicts
     model: str
     threshold: float
-    usage: Usage | None
 
+    @property
+    def usage(self) -> Usage | None: ...
     @property
     def identity(self) -> dict[str, Any]: ...
     def count(self, texts: Sequence[str]) -> list[int]: ...

@@ -19,6 +19,7 @@ class EndpointChecker:
     """A chat model that says whether the chunks support a claim, and quotes what decides it before it says so."""
 
     def __init__(self, config: Checker, cache: Path) -> None:
+        assert config.endpoint  # who opens a checker looks at it
         self.endpoint, self.threshold, self.cache = config.endpoint, config.threshold, cache
         self.model = self.endpoint.model
         self.name = re.sub(r"[^\w.-]+", "-", self.model)

@@ -71,7 +71,8 @@ class Findings:
         for number, piece in enumerate(one.statements):
             against = [place for place in self.printed if self.decided(place, one.keys[place][number]) is False]
             if against:
-                scores = {self.checkers[place].name: self.verdicts[place][one.keys[place][number]].score for place in against}
+                found = {self.checkers[place].name: self.verdicts[place][one.keys[place][number]].score for place in against}
+                scores = {name: score for name, score in found.items() if score is not None}  # what is decided has one
                 told = ", ".join(f"{name} {score:.2f}" for name, score in scores.items())
                 yield {"start": piece.start, "end": piece.end, "label": f"not supported: {told}", "score": min(scores.values())}
 
@@ -100,7 +101,7 @@ class Findings:
         about = {"name": checker.name, "metric": METRICS[place], "threshold": checker.threshold, **checker.identity}
         if not self.rates:
             return {**about, "calibration": None}
-        faults = {}
+        faults: dict[str, list[bool]] = {}
         for row, key in zip(self.labelled, self.labels[place], strict=True):
             found = self.decided(place, key)
             if row.fault and found is not None:

@@ -70,7 +70,7 @@ def _generation_config(place: str, revision: str | None) -> Any:
     from transformers import GenerationConfig
 
     try:
-        return GenerationConfig.from_pretrained(place, revision=revision)
+        return GenerationConfig.from_pretrained(place, revision=revision)  # type: ignore[arg-type]  # None works, as elsewhere
     except (OSError, ValueError):
         return None
 

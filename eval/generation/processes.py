@@ -27,8 +27,8 @@ class Processes:
     def is_main(self) -> bool:
         return self.rank == 0
 
-    def share(self, value: Value | None) -> Value:
-        """The main process's value, for all."""
+    def share(self, value: Value) -> Value:
+        """The main process's value, for all; what the others give is not looked at."""
         if self.count == 1:
             return value
         import torch.distributed as dist

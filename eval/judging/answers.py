@@ -7,7 +7,7 @@ read a score out of prose will find one. What cannot be read is counted and stay
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -103,7 +103,7 @@ class Judgment:
 
 def judgments(
     judge: Judge, subjects: Iterable[Subject], cards: dict[str, HeldOut], cache: Path, usage: Usage
-) -> Iterator[Judgment]:
+) -> Generator[Judgment, None, None]:
     """The judge's answers on subjects of one form, in their order."""
     subjects = list(subjects)
     if not subjects:

@@ -21,6 +21,7 @@ from eval.stats.estimates import preference, wilson
 from eval.stats.paired import rounded
 
 LENGTH_MATCHED = 0.1  # of the longer one's rendered words
+VALUES: dict[tuple[str, ...], float] = {("1", "2"): 0.0, ("2", "1"): 1.0}  # of the verdicts on both orders; of others 0.5
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Outcome:
 
     pair: ComparisonPair
     value: float
-    verdicts: list[str] = field(default_factory=list)
+    verdicts: Sequence[str] = field(default_factory=list)
 
     @property
     def consistent(self) -> bool | None:
@@ -64,7 +65,7 @@ def outcome(pair: ComparisonPair, answers: Mapping[Subject, Judgment]) -> Outcom
     verdicts = [answer.verdict for answer in given if isinstance(answer, PairwiseChoice)]
     if len(verdicts) < len(given):
         return Outcome(pair, np.nan, verdicts)
-    return Outcome(pair, {("1", "2"): 0.0, ("2", "1"): 1.0}.get(tuple(verdicts), 0.5), verdicts)
+    return Outcome(pair, VALUES.get(tuple(verdicts), 0.5), verdicts)
 
 
 def compared(outcomes: Sequence[Outcome], draws: int, seed: int) -> dict[str, Any]:

@@ -94,11 +94,14 @@ class PairwiseChoice(_Answer):
         return [*self.evidence_1, *self.evidence_2]
 
 
+SCHEMA_NAMES = {"Scores": "scores", "PairwiseChoice": "verdict"}  # stored answers are found by the request, which holds the name
+
+
 def response_format(form: type[Scores] | type[PairwiseChoice]) -> dict[str, Any]:
     """The field of the request that holds a server to the form."""
     return {
         "type": "json_schema",
-        "json_schema": {"name": form.__name__.lower(), "schema": form.model_json_schema(), "strict": True},
+        "json_schema": {"name": SCHEMA_NAMES[form.__name__], "schema": form.model_json_schema(), "strict": True},
     }
 
 

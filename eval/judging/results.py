@@ -47,7 +47,7 @@ def measure_rows(task: Task, judges: Sequence[JudgeRun]) -> Iterator[dict[str, A
     passed = [one for one in judges if not one.fault]
     for summary in {summary.generation.key: summary for summary in task.summaries}.values():
         shares = [found for one in passed if (found := one.shares(summary))]
-        means = {name: rounded(np.mean([row[name] for row in shares])) if shares else None for name in METRICS}
+        means = {name: rounded(float(np.mean([row[name] for row in shares]))) if shares else None for name in METRICS}
         yield {"key": summary.generation.key, "metrics": {f"judge_{name}": mean for name, mean in means.items()}, "spans": []}
 
 

@@ -134,7 +134,7 @@ def summaries_by_card(path: Path, cards: Mapping[str, HeldOut], block: JudgeConf
 def pairs_of(a: Mapping[str, list[Summary]], b: Mapping[str, list[Summary]], cards: Iterable[str]) -> Iterator[ComparisonPair]:
     """Sample by sample; a system with fewer samples (a baseline has one) gives them again."""
     for card in cards:
-        ours, theirs = a.get(card), b.get(card)
+        ours, theirs = a.get(card, []), b.get(card, [])
         for number in range(max(len(ours), len(theirs)) if ours and theirs else 0):
             one, other = ours[number % len(ours)], theirs[number % len(theirs)]
             yield ComparisonPair(card, one.card.family, one.text, other.text, one.words, other.words)

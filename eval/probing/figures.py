@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def probe_figures(
             if probe.id not in found:
                 continue
             text = found[probe.id].text
-            values = store.measured(["probe", text, probe.id], lambda text=text, probe=probe: measure_probe(text, probe))
+            values = store.measured(["probe", text, probe.id], partial(measure_probe, text, probe))
             for name, value in against_own(values, own.get((system, probe.card_id))).items():
                 cells = measured.setdefault((probe.kind, system, name), {})
                 if value is not None:

@@ -49,7 +49,7 @@ def against_own(measured: Mapping[str, float | None], own: Mapping[str, float | 
     found = dict(measured)
     for name, of in CHANGES.items():
         if of in measured:
-            ours, theirs = measured[of], own and own.get(of)
+            ours, theirs = measured[of], own.get(of) if own else None
             found[name] = None if ours is None or theirs is None else ours - theirs
     return found
 

@@ -47,7 +47,7 @@ def measure_rows(figures: Any, label: str = "") -> Iterator[tuple[str, str, str,
 
 
 def excludes_zero(ci95: Sequence[float] | None) -> bool:
-    return bool(ci95) and (ci95[0] > 0 or ci95[1] < 0)
+    return bool(ci95 and (ci95[0] > 0 or ci95[1] < 0))
 
 
 def markdown_results(metrics: dict[str, Any]) -> str:

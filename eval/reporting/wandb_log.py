@@ -50,7 +50,7 @@ def log_report(
         save_code=False,
     )
     columns = table_columns(metrics)
-    run.log({"summaries": wandb.Table(columns=columns, data=[table_row(row, columns) for row in rows])})
+    run.log({"summaries": wandb.Table(columns=[*columns], data=[table_row(row, columns) for row in rows])})
     run.summary.update(dict(summary_values(metrics)))
     artifact = wandb.Artifact(re.sub(r"[^\w.-]+", "-", f"{folder.name}-report", flags=re.ASCII), "report")
     for path in files:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from data_prep.chat.endpoint import NO_KEY, Endpoint, api_key, check_endpoint, is_loopback
 from data_prep.chat.replies import split_thinking
@@ -24,6 +24,8 @@ from eval.summarizing.card_input import NoNetwork
 from eval.summarizing.shipped_model import merged
 
 if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletionMessageParam
+
     from eval.generation.local_model import LocalModel
 
 Show = Callable[[str], None]  # takes all that has been said so far, thoughts and all
@@ -87,7 +89,7 @@ class LocalWriter:
         self.name, self.tokenizer, self.context = place, self._model.tokenizer, self._model.context
         self._dtype = dtype if dtype != "auto" else fast_dtype(self._device)
         self._adapter = adapter
-        self.identity = {"model": self._model.identity, "dtype": self._dtype}
+        self.identity: dict[str, Any] = {"model": self._model.identity, "dtype": self._dtype}
         if adapter:
             self.identity["adapter"] = content_hash(adapter)
         self._ends = self.tokenizer.convert_ids_to_tokens(list(self._model.end_ids))
@@ -358,7 +360,7 @@ class ServedWriter:
         try:
             with self._client.chat.completions.create(
                 model=self.name,
-                messages=messages,
+                messages=cast("list[ChatCompletionMessageParam]", messages),  # the same: openai types each role apart
                 temperature=decoding.temperature,
                 top_p=decoding.top_p,
                 max_tokens=max_new_tokens,

@@ -457,7 +457,7 @@ def test_a_process_killed_while_it_stores_leaves_every_page_that_it_had_stored(t
         "import itertools, os, pathlib, sys; from data_prep.pages.cache import *\n"
         "snapshots = PageCache(pathlib.Path(sys.argv[1]))\n"
         "for n in itertools.count():\n"
-        "    snapshots.put(had(f'u{n}', '', 'text/html', os.urandom(200_000)))\n"
+        "    snapshots.put(fetched_page(f'u{n}', '', 'text/html', os.urandom(200_000)))\n"
         "    print(n, flush=True)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(base)], stdout=subprocess.PIPE, text=True, cwd=ROOT)

@@ -199,7 +199,7 @@ def test_of_one_card_nothing_is_said_to_be_saved(card, capsys, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(summarize, "summarise", stop)
+    monkeypatch.setattr(summarize, "write_summary", stop)
     fails([card, "--model-id", "a/b", "--model", BASE], capsys, 130, "card-summarizer: stopped")
 
 

@@ -15,7 +15,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from huggingface_hub import CommitOperationAdd, ModelCard, ModelCardData, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
@@ -25,6 +25,12 @@ from transformers.utils.hub import PushInProgress, hf_api
 from data_prep.prompts.chat_format import ChatFormat, chat_format
 from data_prep.publishing.push import first_line
 from training.setup.hub_names import is_hub_id, lineage, public_name
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from transformers import Trainer as Mixed  # what stands behind the mixin in every class that has it
+else:
+    Mixed = object
 
 WEIGHTS = ("adapter_config.json", "adapter_model.safetensors", "chat_template.jinja", "tokenizer*", "vocab*", "merges.txt")
 RESUME = ("optimizer.pt", "scheduler.pt", "rng_state*.pth", "trainer_state.json")  # hub_strategy: checkpoint
@@ -44,12 +50,21 @@ NO_THINKING = """Render the prompt with `{kwargs}` in `apply_chat_template`: the
 and with the template's default the model thinks first. """
 
 
-class HubPush:
+class HubPush(Mixed):
     """Mixin before an SFTTrainer or a DPOTrainer."""
+
+    _name: str  # TRL's word for the method
+    model: PreTrainedModel  # or PEFT's around it, which answers in its place
+    hub_model_id: str  # type: ignore[assignment]  # transformers starts with None, which mypy takes for all it is
+    push_in_progress: PushInProgress | None  # type: ignore[assignment]  # transformers starts with None here too
+
+    @property
+    def _folder(self) -> Path:
+        return Path(cast("str", self.args.output_dir))  # transformers fills it in where nobody names one
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         """Makes the repository. Raises ValueError where the Hub refuses or is not there: before training, not after it."""
-        name = self.args.hub_model_id or Path(self.args.output_dir).name
+        name = self.args.hub_model_id or self._folder.name
         try:
             super().init_hf_repo(token, private)
             if not self.is_world_process_zero():
@@ -81,11 +96,13 @@ class HubPush:
         job = hf_api().run_as_future(self._send, files, f"Training in progress, step {step}")
         job.add_done_callback(lambda done: self._tell(done, step))
         if running:
-            self.push_in_progress.jobs.append(job)
+            self.push_in_progress.jobs.append(job)  # type: ignore[union-attr]  # it is there, and its jobs are a list
         else:
-            self.push_in_progress = PushInProgress([job])
+            self.push_in_progress = PushInProgress([job])  # type: ignore[arg-type]  # it takes a list, as transformers does it
 
-    def push_to_hub(self, commit_message: str = "End of training", **kwargs: Any) -> None:
+    def push_to_hub(  # type: ignore[override]  # of a push that failed there is no CommitInfo; nobody asks for it
+        self, commit_message: str = "End of training", **kwargs: Any
+    ) -> None:
         """Saves, waits for the push that runs, and pushes the output folder. A push that fails is told, not raised."""
         self.save_model(_internal_call=True)
         if not self.is_world_process_zero():
@@ -93,7 +110,7 @@ class HubPush:
         if self.hub_model_id is None:
             self.init_hf_repo()
         self._finish_current_push()
-        output, failed = Path(self.args.output_dir), ""
+        output, failed = self._folder, ""
         for pause in PAUSES_S:
             time.sleep(pause)
             try:
@@ -123,7 +140,7 @@ class HubPush:
                 "save is pushed again"
             )
 
-    def _said(self, error: BaseException) -> str:
+    def _said(self, error: Exception) -> str:
         return first_line(error, self.args.hub_token or get_token() or "\0")
 
     # --- the card -----------------------------------------------------------------------------------------------------
@@ -132,14 +149,14 @@ class HubPush:
         """As the trainer saves, but PEFT's card, which names a local folder as the base, is replaced by ours."""
         super()._save(output_dir, state_dict)
         if self.args.should_save:
-            self._card().save(Path(output_dir or self.args.output_dir) / "README.md")
+            self._card().save(Path(output_dir or self._folder) / "README.md")
 
     def create_model_card(self, *arguments: Any, **options: Any) -> None:
         if self.is_world_process_zero():
-            self._card().save(Path(self.args.output_dir) / "README.md")
+            self._card().save(self._folder / "README.md")
 
     def _card(self) -> ModelCard:
-        name = (self.args.hub_model_id or Path(self.args.output_dir).resolve().name).rpartition("/")[2]
+        name = (self.args.hub_model_id or self._folder.resolve().name).rpartition("/")[2]
         return model_card(name, self.model.config._name_or_path, self._name, chat_format(self.processing_class))
 
     def _card_file(self) -> CommitOperationAdd:

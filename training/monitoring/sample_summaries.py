@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import Trainer, TrainerCallback
@@ -85,7 +85,8 @@ class SampleCallback(TrainerCallback):
 
     def __init__(self, trainer: Trainer, cards: list[HeldOut], every: int, tokens: int) -> None:
         self.trainer, self.cards, self.every, self.tokens = trainer, cards, every, tokens
-        self.store = Path(trainer.args.output_dir) / "samples.jsonl"
+        output = cast("str", trainer.args.output_dir)  # transformers fills it in where nobody names one
+        self.store = Path(output) / "samples.jsonl"
         self.possible = not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)
         if not self.possible and trainer.is_world_process_zero():
             print("samples: none while training, because the model is spread over the processes; sample_cards is ignored")
@@ -121,7 +122,7 @@ class SampleCallback(TrainerCallback):
             )
 
     def show(self, rows: list[dict[str, Any]], new: list[Sample]) -> None:
-        if "wandb" in self.trainer.args.report_to:
+        if "wandb" in (self.trainer.args.report_to or ()):
             import wandb
 
             # A table cannot grow once it is logged, so each round logs all rounds.

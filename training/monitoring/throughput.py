@@ -15,10 +15,16 @@ import resource
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import ProgressCallback, TrainerCallback
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from transformers import Trainer as Mixed  # what stands behind the mixin in every class that has it
+else:
+    Mixed = object
 
 MATMUL = {"cuda": 8192, "cpu": 512}  # side of the square matrices: large enough for the device to reach its rate
 ROUNDS, REPEATS = 5, 20
@@ -161,9 +167,11 @@ class SpeedBar(ProgressCallback):
             self.training_bar.set_postfix_str(f"{logs['speed/tokens_per_second']:,.0f} tokens/s, {left}")
 
 
-class Metered:
+class Metered(Mixed):
     """Mixin before an SFTTrainer or a DPOTrainer. A trainer that ran a batch over one copy of its prompts leaves how in
     `plan_run`, a plan of `prefix_attention`."""
+
+    model: PreTrainedModel  # or PEFT's around it, which answers in its place
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -199,8 +207,8 @@ class Metered:
             "speed/memory_gb": round(peak_memory() / 1e9, 3),
         }
         if (rate := self.matmul_flops()) and self.model_weights:
-            reference = hasattr(self, "ref_model") and not self.args.precompute_ref_log_probs
-            needed = step_flops(self.model_weights, total, self.args.gradient_checkpointing, reference)
+            reference = hasattr(self, "ref_model") and not getattr(self.args, "precompute_ref_log_probs", False)
+            needed = step_flops(self.model_weights, total, bool(self.args.gradient_checkpointing), reference)
             figures["speed/utilisation"] = round(needed / seconds / rate / self.accelerator.num_processes, 4)
         return figures
 

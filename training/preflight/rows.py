@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeGuard
 
 from data_prep.prompts.chat_format import ChatFormat, chat_format
 from data_prep.prompts.student import SYSTEMS, conversation, count_tokens, render
@@ -66,7 +66,7 @@ def _opens(said: str, system: str, chat: ChatFormat) -> bool:
     return said == expected if chat.system_role else said.startswith(expected)
 
 
-def _is_conversation(turns: Any, roles: list[str]) -> bool:
+def _is_conversation(turns: Any, roles: list[str]) -> TypeGuard[list[dict[str, str]]]:
     return (
         isinstance(turns, list)
         and all(isinstance(turn, dict) for turn in turns)

@@ -80,7 +80,7 @@ def model_card(run: ModelRun, data: Data | None, named: Named, size: str, adapte
         data=data_section(run, data, named),
         training=training(run),
         results=results(run.run_dir, run.metrics, run.system, {} if run.gate else run.verdict)
-        if run.metrics
+        if run.metrics and run.system
         else "This model was not evaluated.",
         environment=environment_note(run),
         licence=licence(run, named),
@@ -101,7 +101,7 @@ def front_matter(run: ModelRun, named: Named, adapter: bool) -> dict[str, Any]:
         "pipeline_tag": "text-generation",
         "tags": ["summarization", "model-cards", "trl", "sft", "lora", *(str(name) for name in flat(methods))],
     }
-    if run.metrics:
+    if run.metrics and run.system:
         front["model-index"] = model_index(run.run_dir / "eval", run.system, named.title)
     return front
 
@@ -141,7 +141,7 @@ def intro(run: ModelRun, data: Data | None) -> str:
         parts.append(
             "**It was tuned on invented cards alone and is good for trying out the path, not for summarising real models.**"
         )
-    parts.append(headline_figures(run.metrics, run.system) if run.metrics else "**It was not evaluated.**")
+    parts.append(headline_figures(run.metrics, run.system) if run.metrics and run.system else "**It was not evaluated.**")
     return "\n\n".join(parts)
 
 
@@ -156,7 +156,7 @@ def limits(run: ModelRun) -> list[str]:
         "the results below say how often the checks found that. A wrong sentence without number, name or link passes them.",
         "Not a reviewer: a card's own figures are claims of its authors, and nothing here tests them.",
         "Not safe from its input: a card can hold instructions. Text is kept from becoming control tokens, no more than that.",
-        *(weak_spots(run.metrics, run.system) if run.metrics else ()),
+        *(weak_spots(run.metrics, run.system) if run.metrics and run.system else ()),
     ]
 
 
@@ -211,10 +211,10 @@ def data_section(run: ModelRun, data: Data | None, named: Named) -> str:
         return "The run does not hold its data."
     where = f"[{named.dataset}](https://huggingface.co/datasets/{named.dataset})" if named.dataset else ""
     version = f", revision `{named.dataset_revision}`" if where and named.dataset_revision else ""
-    source = data.collect.get("source")
+    source = data.collect.get("source") or "not recorded"
     lines = [
         *([f"Published as {where}{version}."] if where else ["The data set is not published, or its place was not given."]),
-        f"Source: {SOURCES.get(source, source or 'not recorded')}. The revision is known of {data.revisions:,} of {data.cards:,} cards.",
+        f"Source: {SOURCES.get(source, source)}. The revision is known of {data.revisions:,} of {data.cards:,} cards.",
         f"{data.rows:,} rows of prompt and summary for SFT"
         + (f", {data.pairs:,} pairs of a chosen and a rejected summary for alignment." if data.pairs else "."),
         f"Prompt version {PROMPT_VERSION}.",

@@ -164,8 +164,8 @@ def _without_vocabulary(text: str) -> str:
 
 
 def _findings(text: str, literals: dict[re.Pattern[str], str], secrets_alone: bool = False) -> Iterator[str]:
-    for what, pattern in SECRETS.items():
-        if re.search(pattern, text):
+    for what, form in SECRETS.items():
+        if re.search(form, text):
             yield what
     told = False
     for pattern, what in literals.items():

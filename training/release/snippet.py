@@ -100,6 +100,7 @@ def spelled(name: str) -> str:
     """The assignment of a constant as it stands in data_prep/prompts/student.py."""
     source = inspect.getsource(student)
     for node in ast.parse(source).body:
-        if isinstance(node, ast.Assign) and [target.id for target in node.targets if isinstance(target, ast.Name)] == [name]:
-            return ast.get_source_segment(source, node)
+        names = [target.id for target in node.targets if isinstance(target, ast.Name)] if isinstance(node, ast.Assign) else []
+        if names == [name] and (assignment := ast.get_source_segment(source, node)):
+            return assignment
     raise AssertionError(f"data_prep/prompts/student.py assigns no {name}")

@@ -36,14 +36,14 @@ class StopOnNonFinite(TrainerCallback):
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.micro_batches.clear()
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         # In float16 the scaler expects infinities: it passes over the step and scales less.
         if getattr(self.trainer.accelerator, "scaler", None) is None:
             gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
             if not _all_finite(gradients):
                 self.stop("the gradients are not finite", self.rows_of(self.micro_batches))
 
-    def on_step_end(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         if control.should_save and not _all_finite([weight for weight in model.parameters() if weight.requires_grad]):
             self.stop("the weights are not finite after the step", self.rows_of(self.micro_batches), state.global_step)
 

@@ -127,7 +127,8 @@ def parse(raw: RawRecipe, trainer_config: type, defaults: dict[str, Any]) -> Par
     from transformers import HfArgumentParser
     from trl import ModelConfig
 
-    kinds = (RunArguments, trainer_config, ModelConfig)
+    # Any: the parser asks for a type of transformers' own, which no class has.
+    kinds: tuple[Any, ...] = (RunArguments, trainer_config, ModelConfig)
     values = {"max_length": None, **defaults, **raw.values}
     values = check_names_and_types(values, kinds, raw.place)
     if values["max_length"] is not None:
@@ -191,7 +192,7 @@ def allowed_types(hint: Any) -> set[type] | None:
         return None
     if origin is typing.Union or isinstance(hint, types.UnionType):
         parts = [allowed_types(part) for part in typing.get_args(hint)]
-        return None if None in parts else set().union(*parts)
+        return None if None in parts else {kind for part in parts for kind in part or ()}
     if origin is typing.Literal:
         return {type(choice) for choice in typing.get_args(hint)}
     if origin is not None:

@@ -117,7 +117,7 @@ def save_run(trainer: Any, parsed: Parsed, manifest: Manifest, metrics: dict[str
     trainer.processing_class.save_pretrained(output)
     write_resolved(parsed, output / f"{manifest.stage}_recipe.json")
     history = [entry for entry in trainer.state.log_history if "loss" in entry or "eval_loss" in entry]
-    ended = next((entry for entry in reversed(trainer.state.log_history) if "train_runtime" in entry), {})
+    ended: dict[str, Any] = next((entry for entry in reversed(trainer.state.log_history) if "train_runtime" in entry), {})
     device = trainer.args.device
     manifest.write(
         rows=len(trainer.train_dataset),

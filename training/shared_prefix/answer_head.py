@@ -6,6 +6,7 @@ to batch on devices that compile. On a CPU that is the whole prompt: half of a s
 
 from __future__ import annotations
 
+import torch
 import trl.trainer.utils
 from trl.kernels import chunked_logprob
 
@@ -19,5 +20,5 @@ def score_answers_alone() -> None:
     trl.trainer.utils._use_triton = _on_eager_devices
 
 
-def _on_eager_devices(device: object) -> bool:
-    return device.type in EAGER_DEVICES  # type: ignore[attr-defined]
+def _on_eager_devices(device: torch.device) -> bool:
+    return device.type in EAGER_DEVICES

@@ -12,13 +12,19 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.utils.data import Sampler
 from trl import DPOTrainer, SFTTrainer
 
 from training.shared_prefix.attention import Plan, PrefixSharing, plan
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from transformers import Trainer as Mixed  # what stands behind the mixin in every class that has it
+else:
+    Mixed = object
 
 # Mean difference of a log-prob per answered token. A lost mask moves it by about 1; rounding stays far below these.
 TOLERANCE, MIXED_TOLERANCE = 1e-4, 0.03
@@ -38,8 +44,10 @@ def without_dropout(model: torch.nn.Module) -> Iterator[None]:
             module.train()
 
 
-class _SharesPrefix:
+class _SharesPrefix(Mixed):
     """What both trainers do with a batch. `plan_run` is the plan of the last batch trained on, for who counts its work."""
+
+    model: PreTrainedModel  # or PEFT's around it, which answers in its place
 
     def begin_sharing(self, attention: str, *models: Any) -> None:
         self.sharing = PrefixSharing(attention)
@@ -104,8 +112,9 @@ class KeepsReferences(DPOTrainer):
         key = hashlib.sha256(f"{self._precompute_model_hash} {self.ld_alpha}".encode())
         for row in dataset.select_columns(list(columns)):
             key.update(repr([row[column] for column in columns]).encode())
+        output = cast("str", self.args.output_dir)  # transformers fills it in where nobody names one
         # Beside the stage's own folder, which a change of the recipe moves aside.
-        folder = Path(self.args.output_dir).parent / "references"
+        folder = Path(output).parent / "references"
         folder.mkdir(parents=True, exist_ok=True)
         dataset._get_cache_file_path = lambda _: str(folder / f"{name}-{key.hexdigest()[:16]}.arrow")
         return super()._precompute_ref_logps(dataset, name, batch_size)
