@@ -200,7 +200,7 @@ class Row:
         return self.repeats.is_stuck or self._full
 
     def kept(self, said: str) -> str:
-        """Of the finished text what is neither a loop that was ended nor beyond the longest page."""
+        """Of the finished text what is neither a loop that was ended, nor a half line with open marks, nor beyond the longest page."""
         if self.repeats.is_stuck:
             end = loop_end(said)
             if end is None:
@@ -208,6 +208,8 @@ class Row:
             elif "\n" not in said[end:].lstrip(" ")[:1]:
                 end = said.rfind("\n", 0, end) + 1  # not half a line, which may leave a link open
             said = said[:end]
+        elif self.form.owed(line := said[said.rfind("\n") + 1 :]) or self.links.is_open(line):
+            said = said.removesuffix(line).rstrip()  # the token limit came within a link or an emphasis
         if self.repeats.is_stuck or self._given_up:
             said = without_bare_headings(self._without(said)) or said
         shorter = self.length.shortened(said)

@@ -495,6 +495,16 @@ def test_what_the_model_would_say_next_is_said_where_an_end_is_refused(tiny_mode
     assert row.interventions["length"] >= 1
 
 
+@pytest.mark.parametrize("half", ["- See the [paper](https://arxiv.org/abs/24", "- **Small and"])
+def test_where_the_token_limit_leaves_marks_open_the_half_line_goes(half, pieces):
+    whole = TITLE + "- It is small.\n"
+    row = Row(SOURCE, "", pieces, (4,))
+    for token in pieces.tokens(whole + half):
+        row.follow(token)
+    assert row.kept(row.text) == whole.rstrip()
+    assert Row(SOURCE, whole + "- It reads", pieces, (4,)).kept(whole + "- It reads") == whole + "- It reads"
+
+
 def stuck(row, pieces, text):
     for token in pieces.tokens(text):
         row.follow(token)
