@@ -341,18 +341,17 @@ def test_the_workflow_runs_what_a_person_runs():
     workflow = yaml.load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"), yaml.BaseLoader)
     assert set(workflow["on"]) == {"push", "pull_request"}
     assert workflow["permissions"] == {"contents": "read"}
-    (job,) = workflow["jobs"].values()
-    assert int(job["timeout-minutes"]) <= 60
-    assert job["steps"][-1]["run"] == ".ci/run"
-    used = [step["uses"] for step in job["steps"] if "uses" in step]
-    assert used
-    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", action) for action in used)
-    python = next(
-        step["with"]["python-version"] for step in job["steps"] if step.get("uses", "").startswith("actions/setup-python@")
-    )
-    assert f">={python}" == PROJECT["project"]["requires-python"]
+    whole, newer = workflow["jobs"]["all"], workflow["jobs"]["newer-python"]
+    assert int(whole["timeout-minutes"]) <= 60
+    assert whole["steps"][-1]["run"] == ".ci/run"
+    assert newer["steps"][-1]["run"] == "make test"
+    used = [step for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]
+    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", step["uses"]) for step in used)
+    pythons = [step["with"]["python-version"] for step in used if step["uses"].startswith("actions/setup-python@")]
+    assert f">={pythons[0]}" == PROJECT["project"]["requires-python"]
+    assert pythons[1] == "${{ matrix.python-version }}"
     index = re.search(r"--extra-index-url \S+", (ROOT / "Makefile").read_text(encoding="utf-8"))[0].rstrip('"')
-    assert job["env"]["PIP_ARGS"] == index
+    assert workflow["env"]["PIP_ARGS"] == index
 
 
 def test_hooks_run_the_ruff_that_lint_runs():
