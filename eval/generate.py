@@ -302,11 +302,11 @@ class Job:
         made = self.rows(model, share, asks, failed)
         tokens, start = 0, time.monotonic()
         with (
-            appending(self.output, self.processes.rank) as part,
+            appending(self.output, self.processes.rank) as put,
             tqdm(total=len(asks), desc=self.title, unit=" summaries", disable=not self.processes.is_main) as progress,
         ):
             for rows in made:
-                part.append(rows)
+                put(rows)
                 tokens += sum(row.completion_tokens for row in rows)
                 progress.set_postfix_str(f"{tokens / (time.monotonic() - start):,.0f} tokens/s", refresh=False)
                 progress.update(len(rows))

@@ -16,7 +16,6 @@ the measures stay as they were and the exit code is 2.
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -26,6 +25,7 @@ from typing import Any
 from pydantic import Field
 from tqdm import tqdm
 
+from data_prep.core.append_log import open_log
 from data_prep.core.files import read_jsonl, sha256_text, to_json, write_json, write_jsonl
 from data_prep.core.manifest import Manifest, content_hash
 from data_prep.core.recipe import Block, Recipe, command
@@ -228,34 +228,21 @@ class Asking:
 
 def ask(checker: Checking, items: Sequence[Item], store: Path) -> dict[str, EntailmentScore]:
     """Verdicts by key: what the store holds, and what is asked now and appended to it."""
-    found = read_store(store)
     wanted = {item.key for item in items}
-    done = wanted & set(found)
-    if done:
-        print(f"support: {len(done):,} of {len(items):,} verdicts by {checker.name} are there already")
-    store.parent.mkdir(parents=True, exist_ok=True)
-    progress = tqdm(total=len(items), initial=len(done), desc=f"support {checker.name}", unit=" claims", mininterval=1)
-    with open(store, "a", encoding="utf-8") as handle, progress:
-        for verdicts in checker.check(items, done):
-            handle.write("".join(to_json(verdict) + "\n" for verdict in verdicts))
-            handle.flush()
-            os.fsync(handle.fileno())
-            found |= {verdict.key: verdict for verdict in verdicts}
-            progress.update(len(verdicts))
+    with open_log(store) as append:
+        found = {verdict.key: verdict for verdict in read_jsonl(store, EntailmentScore)}
+        done = wanted & set(found)
+        if done:
+            print(f"support: {len(done):,} of {len(items):,} verdicts by {checker.name} are there already")
+        progress = tqdm(total=len(items), initial=len(done), desc=f"support {checker.name}", unit=" claims", mininterval=1)
+        with progress:
+            for verdicts in checker.check(items, done):
+                append(*map(to_json, verdicts))
+                found |= {verdict.key: verdict for verdict in verdicts}
+                progress.update(len(verdicts))
     if checker.usage is not None:
         print(f"support: {checker.usage.line()}")
     return {key: verdict for key, verdict in found.items() if key in wanted}
-
-
-def read_store(path: Path) -> dict[str, EntailmentScore]:
-    """Verdicts by key. A last line that a kill cut short is removed; any other that does not fit is a mistake."""
-    if not path.exists():
-        return {}
-    content = path.read_bytes()
-    if not content.endswith(b"\n"):
-        with open(path, "r+b") as handle:
-            handle.truncate(content.rfind(b"\n") + 1)
-    return {verdict.key: verdict for verdict in read_jsonl(path, EntailmentScore)}
 
 
 def draw_to_label(checked: Sequence[Checked], seed: int) -> list[dict[str, Any]]:

@@ -114,9 +114,9 @@ class NotesJob:
             model, batches, self.name, self.settings["max_new_tokens"], self.settings["dtype"], device
         )
         tokens, start = 0, time.monotonic()
-        with appending(self.output, 0) as part, tqdm(total=len(missing), desc=f"notes {self.name}", unit=" notes") as progress:
+        with appending(self.output, 0) as put, tqdm(total=len(missing), desc=f"notes {self.name}", unit=" notes") as progress:
             for rows in made:
-                part.append(rows)
+                put(rows)
                 tokens += sum(row.completion_tokens for row in rows)
                 progress.set_postfix_str(f"{tokens / (time.monotonic() - start):,.0f} tokens/s", refresh=False)
                 progress.update(len(rows))

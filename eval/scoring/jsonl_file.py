@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from data_prep.core.append_log import cut, open_log, whole_lines
 from data_prep.core.files import replacing, stable_id, to_json
 from data_prep.core.lock import alone
 from data_prep.core.recipe import did_you_mean
@@ -89,26 +90,26 @@ def refuse_unwritable(output: Path) -> None:
 
 def _score_lines(source: Path, output: Path, part: Path, rejected: Path) -> LinesReport:
     version, reasons, scored, kept, shown = code_version(), Counter[str](), 0, 0, time.monotonic()
-    with replacing(rejected) as aside, open(part, "a+b") as done:
-        done.seek(0)
-        resuming = True
+    before, size, resuming = whole_lines(part), 0, True
+    with replacing(rejected) as aside, open_log(part) as append:
         for item in read_lines(source):
             if isinstance(item, Bad):
                 reasons[item.reason] += 1
                 aside.write(to_json(item) + "\n")
                 continue
             key = stable_id(version, item.id, item.source, item.summary)
-            resuming = resuming and _is_there(done, key)
-            if not resuming:
-                done.write((to_json(scored_line(item, key)) + "\n").encode())
-                done.flush()
+            if resuming and not (resuming := _has_key(line := next(before, b""), key)):
+                cut(part, size)  # from here on all is done again
+            if resuming:
+                size += len(line)
+            else:
+                append(to_json(scored_line(item, key)))
             scored, kept = scored + 1, kept + resuming
             if time.monotonic() - shown > SHOWN_EVERY:
                 shown = time.monotonic()
                 print(f"score: {scored:,} scored, {reasons.total():,} set aside", file=sys.stderr, flush=True)
-        done.truncate()  # what an earlier run made of lines that are gone
-        done.flush()
-        os.fsync(done.fileno())
+        if resuming:
+            cut(part, size)  # what an earlier run made of lines that are gone
     os.replace(part, output)
     _say(scored, kept, reasons, output, rejected)
     return LinesReport(scored, kept, dict(reasons))
@@ -121,17 +122,11 @@ def scored_line(line: SummaryLine, key: str) -> dict[str, Any]:
     return {"id": line.id, "key": key, "metrics": metrics, "checks": found["checks"]}
 
 
-def _is_there(done: BinaryIO, key: str) -> bool:
-    """True where the next line of `done` is whole and has this key; else it and all after it are cut off."""
-    at, line = done.tell(), done.readline()
+def _has_key(line: bytes, key: str) -> bool:
     try:
-        if line.endswith(b"\n") and json.loads(line)["key"] == key:
-            return True
+        return json.loads(line)["key"] == key
     except (ValueError, KeyError, TypeError):
-        pass
-    done.seek(at)
-    done.truncate()
-    return False
+        return False
 
 
 def _say(scored: int, kept: int, reasons: Counter[str], output: Path, rejected: Path) -> None:

@@ -8,12 +8,12 @@ reason, and are tried again by the next run, as are cards that were edited. Outp
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_prep.core.append_log import open_log, whole_lines
 from data_prep.core.files import replacing, stable_id, to_json
 from data_prep.core.manifest import content_hash
 from data_prep.core.recipe import did_you_mean
@@ -42,10 +42,10 @@ def run_batch(
     part = out.with_name(out.name + ".part")
     identity = to_json([writer.identity, options.that_matter()])
     _refuse_others(source, out, part, identity)
-    done = kept_lines(out) | kept_lines(part, mend=True)
+    done = kept_lines(out) | kept_lines(part)
     before, rejected, away = frozenset(done), [], 0
     order: list[tuple[int, str]] = []
-    with open(part, "a", encoding="utf-8") as handle:
+    with open_log(part) as append:
         for line in read_lines(source):
             key = line_key(line, identity)
             order.append((line.number, key))
@@ -64,8 +64,7 @@ def run_batch(
             else:
                 head = {"key": key, "asked": stable_id(identity, line.text), "line": line.number, "input": line.text[:SHOWN]}
                 done[key] = to_json({**head, **record})
-                handle.write(done[key] + "\n")
-                handle.flush()
+                append(done[key])
             if rejected and rejected[-1]["line"] == line.number:
                 say(f"line {line.number} set aside: {rejected[-1]['reason']}")
     _finish(out, part, order, done, rejected)
@@ -175,21 +174,12 @@ def parse(line: CardLine) -> Request:
     return Request(row.get("card", ""), row.get("model_id", ""), row.get("text"), given)
 
 
-def kept_lines(path: Path, mend: bool = False) -> dict[str, str]:
-    """Whole lines of an earlier run by key. With `mend`, a last line that a kill has torn is cut off."""
+def kept_lines(path: Path) -> dict[str, str]:
+    """Whole lines of an earlier run by key."""
     found: dict[str, str] = {}
-    if not path.exists():
-        return found
-    with open(path, "rb") as handle:
-        end = 0
-        for raw in handle:
-            if not raw.endswith(b"\n"):
-                break
-            end += len(raw)
-            try:
-                found[json.loads(raw)["key"]] = raw.decode().rstrip("\n")
-            except (ValueError, KeyError, TypeError):
-                continue  # not ours: made again
-    if mend:
-        os.truncate(path, end)
+    for raw in whole_lines(path):
+        try:
+            found[json.loads(raw)["key"]] = raw.decode().rstrip("\n")
+        except (ValueError, KeyError, TypeError):
+            continue  # not ours: made again
     return found

@@ -183,13 +183,13 @@ def row(key, text="t"):
 def test_the_store_drops_a_broken_last_line_and_refuses_a_broken_one_before_it(tmp_path):
     path = tmp_path / "x.jsonl"
     for process, keys in ((0, "ab"), (2, "c")):
-        with appending(path, process) as part:
-            part.append([row(key) for key in keys])
+        with appending(path, process) as append:
+            append([row(key) for key in keys])
     with open(tmp_path / "x.jsonl.part2", "ab") as handle:
         handle.write(b'[{"key": "d"')
     assert list(read_store(path)) == ["a", "b", "c"]
-    with appending(path, 2) as part:
-        part.append([row("a", "again"), row("e", "\ud800")])
+    with appending(path, 2) as append:
+        append([row("a", "again"), row("e", "\ud800")])
     assert [found.text for found in read_store(path).values()] == ["t", "t", "t", "\ud800"]
     (tmp_path / "x.jsonl.part").write_bytes(b"[1]\n[]\n")
     with pytest.raises(ValueError, match=r"x.jsonl.part:1 holds no batch of summaries; delete the line or the file"):

@@ -18,6 +18,7 @@ from fetch_server import Handler, serve
 from rich.console import Console
 from streaming_server import StreamingServer
 
+from data_prep.core.append_log import open_log
 from data_prep.core.records import Note, RawCard
 from data_prep.prompts.student import build_prompt, read_source, render, source_text
 from data_prep.synthetic.world import raw_cards
@@ -694,8 +695,11 @@ def test_a_batch_that_is_killed_goes_on_where_it_was(tmp_path, capsys):
 def test_a_line_that_a_kill_has_torn_is_cut_off_before_more_is_written(tmp_path):
     part = tmp_path / "out.jsonl.part"
     part.write_bytes(b'{"key": "a"}\n{"key": "b"}\n{"key": "torn')
-    assert kept_lines(part, mend=True) == {"a": '{"key": "a"}', "b": '{"key": "b"}'}
-    assert part.read_bytes() == b'{"key": "a"}\n{"key": "b"}\n'
+    assert kept_lines(part) == {"a": '{"key": "a"}', "b": '{"key": "b"}'}
+    with open_log(part) as append:
+        assert part.read_bytes() == b'{"key": "a"}\n{"key": "b"}\n'
+        append('{"key": "c"}')
+    assert list(kept_lines(part)) == ["a", "b", "c"]
 
 
 def test_a_server_that_goes_away_stops_a_batch_and_sets_nothing_aside(tmp_path, server, capsys):
