@@ -7,10 +7,10 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from data_prep.core import lock
 from data_prep.core.files import write_json
 from data_prep.core.manifest import Manifest, hashes
 
@@ -24,25 +24,11 @@ PARTS = (
 )
 
 
-@contextmanager
-def alone(manifest: Manifest) -> Iterator[None]:
-    """Holds the stage's output for this run; of several processes the main one holds it for all. The system lets go of it
-    when the process ends, however it ends. Raises ValueError where another run holds it."""
+def alone(manifest: Manifest) -> AbstractContextManager[None]:
+    """Holds the stage's output for this run; of several processes the main one holds it for all."""
     from accelerate import PartialState
-    from filelock import FileLock, Timeout
 
-    output = manifest.path.parent
-    lock = FileLock(output.with_name(f".{output.name}.lock"))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        if PartialState().is_main_process:
-            lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(f"another process is writing {output}; wait for it to end, or give another run_dir") from None
-    try:
-        yield
-    finally:
-        lock.release()
+    return lock.alone(manifest.path.parent, "give another run_dir") if PartialState().is_main_process else nullcontext()
 
 
 def starts_over(fresh: bool) -> bool:
