@@ -13,13 +13,11 @@ further question would fail as well.
 from __future__ import annotations
 
 import asyncio
-import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, wait
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -31,6 +29,7 @@ from openai import APIConnectionError, APIStatusError, AsyncOpenAI, DefaultAsync
 from data_prep.chat.answer_cache import Answer, AnswerCache, Failure, Question, answer_key
 from data_prep.chat.endpoint import NO_KEY, BudgetSpent, Endpoint, Usage, api_key, check_endpoint, is_loopback
 from data_prep.chat.replies import NoAnswer, check_answer, read_answer
+from data_prep.core.loop_thread import loop_thread
 
 __all__ = ["Answer", "BudgetSpent", "Endpoint", "Failure", "Question", "Usage", "ask_all"]
 
@@ -55,38 +54,24 @@ def ask_all(
     """
     check_endpoint(endpoint)
     window: deque[tuple[K, Future[Answer | Failure]]] = deque()
-    with closing(AnswerCache(cache)) as answers, _thread_of(_Asker(endpoint, answers, usage or Usage())) as submit:
-        try:
-            for name, question in questions:
-                window.append((name, submit(question)))
-                while window and (len(window) == AHEAD * endpoint.concurrency or window[0][1].done()):
+    with closing(AnswerCache(cache)) as answers:
+        asker = _Asker(endpoint, answers, usage or Usage())
+        with loop_thread("chat completions", asker.client.close) as submit:
+            try:
+                for name, question in questions:
+                    window.append((name, submit(asker.answer(question))))
+                    while window and (len(window) == AHEAD * endpoint.concurrency or window[0][1].done()):
+                        yield _first(window)
+                while window:
                     yield _first(window)
-            while window:
-                yield _first(window)
-        except BudgetSpent:
-            wait(future for _, future in window)  # it is paid for
-            raise
+            except BudgetSpent:
+                wait(future for _, future in window)  # it is paid for
+                raise
 
 
 def _first(window: deque[tuple[K, Future[Answer | Failure]]]) -> tuple[K, Answer | Failure]:
     name, future = window.popleft()
     return name, future.result()
-
-
-@contextmanager
-def _thread_of(asker: _Asker) -> Iterator[Callable[[Question], Future[Answer | Failure]]]:
-    """Runs the asker in a thread with an event loop of its own; gives the function that hands it a question."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="chat completions", daemon=True)
-    thread.start()
-    try:
-        yield lambda question: asyncio.run_coroutine_threadsafe(asker.answer(question), loop)
-    finally:
-        if not sys.is_finalizing():  # else the generator was left to the interpreter's end, and the thread runs no more
-            asyncio.run_coroutine_threadsafe(asker.close(), loop).result()
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
 
 
 class _Asker:
@@ -125,13 +110,6 @@ class _Asker:
         task = self.in_flight[key] = asyncio.create_task(self._ask(key, body))
         task.add_done_callback(lambda _: self.in_flight.pop(key))
         return await task
-
-    async def close(self) -> None:
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self.client.close()
 
     async def _ask(self, key: str, body: dict[str, Any]) -> Answer | Failure:
         async with self.slots:

@@ -7,20 +7,18 @@ the snapshots and never asked for again. The rules on addresses are in addresses
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 from weakref import WeakValueDictionary
 
 import httpx2
 from pydantic import Field
 
 from data_prep.core.files import stable_id
+from data_prep.core.loop_thread import loop_thread
 from data_prep.core.recipe import Block
 from data_prep.pages.addresses import Refused, check
 from data_prep.pages.cache import Page, PageCache, fetched_page, refused_page
@@ -89,12 +87,7 @@ class Fetcher:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._robots_failed: dict[str, str] = {}  # for this run only: the next may find the host well
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def aclose(self) -> None:
         await self._line.aclose()
 
     async def fetch(self, url: str) -> Page:
@@ -218,28 +211,12 @@ def fetch_all(
     Raises ValueError where the snapshots are no such file.
     """
     window: deque = deque()
-    with PageCache(snapshots_path) as snapshots, _loop() as loop:
+    with PageCache(snapshots_path) as snapshots:
         fetcher = Fetcher(config, snapshots, gate)
-        try:
+        with loop_thread("fetch", fetcher.aclose) as submit:
             for url in urls:
-                window.append(asyncio.run_coroutine_threadsafe(fetcher.fetch(url), loop))
+                window.append(submit(fetcher.fetch(url)))
                 if len(window) == config.concurrency:
                     yield window.popleft().result()
             while window:
                 yield window.popleft().result()
-        finally:
-            asyncio.run_coroutine_threadsafe(fetcher.__aexit__(None, None, None), loop).result()
-
-
-@contextmanager
-def _loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """An event loop on a thread of its own, so that pages arrive while nobody reads. At the end, what is left is cancelled."""
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        loop = runner.get_loop()
-        thread = threading.Thread(target=loop.run_forever, name="fetch", daemon=True)
-        thread.start()
-        try:
-            yield loop
-        finally:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()

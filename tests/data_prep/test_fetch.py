@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
+from contextlib import aclosing
 
 import pytest
 from commands import ROOT
@@ -43,7 +44,7 @@ def fetch(web, snapshots, *urls, **changes):
     )
 
     async def run():
-        async with Fetcher(config, snapshots, web.gate) as fetcher:
+        async with aclosing(Fetcher(config, snapshots, web.gate)) as fetcher:
             return await asyncio.gather(*(fetcher.fetch(url) for url in urls))
 
     return asyncio.run(run())
