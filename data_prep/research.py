@@ -31,14 +31,13 @@ from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.records import Attached, Card, CardNotes, Note, SourceRecord
 from data_prep.lineage.keys import source_key, training_only
 from data_prep.pages.cache import PageCache
-from data_prep.pages.choose import Link, addresses, links_of_interest, names_model
-from data_prep.pages.extract import extract
+from data_prep.pages.choose import Link, addresses, links_of_interest
 from data_prep.pages.fetch import FetchConfig, fetch_all
+from data_prep.pages.read import SAID_NOTHING, had, in_turn, text_of
 from data_prep.prompts.student import is_nothing_new
 from data_prep.prompts.teacher import TEACHER_VERSION, excerpt, notes_question
 from data_prep.prompts.untrusted import injection_flags
 
-MAX_ADDRESSES = 3  # of one page: full text, abstract, PDF
 COMMON = "cards of other splits may link to it: its notes serve training cards only"
 
 
@@ -149,32 +148,16 @@ def wanted(card: Card, split: dict[str, Any], block: ResearchConfig) -> Iterator
 
 def fetch(data: Path, split: dict[str, Any], block: ResearchConfig, config: FetchConfig) -> None:
     """Fills the snapshots: every page's best address, then the next one of those that had none."""
-    for attempt in range(MAX_ADDRESSES):
-        with PageCache(data / "pages.sqlite") as pages:
-            missing = list(dict.fromkeys(missing_addresses(data, split, block, pages, attempt)))
-        if not missing:
-            continue
-        got = Counter[str]()
-        for page in tqdm(
-            fetch_all(config, data / "pages.sqlite", missing), "fetch", len(missing), unit=" pages", mininterval=1
-        ):
-            got["had" if not page.refused else "not had"] += 1
-        print(f"research: {got['had']} of {len(missing)} addresses fetched" + (", as second choice" if attempt else ""))
+    with PageCache(data / "pages.sqlite") as pages:
+        for attempt, missing in enumerate(in_turn(lambda: wanted_urls(data, split, block), pages.get)):
+            asking = fetch_all(config, data / "pages.sqlite", missing)
+            got = sum(not page.refused for page in tqdm(asking, "fetch", len(missing), unit=" pages", mininterval=1))
+            print(f"research: {got} of {len(missing)} addresses fetched" + (", as second choice" if attempt else ""))
 
 
-def missing_addresses(
-    data: Path, split: dict[str, Any], block: ResearchConfig, pages: PageCache, attempt: int
-) -> Iterator[str]:
+def wanted_urls(data: Path, split: dict[str, Any], block: ResearchConfig) -> Iterator[str]:
     for card, attached in placed_cards(data, split):
-        for link, reason in () if attached else wanted(card, split, block):
-            places = addresses(link.url)
-            if not reason and attempt < len(places) and not any(is_cached(pages, place) for place in places[:attempt]):
-                yield places[attempt]
-
-
-def is_cached(pages: PageCache, address: str) -> bool:
-    page = pages.get(address)
-    return page is not None and not page.refused
+        yield from (link.url for link, reason in (() if attached else wanted(card, split, block)) if not reason)
 
 
 def readings(data: Path, split: dict[str, Any], block: ResearchConfig) -> Iterator[Reading]:
@@ -193,18 +176,15 @@ def record_of(card: Card, link: Link, reason: str = "") -> SourceRecord:
 
 def read(card: Card, link: Link, pages: PageCache, block: ResearchConfig) -> Reading:
     """The text of one link's page and what to ask about it, or why there is nothing to ask."""
-    record = record_of(card, link)
-    tried = [(place, pages.get(place)) for place in addresses(link.url)]
-    place, page = next(((place, page) for place, page in tried if page and not page.refused), tried[0])
+    record, places = record_of(card, link), addresses(link.url)
+    page = had(places, pages.get) or pages.get(places[0])
     if page is None or page.refused:
-        return Reading(replace(record, address=place, reason=page.refused if page else why_not_cached(block)))
-    text = extract(page.content, page.content_type, page.final_url)
+        return Reading(replace(record, address=places[0], reason=page.refused if page else why_not_cached(block)))
+    text = text_of(card, link, page, block.mentions)
     record = replace(
-        record, address=place, final_url=page.final_url, status=page.status, content_sha256=page.sha256,
+        record, address=page.url, final_url=page.final_url, status=page.status, content_sha256=page.sha256,
         fetched_at=page.fetched_at, extractor=text.extractor, flags=injection_flags(text.text), reason=text.problem,
     )  # fmt: skip
-    if not record.reason and link.standing != "own" and not block.mentions and not names_model(card, text.text):
-        record = replace(record, reason="the page does not name the model")
     if record.reason:
         return Reading(record)
     if block.teacher is None:
@@ -248,7 +228,7 @@ def with_note(record: SourceRecord, answer: Any, teacher: str) -> SourceRecord:
     if not isinstance(answer, Answer):
         return replace(record, reason=f"the teacher gave no answer: {answer.reason}")
     if is_nothing_new(answer.text):
-        return replace(record, reason="nothing new beyond the card")
+        return replace(record, reason=SAID_NOTHING)
     if answer.finish_reason == "length":
         return replace(record, reason="the note was cut at the teacher's max_tokens")
     return replace(record, note=answer.text.strip())

@@ -19,12 +19,12 @@ from data_prep.core.manifest import manifest_of
 from data_prep.core.records import Card, Example, HeldOut, Note, Rejected, SourceRecord
 from data_prep.lineage.keys import training_only
 from data_prep.notes_task.checks import check_notes, page_source
-from data_prep.pages.cache import Page, PageCache
+from data_prep.pages.cache import PageCache
 from data_prep.pages.choose import addresses
 from data_prep.pages.extract import extract
+from data_prep.pages.read import SAID_NOTHING, had
 from data_prep.prompts.student import NOTES_VERSION, NOTHING_NEW, Prompt, build_completion, build_notes_prompt
 
-SAID_NOTHING = "nothing new beyond the card"  # reason of a SourceRecord
 NOTHING_NEW_SHARE = 0.1  # of the training rows, at most: a model that may always decline learns to
 PAGE_CHARACTERS = 60_000  # that a teacher read, where research recorded nothing else
 
@@ -160,7 +160,7 @@ class NotesRows:
 
     def page_text(self, told: NoteTarget) -> tuple[str, str]:
         """Text of the stored page as far as a teacher read it, or why there is none."""
-        page = self.stored(told.places)
+        page = had(told.places, self.pages.get) if self.pages else None
         if page is None:
             return "", NO_PAGE
         if told.sha256 and page.sha256 != told.sha256:
@@ -173,12 +173,6 @@ class NotesRows:
             end = text.rfind("\n", 0, self.page_characters)
             text = text[: end if end > 0 else self.page_characters]
         return text, ""
-
-    def stored(self, places: Sequence[str]) -> Page | None:
-        if self.pages is None:
-            return None
-        found = (self.pages.get(place) for place in places)
-        return next((page for page in found if page and not page.refused), None)
 
 
 def note_targets(attached: Sequence[Note], records: Sequence[SourceRecord]) -> Iterator[NoteTarget]:

@@ -6,20 +6,19 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from data_prep.collecting.transcripts import TranscriptError, Turn, find_notes
 from data_prep.core.records import Card, Note
 from data_prep.pages.cache import Page
-from data_prep.pages.choose import Link, addresses, links_of_interest, names_model
-from data_prep.pages.extract import extract
+from data_prep.pages.choose import Link, addresses, links_of_interest
 from data_prep.pages.fetch import FetchConfig, fetch_all
+from data_prep.pages.read import SAID_NOTHING, had, in_turn, text_of
 from data_prep.pages.transport import PublicOnlyBackend
 from data_prep.prompts.student import is_nothing_new
 from data_prep.prompts.untrusted import injection_flags
 
-MAX_ADDRESSES = 3  # of one page: full text, abstract, PDF
 MAX_FILE_BYTES = 5_000_000
 SECTION = re.compile(r"^##[ \t]+<?(https?://\S+?)>?[ \t]*$", re.MULTILINE)
 
@@ -143,12 +142,12 @@ def research(
     found = _fetched(links, pages, gate)
     sources = []
     for link in links:
-        source, text = _read(card, link, found[link.url])
+        source, text = _read(card, link, found)
         if not source.reason:
             say(f"  notes on {link.url}")
             note = write(link, text)
             empty = not note.strip() or is_nothing_new(note)
-            source = _noted(source, "" if empty else note, "nothing new beyond the card" if empty else "")
+            source = replace(source, reason=SAID_NOTHING) if empty else replace(source, note=note)
         if source.reason:
             say(f"  left out {link.url}: {source.reason}")
         if source.flags:
@@ -158,30 +157,21 @@ def research(
     return sources
 
 
-def _noted(source: ReadSource, note: str, reason: str) -> ReadSource:
-    return ReadSource(source.url, source.standing, note, reason, source.address, source.fetched_at, source.flags)
-
-
 def _fetched(links: list[Link], pages: Path, gate: PublicOnlyBackend | None) -> dict[str, Page]:
-    """Each link's page at its best address that has one; the first refusal where none has."""
+    """What came of each address that was asked."""
     found: dict[str, Page] = {}
-    for attempt in range(MAX_ADDRESSES):
-        missing = {link.url: addresses(link.url) for link in links if link.url not in found or found[link.url].refused}
-        asked = {url: places[attempt] for url, places in missing.items() if attempt < len(places)}
+    for asked in in_turn(lambda: [link.url for link in links], found.get):
         # The allow-list of the data holds: a card is written by strangers, and so are the addresses in it.
-        for url, page in zip(asked, fetch_all(FetchConfig(), pages, asked.values(), gate), strict=True):
-            if url not in found or not page.refused:
-                found[url] = page
+        found |= {page.url: page for page in fetch_all(FetchConfig(), pages, asked, gate)}
     return found
 
 
-def _read(card: Card, link: Link, page: Page) -> tuple[ReadSource, str]:
+def _read(card: Card, link: Link, found: dict[str, Page]) -> tuple[ReadSource, str]:
     """What is known of the page before it is noted, and its text."""
+    places = addresses(link.url)
+    page = had(places, found.get) or found[places[0]]
     if page.refused:
         return ReadSource(link.url, link.standing, reason=page.refused), ""
-    text = extract(page.content, page.content_type, page.final_url)
-    reason = text.problem
-    if not reason and link.standing != "own" and not names_model(card, text.text):
-        reason = "the page does not name the model"
+    text = text_of(card, link, page)
     flags = injection_flags(text.text)
-    return ReadSource(link.url, link.standing, "", reason, page.final_url, page.fetched_at, flags), text.text
+    return ReadSource(link.url, link.standing, "", text.problem, page.final_url, page.fetched_at, flags), text.text
