@@ -23,6 +23,7 @@ from pydantic import Field
 from data_prep.core.files import write_json
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command
+from data_prep.core.text import plural
 from data_prep.prompts.student import load_tokenizer
 from training.merging.adapter import Adapter, attach, load_base, read_adapter
 from training.merging.parity import Observed, compare, observe, real_prompts
@@ -140,7 +141,7 @@ def check(folder: Path, observed: list[Observed], device: str, block: MergeConfi
 def in_words(parity: dict[str, Any]) -> str:
     figures, count = parity["together"], len(parity["prompts"])
     return (
-        f"{count} prompt{'s' * (count > 1)}: logits within {figures['max']:.1e} of the adapter model's, {figures['mean']:.1e} on "
+        f"{plural(count, 'prompt')}: logits within {figures['max']:.1e} of the adapter model's, {figures['mean']:.1e} on "
         f"average (their own deviation is {figures['logit_std']:.2g}), {figures['equal_tokens']:.1%} of {figures['generated']} "
         "greedy tokens equal"
     )

@@ -22,6 +22,7 @@ from pydantic import Field
 
 from data_prep.core.files import write_text
 from data_prep.core.recipe import Block, Recipe, command
+from data_prep.core.text import first_line
 from data_prep.prompts.chat_format import chat_format
 from data_prep.prompts.student import load_tokenizer
 from training.release.card import Named, model_card
@@ -101,9 +102,8 @@ def check_names(block: PublishModelConfig) -> None:
             if name.count("/") != 1:
                 raise HFValidationError("it takes an owner and a name")
         except HFValidationError as error:
-            said = str(error).splitlines()[0]
             raise ValueError(
-                f"publish_model.{key} is {name!r}, expected OWNER/NAME ({said}); pass --publish_model.{key} OWNER/NAME"
+                f"publish_model.{key} is {name!r}, expected OWNER/NAME ({first_line(error)}); pass --publish_model.{key} OWNER/NAME"
             ) from None
     if block.repository == block.adapter_repository:
         raise ValueError(f"publish_model.repository and adapter_repository are both {block.repository}; name two")

@@ -23,6 +23,7 @@ from pydantic import Field
 from data_prep.core.files import sha256_text, write_json
 from data_prep.core.manifest import Manifest, content_hash
 from data_prep.core.recipe import Block, Recipe, command
+from data_prep.core.text import first_line
 
 SHARD = "2GB"
 INDEX = "model.safetensors.index.json"
@@ -98,7 +99,7 @@ def folder_of(name: str, run_dir: Path) -> Path:
         return Path(snapshot_download(repo, revision=revision or None, allow_patterns=["*.safetensors", "*.json", "*.jinja"]))
     except (OSError, HFValidationError) as error:
         raise ValueError(
-            f'"{name}" in soup.models is no folder, and no model of the Hub that can be had: {str(error).splitlines()[0]}'
+            f'"{name}" in soup.models is no folder, and no model of the Hub that can be had: {first_line(error)}'
         ) from None
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from data_prep.cards.file_names import model_id_of
 from data_prep.collecting.config import SourceConfig
 from data_prep.core.records import RawCard
+from data_prep.core.text import first_line
 
 BATCH = 256  # rows of Parquet in memory
 DATASET = "hf://datasets/"
@@ -74,7 +75,7 @@ def open_table(file: Any, name: str) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(file)
     except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{name} is no readable Parquet file ({str(error).splitlines()[0]}); check collect.path") from None
+        raise ValueError(f"{name} is no readable Parquet file ({first_line(error)}); check collect.path") from None
 
 
 def check_columns(table: pq.ParquetFile, name: str, model_column: str, text_column: str) -> None:

@@ -10,6 +10,7 @@ from huggingface_hub import HfApi, HfFileSystem
 from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 
 from data_prep.collecting.hub_wait import Answer, patiently, unreachable
+from data_prep.core.text import first_line
 
 DATASET_FILES = re.compile(r"hf://datasets/(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^/]+))?/(?P<file>.+\.parquet)")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -55,7 +56,6 @@ def answered(path: str, rows: Iterable[Answer]) -> Iterator[Answer]:
     try:
         yield from rows
     except FileNotFoundError as error:
-        said = str(error).splitlines()[0][:200]
-        raise ValueError(f'collect.path is "{path}": {said}; correct the path or the revision') from None
+        raise ValueError(f'collect.path is "{path}": {first_line(error, 200)}; correct the path or the revision') from None
     except (HTTPError, OfflineModeIsEnabled) as error:
         raise unreachable(HfApi(), error) from None

@@ -11,6 +11,8 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from huggingface_hub.utils import parse_ratelimit_headers
 
+from data_prep.core.text import first_line
+
 Answer = TypeVar("Answer")
 BUSY = (429, 500, 502, 503, 504)  # answers that say nothing about the one model
 LONGEST_WAIT = 330.0  # seconds: the Hub counts requests by windows of 300
@@ -46,7 +48,6 @@ def _wait(error: HfHubHTTPError, default: float | None) -> float | None:
 
 
 def unreachable(api: HfApi, error: Exception) -> ValueError:
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return ValueError(
-        f"{api.endpoint} does not answer ({said[:200]}); wait or check HF_ENDPOINT and run again, cards already fetched are kept"
+        f"{api.endpoint} does not answer ({first_line(error, 200)}); wait or check HF_ENDPOINT and run again, cards already fetched are kept"
     )

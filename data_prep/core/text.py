@@ -1,4 +1,4 @@
-"""Words for counts, in messages and reports."""
+"""Words for counts and errors, in messages and reports."""
 
 from __future__ import annotations
 
@@ -8,5 +8,6 @@ def plural(count: int, noun: str, several: str = "") -> str:
     return f"{count:,} {noun if count == 1 else several or noun + 's'}"
 
 
-def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def first_line(error: Exception, limit: int | None = None) -> str:
+    """What went wrong, in at most `limit` characters; the kind of error where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:limit]

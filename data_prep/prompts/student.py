@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from data_prep.cards.front_matter import split_front_matter
 from data_prep.core.records import Note
+from data_prep.core.text import first_line
 from data_prep.prompts.chat_format import ChatFormat, chat_format
 
 PROMPT_VERSION = "1"
@@ -89,7 +90,7 @@ def load_tokenizer(name: str, key: str, revision: str | None = None) -> Tokenize
     try:
         return AutoTokenizer.from_pretrained(name, revision=revision)
     except (OSError, ValueError) as error:
-        raise ValueError(f'{key} is "{name}", which cannot be loaded: {str(error).splitlines()[0]}') from None
+        raise ValueError(f'{key} is "{name}", which cannot be loaded: {first_line(error)}') from None
 
 
 def build_prompt(model_id: str, card: str, notes: Sequence[Note], tokenizer: Tokenizer, max_tokens: int) -> Prompt:

@@ -7,6 +7,8 @@ from pathlib import Path
 from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 
+from data_prep.core.text import first_line
+
 SAID = {
     401: "the token is not valid; set HF_TOKEN to one that may write",
     403: "the token may not write there; set HF_TOKEN to one that may",
@@ -41,17 +43,17 @@ def push(folder: Path, repo_id: str, private: bool, tag: str, api: HfApi | None 
         )
         api.create_tag(repo_id, tag=tag, revision=commit.oid, repo_type="dataset")
     except HfHubHTTPError as error:
-        said = SAID.get(error.response.status_code) or first_line(error, token)
+        said = SAID.get(error.response.status_code) or censored(error, token)
         raise ValueError(f"{repo_id} was not pushed: {said}") from None
     except HFValidationError as error:
-        raise ValueError(f"publish.repo_id: {first_line(error, token)}") from None
+        raise ValueError(f"publish.repo_id: {censored(error, token)}") from None
     except (HTTPError, OfflineModeIsEnabled, LocalTokenNotFoundError, OSError) as error:
         raise ValueError(
-            f"{api.endpoint} does not answer ({first_line(error, token)}); check HF_ENDPOINT and push again"
+            f"{api.endpoint} does not answer ({censored(error, token)}); check HF_ENDPOINT and push again"
         ) from None
     return f"{repo_id} at {commit.oid}, tag {tag}"
 
 
-def first_line(error: Exception, token: str) -> str:
+def censored(error: Exception, token: str) -> str:
     """What went wrong, short, without the token: some errors quote a header."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].replace(token, "…")[:200]
+    return first_line(error).replace(token, "…")[:200]

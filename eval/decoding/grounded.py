@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from data_prep.core.text import plural
 from eval.decoding.form_rule import FormRule
 from eval.decoding.grounds import Grounds
 from eval.decoding.heading_rule import HeadingRule
@@ -50,7 +51,7 @@ def describe_interventions(interventions: Mapping[str, int]) -> str:
     """ "3 tokens (2 link, 1 number)"."""
     parts = ", ".join(f"{count} {kind}" for kind, count in interventions.items() if count)
     total = sum(interventions.values())
-    return f"{total} token{'s' * (total != 1)}" + (f" ({parts})" if parts else "")
+    return plural(total, "token") + (f" ({parts})" if parts else "")
 
 
 class Row:

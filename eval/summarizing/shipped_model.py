@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_prep.core.text import first_line
 from data_prep.pretrained.smollm2 import NAME, ensure
 
 ADAPTER = Path(__file__).resolve().parents[1] / "shipped_adapter"  # within the package, so that an installed copy has it too
@@ -43,5 +44,6 @@ def merged(weights: Any, adapter: Path) -> Any:
             warnings.simplefilter("ignore", FutureWarning)
             return PeftModel.from_pretrained(weights, str(adapter)).merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"the adapter {adapter} does not fit its base ({said[:200]}); name a model with --model") from None
+        raise ValueError(
+            f"the adapter {adapter} does not fit its base ({first_line(error, 200)}); name a model with --model"
+        ) from None

@@ -15,6 +15,7 @@ from data_prep.chat.endpoint import NO_KEY, Endpoint, api_key, check_endpoint, i
 from data_prep.chat.replies import split_thinking
 from data_prep.core.dtype import fast_dtype
 from data_prep.core.manifest import content_hash
+from data_prep.core.text import first_line
 from data_prep.prompts.chat_format import chat_format
 from data_prep.prompts.student import Tokenizer, render
 from eval.decoding.loops import finished
@@ -105,7 +106,7 @@ class LocalWriter:
                     self._weights = self._loaded().to(self._device).eval()
                 except RuntimeError as error:
                     raise ValueError(
-                        f"{self.name} does not go onto {self._device}: {_line(error)}; name another --device"
+                        f"{self.name} does not go onto {self._device}: {first_line(error, 200)}; name another --device"
                     ) from None
         return time.monotonic() - started
 
@@ -238,7 +239,7 @@ def _refuse_device(asked: str, device: str) -> None:
         torch.ones(1, device=device).item()
     except (RuntimeError, AssertionError, ImportError) as error:
         raise ValueError(
-            f"--device {asked[:80]} is not to be had here ({_line(error)}); auto takes a GPU where there is one, else the CPU"
+            f"--device {asked[:80]} is not to be had here ({first_line(error, 200)}); auto takes a GPU where there is one, else the CPU"
         ) from None
 
 
@@ -285,12 +286,8 @@ def _hub_trouble(place: str) -> ValueError | None:
     except (EntryNotFoundError, HFValidationError):
         return None
     except HTTPError as error:
-        return NoNetwork(f"the Hub does not hand out the model {place} ({_line(error)}); wait and run again")
+        return NoNetwork(f"the Hub does not hand out the model {place} ({first_line(error, 200)}); wait and run again")
     return None
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 # --- behind a server --------------------------------------------------------------------------------------------------
@@ -382,7 +379,9 @@ class ServedWriter:
         except OpenAIError as error:
             raise self._trouble(error) from None
         except (ValueError, AttributeError, TypeError) as error:  # what came is no stream of completions
-            raise ValueError(f"{self._url} sent no chat completion ({_line(error)}); --endpoint mostly ends in /v1") from None
+            raise ValueError(
+                f"{self._url} sent no chat completion ({first_line(error, 200)}); --endpoint mostly ends in /v1"
+            ) from None
         if not reason and not said:
             raise ValueError(f"{self._url} sent no chat completion; check --endpoint, which mostly ends in /v1")
         if not reason:
@@ -402,7 +401,7 @@ class ServedWriter:
     def _trouble(self, error: Exception) -> ValueError:
         from openai import APIConnectionError, APIStatusError
 
-        said = _line(error)
+        said = first_line(error, 200)
         if self._key != NO_KEY:
             said = said.replace(self._key, "[key]")  # some servers repeat it
         if isinstance(error, APIStatusError):

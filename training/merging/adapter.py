@@ -9,6 +9,7 @@ from typing import Any
 
 from data_prep.core.files import sha256_file
 from data_prep.core.manifest import content_hash
+from data_prep.core.text import first_line
 from training.setup.load import torch_dtype
 
 STAGES = {"sft": "sft", "aligned": "align"}
@@ -80,7 +81,7 @@ def load_base(adapter: Adapter, device: str) -> Any:
             **({"quantization_config": quantisation} if quantisation else {}),
         )
     except OSError as error:
-        raise ValueError(f'the adapter\'s base "{adapter.base}" cannot be loaded: {str(error).splitlines()[0]}') from None
+        raise ValueError(f'the adapter\'s base "{adapter.base}" cannot be loaded: {first_line(error)}') from None
 
 
 def attach(base: Any, adapter: Adapter) -> Any:

@@ -23,7 +23,7 @@ from transformers.trainer_utils import HubStrategy
 from transformers.utils.hub import PushInProgress, hf_api
 
 from data_prep.prompts.chat_format import ChatFormat, chat_format
-from data_prep.publishing.push import first_line
+from data_prep.publishing.push import censored
 from training.setup.hub_names import is_hub_id, lineage, public_name
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class HubPush(Mixed):
             )
 
     def _said(self, error: Exception) -> str:
-        return first_line(error, self.args.hub_token or get_token() or "\0")
+        return censored(error, self.args.hub_token or get_token() or "\0")
 
     # --- the card -----------------------------------------------------------------------------------------------------
 

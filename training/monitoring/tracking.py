@@ -16,6 +16,7 @@ from typing import Any
 from data_prep.core.files import stable_id
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import did_you_mean
+from data_prep.core.text import first_line
 from training.setup.config import Parsed
 
 COPIED_MB = 64  # larger data sets go into wandb as a path and a hash
@@ -52,7 +53,7 @@ def check_installed(trackers: list[str]) -> None:
                 callback()
         except (RuntimeError, ImportError) as error:
             raise ValueError(
-                f'report_to names "{tracker}", which cannot be used here ({str(error).splitlines()[0]}); '
+                f'report_to names "{tracker}", which cannot be used here ({first_line(error)}); '
                 "install it, or set report_to: none"
             ) from None
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from data_prep.core.text import first_line
 from data_prep.prompts.student import count_tokens, render
 from training.setup.config import Parsed
 from training.setup.load import ANSWERS, torch_dtype
@@ -209,7 +210,7 @@ def check_memory(parsed: Parsed, tokenizer: Any, rows: Any, kind: str) -> None:
     try:
         config = AutoConfig.from_pretrained(name, revision=parsed.model.model_revision)
     except OSError as error:
-        raise ValueError(f'cannot load the model "{name}": {str(error).splitlines()[0]}') from None
+        raise ValueError(f'cannot load the model "{name}": {first_line(error)}') from None
     settings, longest = Settings.of(parsed), find_longest(rows, tokenizer, ANSWERS[kind])
     free = free_memory(parsed)
     needed = estimate(config, settings, longest)

@@ -23,7 +23,7 @@ from huggingface_hub.errors import (
 )
 
 from data_prep.core.files import sha256_file
-from data_prep.publishing.push import SAID, first_line
+from data_prep.publishing.push import SAID, censored
 
 PAUSES_S = (0, 2, 8)  # before each try
 REFUSED = (400, 401, 403, 404)  # answers that another try does not change
@@ -60,12 +60,12 @@ def push(folder: Path, place: Target, api: HfApi | None = None) -> str:
             **SAID,
             409: "something else was pushed meanwhile; run it again",
         }
-        raise ValueError(f"{name} was not pushed: {said.get(error.response.status_code) or first_line(error, token)}") from None
+        raise ValueError(f"{name} was not pushed: {said.get(error.response.status_code) or censored(error, token)}") from None
     except HFValidationError as error:
-        raise ValueError(f"publish_model names no repository of the Hub: {first_line(error, token)}") from None
+        raise ValueError(f"publish_model names no repository of the Hub: {censored(error, token)}") from None
     except (HTTPError, OfflineModeIsEnabled, LocalTokenNotFoundError, OSError) as error:
         raise ValueError(
-            f"{api.endpoint} does not answer ({first_line(error, token)}); check HF_ENDPOINT and run it again: it goes on where it stopped"
+            f"{api.endpoint} does not answer ({censored(error, token)}); check HF_ENDPOINT and run it again: it goes on where it stopped"
         ) from None
 
 
@@ -98,7 +98,7 @@ def deliver(api: HfApi, folder: Path, place: Target, token: str) -> str:
         except (HTTPError, OSError) as error:
             if (isinstance(error, HfHubHTTPError) and error.response.status_code in REFUSED) or number == len(PAUSES_S):
                 raise
-            print(f"publish: the connection to {name} broke ({first_line(error, token)}); trying again")
+            print(f"publish: the connection to {name} broke ({censored(error, token)}); trying again")
     raise AssertionError("the last try returns or raises")
 
 

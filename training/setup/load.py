@@ -9,6 +9,7 @@ from typing import Any
 
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import did_you_mean
+from data_prep.core.text import first_line
 from training.setup.config import Parsed, write_resolved
 
 # The columns of each stage's rows that are trained on.
@@ -33,7 +34,7 @@ def load_model(parsed: Parsed) -> Any:
             **({"quantization_config": quantization} if quantization else {}),
         )
     except (OSError, ImportError) as error:
-        raise ValueError(f'cannot load the model "{parsed.model.model_name_or_path}": {str(error).splitlines()[0]}') from None
+        raise ValueError(f'cannot load the model "{parsed.model.model_name_or_path}": {first_line(error)}') from None
 
 
 def base_commit(name: str, revision: str | None) -> str | None:
