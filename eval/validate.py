@@ -23,10 +23,10 @@ from data_prep.checks import CHECKS, CheckResult, check_summary
 from data_prep.core.files import write_json, write_text
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command
+from data_prep.core.wilson import wilson
 from data_prep.prompts.student import source_text
 from data_prep.synthetic.planted import KINDS, PlantedFault, planted, true_facts
 from data_prep.synthetic.world import raw_cards
-from eval.stats.estimates import wilson
 
 GATED = ("links", "numbers", "contradiction", "length")
 CODE = Path(__file__).parents[1] / "data_prep"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 from data_prep.candidates.checked import CheckedSummary
+from data_prep.core.wilson import wilson
 
 
 class ReferenceMatchRate:
@@ -32,12 +32,3 @@ class ReferenceMatchRate:
         if high < 0.5:
             return f"{share}: the model is below what is chosen, loss_type apo_zero is advised"
         return f"{share}: too close to half, or too few, to advise between apo_zero and apo_down"
-
-
-def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """95% interval of a share (Wilson 1927); (0, 1) without a trial."""
-    if not n:
-        return 0.0, 1.0
-    share, size = hits / n, 1 + z * z / n
-    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return (middle - half) / size, (middle + half) / size

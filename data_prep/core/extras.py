@@ -6,9 +6,9 @@ import sys
 from types import TracebackType
 
 EXTRA_OF = {
-    **dict.fromkeys(("numpy", "pyarrow", "rensa", "tqdm"), "data"),
+    **dict.fromkeys(("numpy", "pyarrow", "rensa", "scipy", "tqdm"), "data"),
     **dict.fromkeys(("accelerate", "bitsandbytes", "datasets", "psutil", "trl", "wandb"), "train"),
-    **dict.fromkeys(("rouge_score", "scipy"), "eval"),
+    "rouge_score": "eval",
     **dict.fromkeys(("datatrove", "ray"), "scale"),
 }
 _before = sys.excepthook

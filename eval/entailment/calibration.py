@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from data_prep.core.files import read_jsonl
+from data_prep.core.wilson import wilson
 from data_prep.prompts.student import source_text
 from data_prep.synthetic.cards import PAGE_NAMES, render_card, render_notes
 from data_prep.synthetic.facts import LICENCES, Facts, draw_family, draw_model
 from data_prep.synthetic.summaries import reference_summary
 from eval.entailment.statements import Statement, statements
-from eval.stats.estimates import expanded_tail, family_sums, resampled_means, unseen_share, wilson
+from eval.stats.estimates import expanded_tail, family_sums, resampled_means, unseen_share
 
 SYNTHETIC = "synthetic"
 TRIES = 100  # draws until a number is one that the source has not

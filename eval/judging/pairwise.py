@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.core.wilson import wilson
 from eval.judging.answers import Judgment, Subject
 from eval.judging.prompts import PairwiseChoice
-from eval.stats.estimates import preference, wilson
+from eval.stats.estimates import preference
 from eval.stats.paired import rounded
 
 LENGTH_MATCHED = 0.1  # of the longer one's rendered words

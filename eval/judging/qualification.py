@@ -25,9 +25,9 @@ from typing import Any
 from data_prep.candidates.corrupted import BREAKERS
 from data_prep.checks import check_summary, passed_all
 from data_prep.core.records import HeldOut
+from data_prep.core.wilson import wilson
 from eval.judging.answers import Judgment, Subject
 from eval.judging.prompts import PairwiseChoice, Scores, clean
-from eval.stats.estimates import wilson
 
 LOWER_ON = {"swapped": "faithfulness", "number": "faithfulness", "truncated": "coverage", "injected": "faithfulness"}
 FIGURES = 3  # changed at once: one slip of the pen is too little to ask of a scale of four steps

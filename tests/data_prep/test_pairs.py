@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from commands import run_here
 
-from data_prep.candidates.apo_advice import ReferenceMatchRate, wilson
+from data_prep.candidates.apo_advice import ReferenceMatchRate
 from data_prep.candidates.checked import CheckedSummary, length_gap
 from data_prep.candidates.corrupted import BREAKERS, broken_versions
 from data_prep.checks import check_summary, failures
@@ -200,12 +200,6 @@ def test_the_advice_follows_the_interval_of_the_measured_share(card):
     level.add([sample(held_out, held_out.reference)] * 60, reference)
     assert "apo_down is advised" in level.advice()
     assert level.result()["n"] == 78
-
-
-def test_wilsons_interval():
-    assert wilson(0, 0) == (0.0, 1.0)
-    low, high = wilson(8, 10)
-    assert (round(low, 3), round(high, 3)) == (0.490, 0.943)
 
 
 def run_pairs(run_dir, *overrides):

@@ -8,6 +8,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
+from data_prep.core.wilson import wilson
 from eval.stats.estimates import (
     detectable,
     estimate_mean,
@@ -19,7 +20,6 @@ from eval.stats.estimates import (
     resampled_means,
     sign_flip_p,
     standard_error,
-    wilson,
 )
 
 NAN = float("nan")
