@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
 
 BLOCKS = (
     "collect",
@@ -77,51 +79,24 @@ class Recipe(BaseModel, Generic[BlockT]):
         return {"seed": self.seed, self.stage: self.block.model_dump()}
 
 
-class _Loader(yaml.CSafeLoader):
-    """Safe YAML, with `2e-4` a float as people expect (YAML 1.1 alone reads a string). A key that stands twice is refused:
-    YAML alone takes the last one, and the first is what a person reads."""
-
-    def get_single_node(self) -> yaml.Node | None:
-        root = super().get_single_node()
-        todo, seen = [root] if root else [], set()
-        while todo:
-            node = todo.pop()
-            if id(node) in seen or isinstance(node, yaml.ScalarNode):
-                continue
-            seen.add(id(node))
-            if isinstance(node, yaml.MappingNode):
-                _refuse_twice([key for key, _ in node.value])
-                todo += [value for _, value in node.value]
-            else:
-                todo += node.value
-        return root
-
-
-def _refuse_twice(keys: Sequence[yaml.Node]) -> None:
-    known: set[tuple[str, str]] = set()
-    for key in keys:
-        if not isinstance(key, yaml.ScalarNode):
-            continue
-        if (key.tag, key.value) in known:
-            raise yaml.MarkedYAMLError(problem=f'the key "{key.value}" stands twice; keep one', problem_mark=key.start_mark)
-        known.add((key.tag, key.value))
+def _parsed(text: str) -> Any:
+    """YAML 1.2: `2e-4` is a float, `no` a word, and a key that stands twice is refused."""
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def _yaml_fault(error: Exception) -> str:
     """What is wrong, in one line."""
-    return getattr(error, "problem", None) or " ".join(str(error).split())
-
-
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
+    said = " ".join((getattr(error, "problem", None) or str(error)).split())
+    return f"{said.partition(' with value ')[0]}; keep one" if isinstance(error, DuplicateKeyError) else said
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping. Raises ValueError that names the file where it is missing, unreadable or no mapping."""
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        value = _parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"there is no recipe {path}; recipes/README.md lists those that ship") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise ValueError(f"{path} is not valid YAML{where}: {_yaml_fault(error)}") from None
@@ -169,7 +144,7 @@ def load(stage: str, schema: type[BlockT], arguments: Sequence[str], neighbours:
             if not key:
                 raise ValueError(f"--{stage} is a block; write --{stage}.KEY VALUE. Keys: {', '.join(schema.model_fields)}.")
             _put(block, schema, key, text, f"--{name}")
-    seed = _yaml_value(overrides["seed"], "--seed") if "seed" in overrides else raw.get("seed", 0)
+    seed = yaml_value(overrides["seed"], "--seed") if "seed" in overrides else raw.get("seed", 0)
     run_dir = overrides.get("run_dir", raw.get("run_dir"))
     if type(seed) is not int:
         raise ValueError(f"seed is {seed!r}, expected a whole number")
@@ -204,13 +179,14 @@ def _typed(schema: type[Block], key: str, text: str, flag: str) -> Any:
         return text  # a misspelt key, which is what to tell, whatever its value
     if _takes_text(field.annotation):
         return None if text in ("null", "~") else text
-    return _yaml_value(text, flag)
+    return yaml_value(text, flag)
 
 
-def _yaml_value(text: str, flag: str) -> Any:
+def yaml_value(text: str, flag: str) -> Any:
+    """Raises ValueError that names the flag where `text` is no YAML."""
     try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+        return _parsed(text)
+    except YAMLError as error:
         raise ValueError(f"{flag} is {text!r}, which is not valid YAML: {_yaml_fault(error)}") from None
 
 

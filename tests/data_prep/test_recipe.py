@@ -54,17 +54,17 @@ def test_yaml_and_overrides_meet_in_one_typed_block(tmp_path):
         (
             "run_dir: x\ncollect:\n  source: hub\n  source: folder",
             [],
-            ['not valid YAML, line 4: the key "source" stands twice; keep one'],
+            ['not valid YAML, line 4: found duplicate key "source"; keep one'],
         ),
         (
             "run_dir: x\ncollect: {source: hub}",
             ["--collect.ids", "{a: 1, a: 2}"],
-            ["--collect.ids is '{a: 1, a: 2}'", 'key "a" stands twice'],
+            ["--collect.ids is '{a: 1, a: 2}'", 'duplicate key "a"; keep one'],
         ),
         (
             "run_dir: x\ncollect: {source: hub}",
             ["--collect.ids", "[a"],
-            ["--collect.ids is '[a', which is not valid YAML: did not find"],
+            ["--collect.ids is '[a', which is not valid YAML: expected"],
         ),
         (
             "run_dir: x\ncollect: {source: hub}",
@@ -79,7 +79,7 @@ def test_yaml_and_overrides_meet_in_one_typed_block(tmp_path):
         ("run_dir: x\ncollect: {source: hub}", ["--seed", "[1"], ["--seed is '[1', which is not valid YAML"]),
         ("run_dir: x\ncollect: {source: hub}", ["--colect.limit", "3"], ['unknown key "colect" in the command line']),
         ("- a\n- b", [], ["holds list"]),
-        ("a: [", [], ["not valid YAML, line 2"]),
+        ("a: [", [], ["not valid YAML, line 1"]),
     ],
 )
 def test_mistakes_are_refused_with_place_rule_and_next_move(tmp_path, text, overrides, words):

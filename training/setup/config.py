@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.core.dtype import fast_dtype
-from data_prep.core.recipe import did_you_mean, exit_on_mistake, parse_overrides, read_yaml
+from data_prep.core.recipe import did_you_mean, exit_on_mistake, parse_overrides, read_yaml, yaml_value
 
 Place = Callable[[str], str]
 # Names that cannot change the weights.
@@ -91,26 +91,16 @@ class Parsed:
 
 
 def read_recipe(arguments: Sequence[str]) -> RawRecipe:
-    """YAML and overrides as one mapping. Values of overrides are read as YAML."""
-    import yaml
-
+    """YAML and overrides as one mapping. Values of overrides are read as YAML, or as they stand where they are none."""
     overrides = parse_overrides(arguments)
     config = overrides.pop("config", None)
     values = read_yaml(Path(config)) if config else {}
     for name, text in overrides.items():
         try:
-            values[name] = float(text) if _is_number(text) and not text.lstrip("+-").isdigit() else yaml.safe_load(text)
-        except yaml.YAMLError:
+            values[name] = yaml_value(text, f"--{name}")
+        except ValueError:
             values[name] = text
     return RawRecipe(values, config or "the command line", frozenset(overrides))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def cuda_is_there() -> bool:
@@ -176,8 +166,6 @@ def check_names_and_types(values: dict[str, Any], kinds: Sequence[type], place: 
         allowed = allowed_types(hints[name])
         if allowed and isinstance(value, str) and list in allowed and str not in allowed:
             value = [value]
-        if value is False and allowed and str in allowed and bool not in allowed:
-            value = "no"  # what YAML makes of an unquoted no, which TRL's strategies are called
         if allowed is not None and not _fits(value, allowed):
             names = " or ".join(sorted("null" if kind is type(None) else kind.__name__ for kind in allowed))
             raise ValueError(f'"{name}" is {value!r} in {place(name)}, expected {names}')
