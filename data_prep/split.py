@@ -200,12 +200,6 @@ def report(counts: dict[str, int], aside: list[Rejected], seconds: float, block:
         print(f"  {number} set aside: {reason}")
 
 
-def run() -> None:
-    """`--check` is no key of a recipe, so it is taken off before the recipe is read."""
-    checking = "--check" in sys.argv
-    sys.argv = [argument for argument in sys.argv if argument != "--check"]
-    command("split", SplitConfig, check if checking else main, __doc__, "data_prep.split")
-
-
 if __name__ == "__main__":
-    run()
+    keys = [argument for argument in sys.argv[1:] if argument != "--check"]  # which is no key of a recipe
+    command("split", SplitConfig, check if "--check" in sys.argv else main, __doc__, "data_prep.split", keys)

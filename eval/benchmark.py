@@ -26,7 +26,7 @@ from data_prep.candidates.extractive import sentences
 from data_prep.checks import SourceIndex, check_summary
 from data_prep.checks.document import read
 from data_prep.checks.source_index import forget
-from data_prep.core.recipe import Block, exit_on_mistake, load, usage
+from data_prep.core.recipe import Block, command
 from data_prep.core.records import Note
 from data_prep.prompts.student import source_text
 from data_prep.synthetic.world import raw_cards
@@ -145,8 +145,5 @@ def folder_sources(folder: Path, block: BenchmarkConfig) -> list[str]:
 
 
 if __name__ == "__main__":
-    if {"--help", "-h"} & set(sys.argv):
-        print(usage("benchmark", BenchmarkConfig, __doc__, "eval.benchmark"))
-    else:
-        arguments = ["--run_dir", "unused", *sys.argv[1:]]
-        exit_on_mistake(lambda: main(load("benchmark", BenchmarkConfig, arguments).block), "eval.benchmark")
+    arguments = ["--run_dir", "unused", *sys.argv[1:]]
+    command("benchmark", BenchmarkConfig, lambda recipe: main(recipe.block), __doc__, "eval.benchmark", arguments)

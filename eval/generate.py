@@ -380,19 +380,19 @@ def openings_of(recipe: Recipe[Any], cards: list[HeldOut], model: LocalModel, gr
 
 def stage_of(arguments: Sequence[str]) -> tuple[str, list[str]]:
     """`--stage generate|probe|sample|repair` out of the arguments."""
-    rest = list(arguments)
-    if "--stage" not in rest:
-        return "generate", rest
-    position = rest.index("--stage")
-    stage = rest[position + 1] if position + 1 < len(rest) else ""
+    stage, rest = "generate", list(arguments)
+    if "--stage" in rest:
+        position = rest.index("--stage")
+        stage = "".join(rest[position + 1 : position + 2])
+        del rest[position : position + 2]
     if stage not in CONFIGS:
         raise ValueError(f'--stage is "{stage}", expected generate, probe, sample or repair')
-    return stage, rest[:position] + rest[position + 2 :]
+    return stage, rest
 
 
 def run() -> None:
-    stage, sys.argv[1:] = stage_of(sys.argv[1:])
-    command(stage, CONFIGS[stage], main, __doc__, "eval.generate")
+    stage, keys = stage_of(sys.argv[1:])
+    command(stage, CONFIGS[stage], main, __doc__, "eval.generate", keys)
 
 
 if __name__ == "__main__":

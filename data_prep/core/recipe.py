@@ -22,35 +22,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
+# Of every stage, those of training and eval too: a recipe serves several, and none is imported to know a neighbour's name.
 BLOCKS = (
-    "collect",
-    "split",
-    "research",
-    "write",
-    "examples",
-    "revise",
-    "pairs",
-    "publish",
-    "merge",
-    "soup",
-    "sample",
-    "repair",
-    "generate",
-    "probes",
-    "probe",
-    "support",
-    "judge",
-    "score",
-    "validate",
-    "report",
-    "compare",
-    "gate",
-    "ability",
-    "notes",
-    "publish_model",
-    "export",
-    "benchmark",
-)
+    "collect split research write examples revise pairs publish merge soup sample repair generate probes probe support judge "
+    "score validate report gate ability notes publish_model export benchmark"
+).split()
 EXIT_MISTAKE = 2  # a person's mistake: bad recipe, missing input
 EXIT_STOPPED = 130  # Ctrl-C, as shells say it
 
@@ -256,9 +232,16 @@ def spelled(annotation: Any) -> str:
     return re.sub(r"Annotated\[([\w\[\]]+), \w+\(.*\)\]", r"\1", text)
 
 
-def command(stage: str, schema: type[BlockT], main: Callable[[Recipe[BlockT]], None], description: str, module: str) -> None:
+def command(
+    stage: str,
+    schema: type[BlockT],
+    main: Callable[[Recipe[BlockT]], None],
+    description: str,
+    module: str,
+    arguments: Sequence[str] | None = None,
+) -> None:
     """Runs a stage from the command line: `--help`, recipe, then `main`; a person's mistake is one line and exit code 2."""
-    arguments = sys.argv[1:]
+    arguments = sys.argv[1:] if arguments is None else arguments
     if "--help" in arguments or "-h" in arguments:
         print(usage(stage, schema, description, module))
         return

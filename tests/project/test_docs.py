@@ -220,6 +220,10 @@ def test_code_and_recipes_in_blocks_are_whole(path):
             assert not mistakes_in_recipe(yaml.safe_load(text)), where
 
 
+def test_a_recipe_may_hold_the_block_of_every_stage_and_no_other():
+    assert sorted(BLOCKS) == sorted(blocks_of_stages())
+
+
 def mistakes_in_recipe(values: object) -> list[str]:
     found = []
     for block, value in values.items() if isinstance(values, dict) else ():
