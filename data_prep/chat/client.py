@@ -13,13 +13,11 @@ further question would fail as well.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, wait
 from contextlib import closing
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -30,6 +28,7 @@ from data_prep.chat.answer_cache import Answer, AnswerCache, Failure, Question, 
 from data_prep.chat.endpoint import NO_KEY, BudgetSpent, Endpoint, Usage, api_key, check_endpoint, is_loopback
 from data_prep.chat.replies import NoAnswer, check_answer, read_answer
 from data_prep.core.loop_thread import loop_thread
+from data_prep.core.retry_after import retry_after
 
 __all__ = ["Answer", "BudgetSpent", "Endpoint", "Failure", "Question", "Usage", "ask_all"]
 
@@ -160,8 +159,8 @@ class _Asker:
             )
         if error.status_code == 402 or error.code == "insufficient_quota":
             return f"says that the account of {name} has no credit left (HTTP {error.status_code}); add some"
-        pause = retry_after_s(error.response.headers.get("retry-after", ""))
-        if pause > LONGEST_WAIT_S:
+        pause = retry_after(error.response.headers.get("retry-after", ""))
+        if pause and pause > LONGEST_WAIT_S:
             return f"asks to wait {pause:.0f} s (HTTP {error.status_code}); wait"
         return ""
 
@@ -200,15 +199,3 @@ def request_body(endpoint: Endpoint, question: Question) -> dict[str, Any]:
         "max_tokens": endpoint.max_tokens,
         **endpoint.extra_body,
     }
-
-
-def retry_after_s(value: str) -> float:
-    """Seconds of a Retry-After header, which holds seconds or a date; 0 where it holds neither (RFC 9110, 10.2.3)."""
-    try:
-        return float(value)
-    except ValueError:
-        pass
-    try:
-        return parsedate_to_datetime(value).timestamp() - time.time()
-    except ValueError:
-        return 0.0

@@ -11,6 +11,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from huggingface_hub.utils import parse_ratelimit_headers
 
+from data_prep.core.retry_after import retry_after
 from data_prep.core.text import first_line
 
 Answer = TypeVar("Answer")
@@ -41,10 +42,10 @@ def _wait(error: HfHubHTTPError, default: float | None) -> float | None:
     response = error.response
     if response.status_code not in BUSY:
         return None
-    limit, after = parse_ratelimit_headers(response.headers), response.headers.get("retry-after", "")
+    limit, after = parse_ratelimit_headers(response.headers), retry_after(response.headers.get("retry-after", ""))
     if limit is not None and limit.remaining == 0:
         return limit.reset_in_seconds + 1.0
-    return float(after) if after.isdecimal() else default
+    return default if after is None else after
 
 
 def unreachable(api: HfApi, error: Exception) -> ValueError:

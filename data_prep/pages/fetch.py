@@ -20,9 +20,10 @@ from pydantic import Field
 from data_prep.core.files import stable_id
 from data_prep.core.loop_thread import loop_thread
 from data_prep.core.recipe import Block
+from data_prep.core.retry_after import retry_after
 from data_prep.pages.addresses import Refused, check
 from data_prep.pages.cache import Page, PageCache, fetched_page, refused_page
-from data_prep.pages.politeness import ROBOTS_BYTES, TOKEN, Lane, retry_after, robots_rules, turn
+from data_prep.pages.politeness import LONGEST_RETRY_AFTER, ROBOTS_BYTES, TOKEN, Lane, robots_rules, turn
 from data_prep.pages.transport import HttpResponse, PageClient, PublicOnlyBackend
 
 DEFAULT_HOSTS = """
@@ -146,8 +147,8 @@ class Fetcher:
         async with lane.lock:
             await lane.pace()
             answer = await self._line.ask(url, limit, types)
-            wait = retry_after(answer.headers.get("retry-after")) if answer.status in BUSY else None
-            if wait is None:
+            wait = retry_after(answer.headers.get("retry-after", "")) if answer.status in BUSY else None
+            if wait is None or wait > LONGEST_RETRY_AFTER:
                 return answer
             await asyncio.sleep(wait)
             await lane.pace()

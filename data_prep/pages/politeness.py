@@ -1,4 +1,4 @@
-"""How often a host is asked and what its robots.txt says: turns, delays, Retry-After, robots rules.
+"""How often a host is asked and what its robots.txt says: turns, delays, robots rules.
 
 arXiv asks for one request in three seconds over one connection (its API's terms of use); robots.txt is read as RFC 9309 has it.
 """
@@ -6,8 +6,6 @@ arXiv asks for one request in three seconds over one connection (its API's terms
 from __future__ import annotations
 
 import asyncio
-import email.utils
-import time
 
 from aiolimiter import AsyncLimiter
 from protego import Protego
@@ -15,7 +13,7 @@ from protego import Protego
 TOKEN = "card-summarizer"  # the name that robots.txt knows us by
 ARXIV, ARXIV_SECONDS = "arxiv.org", 3.0
 LONGEST_CRAWL_DELAY = 30.0  # seconds
-LONGEST_RETRY_AFTER = 60.0
+LONGEST_RETRY_AFTER = 60.0  # a host that asks for more is not asked again
 ROBOTS_BYTES = 500 * 1024  # RFC 9309, 2.5: at least this much is parsed
 
 
@@ -46,19 +44,6 @@ class Lane:
         if seconds > self.seconds:
             self._limiter = AsyncLimiter(1, seconds)
             await self._limiter.acquire()
-
-
-def retry_after(header: str | None) -> float | None:
-    """Seconds to wait, of a Retry-After in seconds or as a date; None where there is none or it is beyond a minute."""
-    if header is None:
-        return None
-    try:
-        seconds = (
-            float(header) if header.strip().isdigit() else email.utils.parsedate_to_datetime(header).timestamp() - time.time()
-        )
-    except (ValueError, OverflowError):
-        return None
-    return max(seconds, 0.0) if seconds <= LONGEST_RETRY_AFTER else None
 
 
 def robots_rules(content: bytes) -> Protego:

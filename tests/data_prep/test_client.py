@@ -17,9 +17,11 @@ import pytest
 from chat_server import SOON, ChatServer, cut, late, raw, says, status
 from commands import BASE, ROOT
 
+from data_prep import client_benchmark
 from data_prep.chat.answer_cache import AnswerCache, answer_key
-from data_prep.chat.client import Answer, BudgetSpent, Endpoint, Failure, Question, Usage, ask_all, request_body, retry_after_s
+from data_prep.chat.client import Answer, BudgetSpent, Endpoint, Failure, Question, Usage, ask_all, request_body
 from data_prep.chat.endpoint import is_loopback
+from data_prep.core.retry_after import retry_after
 
 KEY = "sk-Distinctive-4711"
 
@@ -485,9 +487,16 @@ def test_loopback_is_known_by_address_and_name(url, expected):
 
 
 def test_retry_after_is_seconds_or_a_date():
-    assert retry_after_s("17.5") == 17.5
-    assert 50 < retry_after_s(formatdate(time.time() + 60, usegmt=True)) <= 60
-    assert retry_after_s("") == retry_after_s("soon") == 0
+    assert retry_after("17.5") == 17.5
+    assert 50 < retry_after(formatdate(time.time() + 60, usegmt=True)) <= 60
+    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == retry_after("-1") == retry_after("nan") == 0
+    assert retry_after("") is retry_after("soon") is retry_after("\u00b2") is None
+
+
+def test_the_benchmark_asks_beside_bare_calls_and_keeps_what_was_answered(monkeypatch, capsys):
+    monkeypatch.setattr(client_benchmark, "REQUESTS", 6)
+    client_benchmark.main()
+    assert "ours sent 6; a second run sent 0" in capsys.readouterr().out
 
 
 def test_two_processes_may_share_a_file(tmp_path):

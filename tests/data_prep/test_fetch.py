@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from data_prep.pages.addresses import Refused, check, matches, not_public
 from data_prep.pages.cache import PageCache, fetched_page, refused_page
 from data_prep.pages.fetch import FetchConfig, Fetcher, fetch_all
-from data_prep.pages.politeness import ROBOTS_BYTES, Lane, retry_after, turn
+from data_prep.pages.politeness import ROBOTS_BYTES, Lane, turn
 
 
 @pytest.fixture
@@ -393,14 +393,6 @@ def test_a_busy_host_is_asked_once_more_when_it_says_and_not_at_all_after_a_minu
     assert (soon.content, len(times), times[1] - times[0] > 0.95) == (PAGE, 2, True)
     assert (late.refused, sum(asked.path == "/busy?61" for asked in web.asked)) == ("status 429", 1)
     assert snapshots.get(late.url) is None
-    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
-    assert (
-        retry_after("Wed, 21 Oct 2099 07:28:00 GMT")
-        is retry_after("soon")
-        is retry_after("\u00b2")
-        is retry_after(None)
-        is None
-    )
 
 
 def test_fetch_all_keeps_the_order_reads_a_window_ahead_and_starts_again_for_free(web, tmp_path):
