@@ -18,7 +18,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +27,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import yaml
 from pydantic import Field
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from data_prep.core.files import replacing, write_json
 from data_prep.core.manifest import Manifest, versions
 from data_prep.core.recipe import Block, Recipe, command
+from eval.reporting.console import print_table
 from eval.stats.estimates import Estimate, estimate_mean, sign_flip_p
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,7 +98,7 @@ def main(recipe: Recipe[AbilityConfig]) -> None:
     if not manifest.is_done():
         write_json(out, ability_results(recipe))
         manifest.write()
-    print_table(json.loads(out.read_text(encoding="utf-8")))
+    print_results(json.loads(out.read_text(encoding="utf-8")))
 
 
 def folder_of(run_dir: Path, system: str, name: str) -> Path:
@@ -272,18 +269,17 @@ def parts(folder: Path, metric: str) -> dict[str, dict[str, float | None]]:
     }
 
 
-def print_table(summary: dict[str, Any]) -> None:
-    table = Table(title=f"General ability; differences from {escape(summary['before'])}")
-    for heading in ("task", "system", "mean", "95%", "difference", "95%", "margin", ""):
-        table.add_column(heading)
+def print_results(summary: dict[str, Any]) -> None:
+    rows = []
     for name, task in summary["tasks"].items():
         for system, figures in task["systems"].items():
             row = [name, system, *spelled(figures["mean"], figures["ci95"], ".3f")]
             if difference := task["differences"].get(system):
                 row += spelled(difference["difference"], difference["ci95"], "+.3f")
                 row += [f"{task['margin']:g}", difference["verdict"]]
-            table.add_row(*(escape(cell) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+            rows.append(row)
+    columns = ("task", "system", "mean", "95%", "difference", "95%", "margin", "")
+    print_table(f"General ability; differences from {summary['before']}", columns, rows, texts=len(columns))
 
 
 def spelled(mean: float, interval: list[float] | None, form: str) -> tuple[str, str]:

@@ -22,13 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from data_prep.core.files import sha256_file, write_json, write_text
 from data_prep.core.recipe import exit_on_mistake
-from data_prep.core.text import plural
+from data_prep.core.text import bracketed, markdown_table, plural, probability, signed
+from eval.reporting.console import print_table
 from eval.runs.two_runs import (
     ScoredRun,
     Side,
@@ -39,10 +37,11 @@ from eval.runs.two_runs import (
     sides_of,
     system_pairs,
 )
-from eval.stats.claims import claims, not_shown, number, signed
+from eval.stats.claims import TENTHS, claims, not_shown, number
 from eval.stats.paired import add_holm, compare_cards, rounded
 
 SHOWN = 10  # cards listed, those that differ most
+COLUMNS = ("difference", "metric", "points", "p (Holm)", "p (McNemar)", "detectable", "n")
 
 
 def main(options: argparse.Namespace) -> None:
@@ -129,37 +128,20 @@ def difference_rows(result: dict[str, Any]) -> Iterator[list[str]]:
         metric = metrics.get(row["metric"])
         if metric is None:
             continue
-        points = "not measured" if row["difference"] is None else signed(row["difference"], metric)
-        ends = f" [{', '.join(signed(end, metric) for end in row['ci95'])}]" if row["ci95"] else ""
-        detectable = number(row["detectable"], metric) if "detectable" in row else "–"
+        points = "not measured" if row["difference"] is None else signed(row["difference"], metric["unit"], TENTHS)
+        ends = bracketed(row["ci95"], metric["unit"], signed, TENTHS)
+        detectable = number(row.get("detectable"), metric)
         p = [probability(row.get(key)) for key in ("p_holm", "mcnemar_p")]
         yield [f"{row['b']} − {row['a']}", metric["label"], points + ends, *p, detectable, str(row["n"])]
 
 
-def probability(p: float | None) -> str:
-    if p is None:
-        return "–"
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-COLUMNS = ("difference", "metric", "points", "p (Holm)", "p (McNemar)", "detectable", "n")
-
-
 def print_result(result: dict[str, Any]) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)
-    table = Table(title=f"{of_families(result)}, paired: mean [95% interval]")
-    for place, name in enumerate(COLUMNS):
-        table.add_column(name, justify="left" if place < 2 else "right")
-    for cells in difference_rows(result):
-        table.add_row(*(escape(cell) for cell in cells))
-    console.print(table)
-    for sentence in [*result["claims"], *result["not_shown"], *left_out(result)]:
-        console.print(escape(sentence), highlight=False)
+    remarks = [*result["claims"], *result["not_shown"], *left_out(result)]
     for pair in result["differ_most"]:
         names = ", ".join(card["id"] for card in pair["cards"]) or "none"
-        console.print(escape(f"cards on which {pair['a']} and {pair['b']} differ most: {names}"), highlight=False)
+        remarks.append(f"cards on which {pair['a']} and {pair['b']} differ most: {names}")
+    title = f"{of_families(result)}, paired: mean [95% interval]"
+    print_table(title, COLUMNS, difference_rows(result), remarks, texts=2, width=140)
 
 
 def of_families(result: dict[str, Any]) -> str:
@@ -178,24 +160,19 @@ def markdown(result: dict[str, Any]) -> str:
         f"{of_families(result)}, paired by card. Percent, difference [95% interval]; "
         "intervals resample families. Detectable: the smallest true difference that this test finds four times in five.",
         "",
-        *table_lines(COLUMNS, difference_rows(result)),
+        markdown_table(COLUMNS, difference_rows(result)),
     ]
     for title, sentences in (("Shown", result["claims"]), ("Not shown", [*result["not_shown"], *left_out(result)])):
         lines += ["", f"## {title}", "", *([f"- {sentence}" for sentence in sentences] or ["Nothing."])]
     for pair in result["differ_most"]:
         lines += ["", f"## Cards on which {pair['a']} and {pair['b']} differ most", ""]
         cells = ([card["id"], *(both(card["values"][metric["name"]], metric) for metric in headline)] for card in pair["cards"])
-        lines += table_lines(["card", *(metric["label"] for metric in headline)], cells)
+        lines.append(markdown_table(["card", *(metric["label"] for metric in headline)], cells))
     return "\n".join(lines) + "\n"
 
 
 def both(values: Sequence[float | None], metric: dict[str, Any]) -> str:
-    return " → ".join("–" if value is None else number(value, metric) for value in values)
-
-
-def table_lines(names: Sequence[str], rows: Iterator[list[str]]) -> list[str]:
-    cells = [list(names), ["---"] * len(names), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
+    return " → ".join(number(value, metric) for value in values)
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:

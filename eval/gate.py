@@ -28,7 +28,7 @@ from data_prep.core.recipe import Block, Recipe, command, did_you_mean
 from data_prep.core.text import plural
 from eval.runs.scored import read_metrics, refuse_changed
 from eval.runs.summaries import refuse_twice
-from eval.stats.claims import LEVEL, amount, is_shown, signed, toward_better, unit
+from eval.stats.claims import LEVEL, amount, difference, is_shown, toward_better
 
 EXIT_NOT_PASSED = 1
 MARGIN = 0.01  # of a share: a point
@@ -149,7 +149,7 @@ def not_won(row: dict[str, Any], metric: dict[str, Any], base: str) -> str | Non
         return unmeasured(row, metric, base)
     if ends[0] > 0 and is_shown(row | {"p_holm": deciding_p(row)}):
         return None
-    opening = f'does not beat {base} in "{metric["label"]}": {found(row, metric)}'
+    opening = f'does not beat {base} in "{metric["label"]}": {difference(row, metric)}'
     if ends[1] < 0:
         return f"{opening}, it is worse"
     if ends[0] > 0:
@@ -172,7 +172,7 @@ def not_held(row: dict[str, Any], metric: dict[str, Any], margin: float, base: s
         return unmeasured(row, metric, base)
     if ends[0] >= -margin:
         return None
-    limit = f'the margin of {amount(margin, metric)} in "{metric["label"]}": {found(row, metric)}'
+    limit = f'the margin of {amount(margin, metric)} in "{metric["label"]}": {difference(row, metric)}'
     if ends[1] < -margin:
         return f"falls behind {base} by more than {limit}"
     supported = amount(-ends[0], metric)
@@ -182,11 +182,6 @@ def not_held(row: dict[str, Any], metric: dict[str, Any], margin: float, base: s
 def unmeasured(row: dict[str, Any], metric: dict[str, Any], base: str) -> str:
     why = row.get("note") or "nothing was measured"
     return f'has no interval against {base} in "{metric["label"]}" ({why}); score more held-out cards'
-
-
-def found(row: dict[str, Any], metric: dict[str, Any]) -> str:
-    low, high = row["ci95"]
-    return f"{signed(row['difference'], metric)} {unit(metric)} [{signed(low, metric)}, {signed(high, metric)}]"
 
 
 def model_hash(folder: Path, tuned: str) -> str | None:

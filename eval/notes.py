@@ -17,9 +17,6 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 from pydantic import Field
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from data_prep.core.files import read_jsonl, write_json
 from data_prep.core.manifest import Manifest, versions
@@ -29,6 +26,7 @@ from eval.generation import transformers_backend
 from eval.generation.systems import System, check_names
 from eval.notes_task.generate import NotesJob, check_notes_system
 from eval.notes_task.metrics import HEADLINE, NOTES_METRICS, measure_notes, notes_code_version
+from eval.reporting.console import measured_cell, print_table
 from eval.scoring.aggregate import BootstrapSettings, Scored, comparisons, default_pairs, prompts_hash, systems_figures
 
 IN_TABLE = ("grounded", "numbers_grounded", "number_recall", "nothing_new_agrees", "words", "rougeLsum")
@@ -84,7 +82,7 @@ def main(recipe: Recipe[NotesConfig]) -> None:
     found = figures({page.id: page for page in pages}, notes, block.bootstrap_samples, recipe.seed)
     write_json(output, found)
     manifest.write(pages=len(pages), systems=len(notes))
-    print_table(found)
+    print_figures(found)
     print(f"notes: {output}")
 
 
@@ -116,33 +114,16 @@ def figures(pages: Mapping[str, HeldOut], notes: Mapping[str, Sequence[Generatio
     }
 
 
-def print_table(found: dict[str, Any]) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)
+def print_figures(found: dict[str, Any]) -> None:
     metrics = {metric["name"]: metric for metric in found["metrics"]}
-    table = Table(title=f"notes on {found['pages']} held-out pages of {found['families']} families: mean [95% interval], n")
-    table.add_column("system")
-    for name in IN_TABLE:
-        table.add_column(metrics[name]["label"], justify="right")
-    for system, measured in found["systems"].items():
-        table.add_row(escape(system), *(cell(measured[name], metrics[name]["unit"]) for name in IN_TABLE))
-    differences: dict[str, dict[str, dict[str, Any]]] = {}
+    measured = dict(found["systems"])
     for row in found["comparisons"]:
-        differences.setdefault(f"{row['b']} − {row['a']}", {})[row["metric"]] = row | {"mean": row["difference"]}
-    for title, compared in differences.items():
-        table.add_row(escape(title), *(cell(compared[name], metrics[name]["unit"]) for name in IN_TABLE))
-    console.print(table)
-
-
-def cell(measured: dict[str, Any], unit: str) -> str:
-    """Percent, or words: mean, interval and number of pages on three lines."""
-    if measured["mean"] is None:
-        return "not measured"
-    scale = 100 if unit == "share" else 1
-    ends = measured["ci95"]
-    interval = f"[{ends[0] * scale:.1f}, {ends[1] * scale:.1f}]" if ends else "no interval"
-    return escape(f"{measured['mean'] * scale:.1f}\n{interval}\nn={measured['n']}")
+        measured.setdefault(f"{row['b']} − {row['a']}", {})[row["metric"]] = row | {"mean": row["difference"]}
+    rows = (
+        [name, *(measured_cell(figures[key], metrics[key]["unit"]) for key in IN_TABLE)] for name, figures in measured.items()
+    )
+    title = f"notes on {found['pages']} held-out pages of {found['families']} families: mean [95% interval], n"
+    print_table(title, ["system", *(metrics[key]["label"] for key in IN_TABLE)], rows, width=140)
 
 
 if __name__ == "__main__":

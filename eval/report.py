@@ -30,8 +30,9 @@ from data_prep.core.files import read_jsonl, write_text
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command, did_you_mean
 from data_prep.core.records import HeldOut
+from data_prep.core.text import figure, probability, signed
 from eval.reporting.hub_metadata import write_card_metadata
-from eval.reporting.markdown import figure, markdown_results, measure_rows, probability, signed
+from eval.reporting.markdown import markdown_results, measure_rows
 from eval.reporting.page_data import headline_decodings, page_data
 from eval.reporting.plots import COLOURS, copying, differences, histogram, lengths, range_mark, slice_panels
 from eval.reporting.wandb_log import check_wandb, log_report

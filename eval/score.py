@@ -27,9 +27,6 @@ from typing import Annotated, Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from tqdm import tqdm
 
 from data_prep.checks.document import MAX_CHARACTERS
@@ -40,6 +37,7 @@ from data_prep.core.records import HeldOut
 from data_prep.core.text import plural
 from data_prep.prompts.untrusted import UNSEEN
 from eval.probing.figures import probe_figures, read_answers, read_probes
+from eval.reporting.console import measured_cell, print_table
 from eval.runs.scored import score_inputs
 from eval.runs.summaries import System, by_card, choose_decoding, named_systems, read_cards, read_system, refuse_twice
 from eval.scoring.aggregate import (
@@ -232,21 +230,14 @@ def storable(text: str) -> str:
 
 
 def print_results(metrics: dict[str, Any]) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
     headline = [metric for metric in metrics["metrics"] if metric["headline"]]
-    table = Table(
-        title=f"{plural(metrics['cards'], 'held-out card')} of {plural(metrics['families'], 'family', 'families')}, {metrics['decoding']}: mean [95% interval], n"
+    on = f"{plural(metrics['cards'], 'held-out card')} of {plural(metrics['families'], 'family', 'families')}"
+    rows = (
+        [name, *(measured_cell(measured[metric["name"]], metric["unit"]) for metric in headline)]
+        for name, measured in metrics["systems"].items()
     )
-    table.add_column("system")
-    for metric in headline:
-        table.add_column(metric["label"], justify="right")
-    for name, measured in metrics["systems"].items():
-        table.add_row(escape(name), *(table_cell(measured[metric["name"]], metric["unit"]) for metric in headline))
-    console.print(table)
-    for line in remarks(metrics):
-        console.print(escape(line), highlight=False)
+    columns = ["system", *(metric["label"] for metric in headline)]
+    print_table(f"{on}, {metrics['decoding']}: mean [95% interval], n", columns, rows, remarks(metrics))
 
 
 def remarks(metrics: dict[str, Any]) -> Iterator[str]:
@@ -260,16 +251,6 @@ def remarks(metrics: dict[str, Any]) -> Iterator[str]:
         if not found["printed"]:
             yield f"{name} is left out: {found.get('reason', 'it is not to be printed')}"
     yield from metrics["claims"]
-
-
-def table_cell(measured: dict[str, Any], unit: str) -> str:
-    scale = 100 if unit == "share" else 1
-    if measured["mean"] is None:
-        return "not measured"
-    interval = "no interval"
-    if measured["ci95"]:
-        interval = f"[{measured['ci95'][0] * scale:.1f}, {measured['ci95'][1] * scale:.1f}]"
-    return escape(f"{measured['mean'] * scale:.1f}\n{interval}\nn={measured['n']}")
 
 
 def score_file(arguments: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ from data_prep.core.files import read_jsonl, sha256_text, to_json, write_json, w
 from data_prep.core.manifest import Manifest, content_hash
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.records import Generation, HeldOut
-from data_prep.core.text import plural
+from data_prep.core.text import bracketed, figure, plural
 from eval.entailment.calibration import SYNTHETIC, Labelled, read_labelled, synthetic_claims
 from eval.entailment.checkers import KNOWN, Checker, Checking, EntailmentScore, Item, contract_of
 from eval.entailment.chunks import Ranking, chunks_of
@@ -260,10 +260,10 @@ def print_figures(figures: dict[str, Any]) -> None:
     for system, measured in figures["systems"].items():
         for name in names:
             one = measured[name]
-            interval = f" [{100 * one['ci95'][0]:.1f}, {100 * one['ci95'][1]:.1f}]" if one["ci95"] else ""
-            mean = "not measured" if one["mean"] is None else f"{100 * one['mean']:.1f}%{interval}"
+            interval = bracketed(one["ci95"], "share", figure)
+            mean = "not measured" if one["mean"] is None else f"{figure(one['mean'], 'share')}%{interval}"
             told = one.get("corrected", {}).get("mean")
-            mean += "" if told is None else f", corrected {100 * told:.1f}%"
+            mean += "" if told is None else f", corrected {figure(told, 'share')}%"
             print(f"{system}: {name} {mean} of {measured['claims']:,} claims on {one['n']} cards")
     if not figures["printed"]:
         print(f"support is not printed: {figures['reason']}")

@@ -4,12 +4,13 @@ out and why, and the commands that make it again."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from data_prep.core.manifest import manifest_of
+from data_prep.core.text import markdown_table
 from data_prep.prompts.student import PROMPT_VERSION
 from data_prep.publishing.rows import SPLITS, PublishableRun, set_aside_counts
 
@@ -163,10 +164,3 @@ def impersonal(value: Any) -> Any:
 
 def tokenizer_name(examples: dict[str, Any]) -> str:
     return impersonal(examples.get("tokenizer", "HuggingFaceTB/SmolLM3-3B"))
-
-
-def markdown_table(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
-    """Cells come from cards and reasons, so a pipe or a line end in one must not break the table."""
-    lines = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in [list(head), *map(list, rows)]]
-    body = [f"| {' | '.join(cells)} |" for cells in lines]
-    return "\n".join([body[0], "|" + " --- |" * len(lines[0]), *body[1:]])

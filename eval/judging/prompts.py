@@ -94,7 +94,8 @@ class PairwiseChoice(_Answer):
         return [*self.evidence_1, *self.evidence_2]
 
 
-SCHEMA_NAMES = {"Scores": "scores", "PairwiseChoice": "verdict"}  # part of the request, by which stored answers are found
+# Stored answers are found by the request, which holds the name.
+SCHEMA_NAMES = {"Scores": "scores", "PairwiseChoice": "verdict"}
 
 
 def response_format(form: type[Scores] | type[PairwiseChoice]) -> dict[str, Any]:

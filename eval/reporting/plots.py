@@ -12,7 +12,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from eval.reporting.markdown import excludes_zero, figure
+from data_prep.core.text import bracketed, figure
+from eval.stats.claims import excludes_zero
 
 BIN = 50  # words per bar
 SHORTEST_AXIS, LONGEST_AXIS = 700, 1500  # words; what is longer stands in the last bar
@@ -79,7 +80,7 @@ def difference_line(row: dict[str, Any], label: str, axis: float) -> dict[str, A
     mark = None
     if row["difference"] is not None:
         mark = range_mark(row["difference"], row["ci95"], -axis, axis, row.get("detectable"), 0.0)
-    return {**row, "label": label, "decided": excludes_zero(row["ci95"]), "mark": mark}
+    return {**row, "label": label, "decided": excludes_zero(row), "mark": mark}
 
 
 def lengths(systems: Sequence[str], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -192,8 +193,7 @@ def lanes_mark(systems: dict[str, Any], metric: dict[str, Any], metrics: dict[st
         marks += Markup('<line class="axis" x1="0" x2="100%" y1="{}" y2="{}"/>').format(y, y)
         if cell is None or cell["mean"] is None:
             continue
-        interval = f" [{figure(cell['ci95'][0], unit)}, {figure(cell['ci95'][1], unit)}]" if cell["ci95"] else ""
-        words = f"{system}: {figure(cell['mean'], unit)}{interval}, n {cell['n']}"
+        words = f"{system}: {figure(cell['mean'], unit)}{bracketed(cell['ci95'], unit, figure)}, n {cell['n']}"
         spoken.append(words)
         marks += Markup('<g class="c{}"><title>{}</title>').format(lane % COLOURS, words)
         if cell["ci95"]:

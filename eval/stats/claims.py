@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from data_prep.core.text import plural
+from data_prep.core.text import bracketed, figure, plural, signed
 
 LEVEL = 0.05
+TENTHS = ".1f"  # in sentences a figure has a tenth, whatever its size
 
 Comparison = dict[str, Any]
 Metric = dict[str, Any]
@@ -114,13 +115,17 @@ def missing_claim(row: Comparison, metric: Metric) -> str:
     opening = f"{row['b']} against {row['a']} in {quoted(metric)}"
     if row["difference"] is None or not row["ci95"]:
         return f"{opening}: no interval ({row.get('note') or 'nothing was measured'})."
-    low, high = row["ci95"]
-    found = f"{signed(row['difference'], metric)} {unit(metric)} [{signed(low, metric)}, {signed(high, metric)}]"
     if excludes_zero(row):
         p = row.get("p_holm")
         why = "no corrected p" if p is None else f"p is {p:.3f} after correction for the number of headline metrics"
-        return f"{opening}: not shown, {found}; {why} ({basis(row)})."
-    return f"{opening}: no difference shown, {found}{power(row, metric)} ({basis(row)})."
+        return f"{opening}: not shown, {difference(row, metric)}; {why} ({basis(row)})."
+    return f"{opening}: no difference shown, {difference(row, metric)}{power(row, metric)} ({basis(row)})."
+
+
+def difference(row: Comparison, metric: Metric) -> str:
+    """With its interval, which there must be."""
+    interval = bracketed(row["ci95"], metric["unit"], signed, TENTHS)
+    return f"{signed(row['difference'], metric['unit'], TENTHS)} {unit(metric)}{interval}"
 
 
 def power(row: Comparison, metric: Metric) -> str:
@@ -149,12 +154,6 @@ def unit(metric: Metric) -> str:
     return "points" if metric["unit"] == "share" else metric["unit"]
 
 
-def number(value: float, metric: Metric) -> str:
-    """A share in points, anything else in its own unit; one digit, no "-0.0"."""
-    text = f"{value * 100 if metric['unit'] == 'share' else value:.1f}"
-    return text.lstrip("-") if float(text) == 0 else text
-
-
-def signed(value: float, metric: Metric) -> str:
-    text = number(value, metric)
-    return text.replace("-", "−") if text.startswith("-") else text if float(text) == 0 else f"+{text}"
+def number(value: float | None, metric: Metric) -> str:
+    """A share in points, anything else in its own unit."""
+    return figure(value, metric["unit"], TENTHS)

@@ -17,8 +17,9 @@ from wandb_records import records
 from data_prep.core.files import read_dicts, read_jsonl, write_json
 from data_prep.core.recipe import load
 from data_prep.core.records import HeldOut
+from data_prep.core.text import probability, signed
 from eval.report import ReportConfig, main
-from eval.reporting.markdown import markdown_results, measure_rows, plain, probability, signed
+from eval.reporting.markdown import markdown_results, measure_rows, plain
 from eval.reporting.page_data import card_title, headline_decodings, packed, pieces, rounded, unpacked
 from eval.reporting.plots import copying, differences, lengths, range_mark
 

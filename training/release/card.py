@@ -11,9 +11,9 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from data_prep.checks.form import LENGTH_MAX, LENGTH_MIN
+from data_prep.core.text import markdown_table
 from data_prep.prompts.chat_format import ChatFormat
 from data_prep.prompts.student import PROMPT_VERSION
-from data_prep.publishing.dataset_card import markdown_table
 from training.release.provenance import Data, ModelRun, Trained
 from training.release.results import bullets, headline_figures, model_index, results, weak_spots
 from training.release.snippet import snippet

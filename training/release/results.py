@@ -9,7 +9,7 @@ from typing import Any
 
 from data_prep.core.files import sha256_file
 from data_prep.core.manifest import content_hash
-from data_prep.publishing.dataset_card import markdown_table
+from data_prep.core.text import bracketed, markdown_table, signed
 from training.release.provenance import read_json
 
 WEAK = 0.1
@@ -109,9 +109,10 @@ def not_shown(metrics: dict[str, Any], headline: Sequence[dict[str, Any]], syste
         ends, p = row["ci95"], row.get("p_holm")
         if ends and (ends[0] > 0 or ends[1] < 0) and p is not None and p <= LEVEL:
             continue
-        interval = f" [{figure(ends[0], metric)}, {figure(ends[1], metric)}]" if ends else ", no interval"
+        interval = bracketed(ends, metric["unit"], spelled) or ", no interval"
+        difference = spelled(row["difference"], metric["unit"])
         yield (
-            f'A difference between {row["b"]} and {row["a"]} in "{metric["label"]}": {figure(row["difference"], metric)}{interval} '
+            f'A difference between {row["b"]} and {row["a"]} in "{metric["label"]}": {difference}{interval} '
             f"{'points' if metric['unit'] == 'share' else metric['unit']}, n={row['n']}."
         )
 
@@ -190,17 +191,13 @@ def gate_words(verdict: dict[str, Any], metrics: dict[str, Any]) -> str:
 def cell(measured: dict[str, Any] | None, metric: dict[str, Any]) -> str:
     if not measured or measured["mean"] is None:
         return "not measured"
-    ends = measured.get("ci95")
-    interval = f" [{figure(ends[0], metric)}, {figure(ends[1], metric)}]" if ends else ""
-    return f"{figure(measured['mean'], metric)}{interval} (n={measured['n']})"
+    unit = metric["unit"]
+    return f"{spelled(measured['mean'], unit)}{bracketed(measured.get('ci95'), unit, spelled)} (n={measured['n']})"
 
 
-def figure(value: float | None, metric: dict[str, Any]) -> str:
-    """A share in percent."""
-    if value is None:
-        return "–"
-    text = f"{value * 100:.1f}" if metric["unit"] == "share" else f"{value:.3g}"
-    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
+def spelled(value: float | None, unit: str, form: str = "") -> str:
+    """A share in percent, anything else in three digits."""
+    return signed(value, unit, form or ".3g", plus="")
 
 
 def bullets(lines: Sequence[str]) -> str:
