@@ -233,7 +233,7 @@ def ability_results(recipe: Recipe[AbilityConfig]) -> dict[str, Any]:
         before, *after = samples
         tasks[name] = {
             **task.model_dump(include={"task", "metric", "margin"}),
-            "systems": {system: as_dict(found.estimate(recipe.seed)) for system, found in samples.items()},
+            "systems": {system: found.estimate(recipe.seed).figure for system, found in samples.items()},
             "differences": {
                 system: compared(*samples[system].minus(samples[before], recipe.seed), task.margin) for system in after
             },
@@ -242,14 +242,9 @@ def ability_results(recipe: Recipe[AbilityConfig]) -> dict[str, Any]:
     return {"before": next(iter(config.systems)), "tasks": tasks, "versions": versions()}
 
 
-def as_dict(estimate: Estimate) -> dict[str, Any]:
-    interval = None if estimate.low is None else [estimate.low, estimate.high]
-    return {"mean": estimate.mean, "ci95": interval, "n": estimate.n, "families": estimate.families}
-
-
 def compared(estimate: Estimate, p: float | None, margin: float) -> dict[str, Any]:
-    figures = as_dict(estimate)
-    return {"difference": figures.pop("mean"), **figures, "p": p, "verdict": verdict(estimate, margin)}
+    figures = {"difference": estimate.mean, "ci95": estimate.ci95, "n": estimate.n, "families": estimate.families}
+    return {**figures, "p": p, "verdict": verdict(estimate, margin)}
 
 
 def verdict(estimate: Estimate, margin: float) -> str:

@@ -30,7 +30,6 @@ from eval.reporting.console import print_table
 from eval.runs.two_runs import (
     ScoredRun,
     Side,
-    card_means,
     common_metrics,
     read_scored_run,
     refuse_unlike,
@@ -38,7 +37,8 @@ from eval.runs.two_runs import (
     system_pairs,
 )
 from eval.stats.claims import TENTHS, claims, not_shown, number
-from eval.stats.paired import add_holm, compare_cards, rounded
+from eval.stats.figures import rounded
+from eval.stats.paired import add_holm, compare_cards
 
 SHOWN = 10  # cards listed, those that differ most
 COLUMNS = ("difference", "metric", "points", "p (Holm)", "p (McNemar)", "detectable", "n")
@@ -52,7 +52,7 @@ def main(options: argparse.Namespace) -> None:
     sides = [sides_of(a, b, pair) for pair in system_pairs(a, b, options.systems)]
     comparisons, cards = [], []
     for first, second in sides:
-        values = [{metric["name"]: card_means(side, metric["name"]) for metric in metrics} for side in (first, second)]
+        values = [{metric["name"]: side.means(metric["name"]) for metric in metrics} for side in (first, second)]
         comparisons += compared(first, second, metrics, values)
         cards.append({"a": first.label, "b": second.label, "cards": most_different(list(a.families), headline, values)})
     add_holm(comparisons, headline)
@@ -106,13 +106,9 @@ def most_different(
     mean = np.where(measured, gaps, 0).sum(axis=0) / np.maximum(measured.sum(axis=0), 1)
     order = [index for index in np.argsort(-mean, kind="stable")[:SHOWN] if mean[index] > 0]
     return [
-        {"id": cards[index], "values": {name: [shown(side[name][index]) for side in values] for name in headline}}
+        {"id": cards[index], "values": {name: [rounded(side[name][index]) for side in values] for name in headline}}
         for index in order
     ]
-
-
-def shown(value: float) -> float | None:
-    return None if np.isnan(value) else rounded(value)
 
 
 def identity(run: ScoredRun) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from typing import Any
 from data_prep.core.manifest import content_hash
 from data_prep.core.text import first_line
 from eval.entailment.checkers import KNOWN, Checker, Contract, EntailmentScore, Item
+from eval.stats.figures import DIGITS
 
 SUPPORT_WORDS = ("supported", "support", "entailment", "entailed", "entail", "consistent", "grounded", "factual", "yes")
 CLAIM_SHARE = 0.5  # of max_tokens: a longer claim is a model gone wild, and is judged by its beginning
 BATCHES = 8  # that share one write and one order by length
-DIGITS = 6
 
 
 class LocalChecker:

@@ -6,16 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from data_prep.core.records import Generation, HeldOut
 from data_prep.core.text import plural
 from eval.entailment.calibration import SYNTHETIC, Labelled, Rates, agreement, corrected, rates
 from eval.entailment.checkers import Checking, EntailmentScore
 from eval.entailment.statements import Statement
 from eval.stats.estimates import estimate_mean
+from eval.stats.figures import arrays, card_means, rounded
 
-DIGITS = 6
 METRICS = ("support", "support_2")
 
 
@@ -60,7 +58,7 @@ class Findings:
     def share(self, one: Checked, place: int) -> float | None:
         """Of the statements that the checker decided; None where there are none."""
         known = [found for key in one.keys[place] if (found := self.decided(place, key)) is not None]
-        return round(sum(known) / len(known), DIGITS) if known else None
+        return rounded(sum(known) / len(known)) if known else None
 
     def rows(self) -> Iterator[dict[str, Any]]:
         for one in self.checked:
@@ -131,30 +129,17 @@ class Findings:
 
     def _estimated(self, own: Sequence[Checked], place: int) -> dict[str, Any]:
         """Mean over cards of the share supported, with its interval, and the corrected share."""
-        cards: dict[str, list[float]] = {}
-        families: dict[str, str] = {}
-        for one in own:
-            families[one.card.id] = one.card.family
-            share = self.share(one, place)
-            cards.setdefault(one.card.id, []).extend([] if share is None else [share])
-        values = np.array([np.mean(shares) if shares else np.nan for shares in cards.values()])
-        groups = np.array([families[card] for card in cards])
-        estimate = estimate_mean(values, groups, self.draws, self.seed, (0.0, 1.0))
-        figures = {
-            "mean": _rounded(estimate.mean),
-            "ci95": None if estimate.low is None else [_rounded(estimate.low), _rounded(estimate.high)],
-            "n": estimate.n,
-            "families": estimate.families,
-            **({"note": estimate.note} if estimate.note else {}),
-        }
+        means = card_means((one.card.id, self.share(one, place)) for one in own)
+        values, groups = arrays(means, {one.card.id: one.card.family for one in own})
+        figures = rounded(estimate_mean(values, groups, self.draws, self.seed, (0.0, 1.0)).noted)
         if self.rates:
-            figures["corrected"] = _rounded(corrected(values, groups, self.rates[place], self.draws, self.seed))
+            figures["corrected"] = rounded(corrected(values, groups, self.rates[place], self.draws, self.seed))
         return figures
 
     def _agreement(self, own: Sequence[Checked]) -> dict[str, Any]:
         """Over the claims of these summaries."""
         first, second = ([self.decided(place, key) for one in own for key in one.keys[place]] for place in (0, 1))
-        return _rounded(agreement(first, second))
+        return rounded(agreement(first, second))
 
     def notes(self) -> Iterator[str]:
         for place, checker in enumerate(self.checkers):
@@ -193,12 +178,3 @@ class Findings:
         ]
         verdict = "" if self.rates[place].tells else ": hardly better than a coin, so its shares are not printed"
         return f"{name} on the labelled claims: {', '.join(told)}{verdict}."
-
-
-def _rounded(value: Any) -> Any:
-    """Floats of a figure as metrics.json writes them."""
-    if isinstance(value, float):
-        return round(value, DIGITS)
-    if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
-    return [_rounded(inner) for inner in value] if isinstance(value, list) else value

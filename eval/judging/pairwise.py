@@ -19,7 +19,7 @@ from data_prep.core.wilson import wilson
 from eval.judging.answers import Judgment, Subject
 from eval.judging.prompts import PairwiseChoice
 from eval.stats.estimates import preference
-from eval.stats.paired import rounded
+from eval.stats.figures import arrays, card_means, rounded
 
 LENGTH_MATCHED = 0.1  # of the longer one's rendered words
 VALUES: dict[tuple[str, ...], float] = {("1", "2"): 0.0, ("2", "1"): 1.0}  # of the verdicts on both orders; of others 0.5
@@ -81,29 +81,25 @@ def figures(outcomes: Sequence[Outcome], draws: int, seed: int) -> dict[str, Any
     rate = preference(values, families, draws, seed)
     known = [one.value for one in outcomes if not np.isnan(one.value)]
     both = [one.consistent for one in outcomes if one.consistent is not None]
-    return {
+    found = {
         "b_wins": sum(value > 0.5 for value in known),
         "ties": sum(value == 0.5 for value in known),
         "a_wins": sum(value < 0.5 for value in known),
-        "win_rate": rounded(rate.win_rate),
-        "ci95": None if rate.low is None else [rounded(rate.low), rounded(rate.high)],
-        "p": rounded(rate.p),
+        "win_rate": rate.win_rate,
+        "ci95": None if rate.low is None else [rate.low, rate.high],
+        "p": rate.p,
         "n": rate.n,
         "families": rate.families,
-        "positional_consistency": rounded(sum(both) / len(both)) if both else None,
+        "positional_consistency": sum(both) / len(both) if both else None,
         "unparsed": len(outcomes) - len(known),
     }
+    return rounded(found)
 
 
 def by_card(outcomes: Sequence[Outcome]) -> tuple[np.ndarray, np.ndarray]:
     """Outcome and family of each card; NaN where none of its pairs could be read."""
-    cards: dict[str, list[float]] = {}
-    families: dict[str, str] = {}
-    for one in outcomes:
-        cards.setdefault(one.pair.card, []).append(one.value)
-        families[one.pair.card] = one.pair.family
-    known = [[value for value in values if not np.isnan(value)] for values in cards.values()]
-    return np.array([np.mean(values) if values else np.nan for values in known]), np.array(list(families.values()))
+    means = card_means((one.pair.card, one.value) for one in outcomes)
+    return arrays(means, {one.pair.card: one.pair.family for one in outcomes})
 
 
 def panel(judges: Sequence[Sequence[Outcome]]) -> list[Outcome]:
@@ -135,11 +131,7 @@ def controls(outcomes: Sequence[Outcome], draws: int, seed: int) -> dict[str, An
 
 def share(count: int, n: int) -> dict[str, Any]:
     """A share with Wilson's interval."""
-    return {
-        "mean": rounded(count / n) if n else None,
-        "ci95": [rounded(end) for end in wilson(count, n)] if n else None,
-        "n": n,
-    }
+    return rounded({"mean": count / n if n else None, "ci95": list(wilson(count, n)) if n else None, "n": n})
 
 
 def length_slope(outcomes: Sequence[Outcome], draws: int, seed: int) -> dict[str, Any] | None:
@@ -159,7 +151,7 @@ def length_slope(outcomes: Sequence[Outcome], draws: int, seed: int) -> dict[str
     slopes = slope(*(picked @ sums.T).T)
     low, high = np.nanquantile(slopes, [0.025, 0.975])
     found = slope(*sums.sum(axis=1))
-    return {"mean": rounded(float(found)), "ci95": [rounded(float(low)), rounded(float(high))], "n": len(known)}
+    return rounded({"mean": float(found), "ci95": [float(low), float(high)], "n": len(known)})
 
 
 def slope(n: np.ndarray, x: np.ndarray, y: np.ndarray, xx: np.ndarray, xy: np.ndarray) -> np.ndarray:

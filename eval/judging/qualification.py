@@ -28,6 +28,7 @@ from data_prep.core.records import HeldOut
 from data_prep.core.wilson import wilson
 from eval.judging.answers import Judgment, Subject
 from eval.judging.prompts import PairwiseChoice, Scores, clean
+from eval.stats.figures import rounded
 
 LOWER_ON = {"swapped": "faithfulness", "number": "faithfulness", "truncated": "coverage", "injected": "faithfulness"}
 FIGURES = 3  # changed at once: one slip of the pen is too little to ask of a scale of four steps
@@ -71,7 +72,7 @@ class QualificationTally:
 
     def row(self) -> dict[str, Any]:
         low, high = wilson(self.right, self.n)
-        accuracy = {"accuracy": round(self.accuracy, 6), "ci95": [round(low, 6), round(high, 6)]}
+        accuracy = rounded({"accuracy": self.accuracy, "ci95": [low, high]})
         return {"kind": self.kind, "form": self.form, "right": self.right, "n": self.n, **accuracy}
 
     def line(self) -> str:

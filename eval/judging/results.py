@@ -16,7 +16,7 @@ from eval.judging.prompts import DIMENSIONS, MAX_SOURCE_CHARACTERS, Scores
 from eval.judging.qualification import QualificationTally
 from eval.judging.task import JudgeConfig, Summary, Task
 from eval.stats.estimates import estimate_mean
-from eval.stats.paired import rounded
+from eval.stats.figures import arrays, card_means, rounded
 
 METRICS = (*DIMENSIONS, "overall")
 ALL_JUDGES = "all judges"
@@ -85,31 +85,23 @@ def described(task: Task, judges: Sequence[JudgeRun], notes: Sequence[str], bloc
 def system_figures(task: Task, passed: Sequence[JudgeRun], draws: int, seed: int) -> dict[str, dict[str, Any]]:
     """Per system each judge's own means, and the shares of summaries that could not be read and of unfounded quotes."""
     figures: dict[str, dict[str, Any]] = {}
+    families = {summary.card.id: summary.card.family for summary in task.summaries}
     for system in dict.fromkeys(summary.generation.system for summary in task.summaries):
         own = [summary for summary in task.summaries if summary.generation.system == system]
         for one in passed:
             found = [one.shares(summary) for summary in own]
             rows = figures.setdefault(system, {})
             for name in METRICS:
-                values = [np.nan if row is None else row[name] for row in found]
-                rows[f"judge_{name} by {one.judge.model}"] = mean_figures(own, values, draws, seed)
+                means = card_means(
+                    (summary.card.id, row[name] if row else None) for summary, row in zip(own, found, strict=True)
+                )
+                estimate = estimate_mean(*arrays(means, families), draws, seed, (0.0, 1.0))
+                rows[f"judge_{name} by {one.judge.model}"] = rounded(estimate.figure)
             given = [one.answers[summary.subject] for summary in own]
             rows[f"unparsed by {one.judge.model}"] = share(sum(row is None for row in found), len(found))
             quotes = sum(answer.quotes for answer in given)
             rows[f"unfounded_quotes by {one.judge.model}"] = share(sum(len(answer.unfounded) for answer in given), quotes)
     return figures
-
-
-def mean_figures(summaries: Sequence[Summary], values: Sequence[float], draws: int, seed: int) -> dict[str, Any]:
-    """Mean over cards, samples of one averaged first."""
-    cards: dict[str, list[float]] = {}
-    for summary, value in zip(summaries, values, strict=True):
-        cards.setdefault(summary.card.id, []).extend([] if np.isnan(value) else [value])
-    families = {summary.card.id: summary.card.family for summary in summaries}
-    means = np.array([np.mean(found) if found else np.nan for found in cards.values()])
-    estimate = estimate_mean(means, np.array([families[card] for card in cards]), draws, seed, (0.0, 1.0))
-    interval = None if estimate.low is None else [rounded(estimate.low), rounded(estimate.high)]
-    return {"mean": rounded(estimate.mean), "ci95": interval, "n": estimate.n, "families": estimate.families}
 
 
 def preferences(passed: Sequence[JudgeRun], draws: int, seed: int) -> Iterator[dict[str, Any]]:

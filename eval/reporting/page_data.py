@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import math
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 from data_prep.core.records import HeldOut
+from eval.stats.figures import rounded
 
 DIGITS = 4  # of a summary's figures: what a person sorts by
 
@@ -78,12 +78,8 @@ def output_index(row: dict[str, Any], systems: Sequence[str], names: Sequence[st
         "decoding": row["decoding"],
         "sample": row["sample"],
         "failed": [check["name"] for check in json.loads(row["checks"]) if not check["passed"]],
-        "values": [rounded(row.get(name)) for name in names],
+        "values": [rounded(row.get(name), DIGITS) for name in names],
     }
-
-
-def rounded(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else round(value, DIGITS)  # JSON knows no NaN
 
 
 def card_body(card: HeldOut, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

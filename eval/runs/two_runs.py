@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from data_prep.core.recipe import did_you_mean
 from data_prep.core.text import plural
 from eval.runs.scored import read_metrics, refuse_changed
+from eval.stats.figures import card_means
 
 NAMED = 5  # ids named in a message
 ROW = ("id", "system", "family", "decoding")
@@ -45,6 +46,11 @@ class Side:
     run: ScoredRun
     decoding: str
     rows: list[dict[str, Any]]
+
+    def means(self, metric: str) -> np.ndarray:
+        """One value per card of the run, in the ids' order; NaN where none was measured."""
+        samples = [(row["id"], row[metric]) for row in self.rows]
+        return np.array(list(card_means([*((card, None) for card in self.run.families), *samples]).values()))
 
 
 def read_scored_run(folder: Path) -> ScoredRun:
@@ -184,12 +190,3 @@ def manifest_recipe(path: Path) -> dict[str, Any]:
 
 def is_baseline(recipe: dict[str, Any]) -> bool:
     return recipe.get("system", {}).get("model", "").startswith("baseline:")
-
-
-def card_means(side: Side, metric: str) -> np.ndarray:
-    """One value per card of the run, the mean over its samples; NaN where none was measured."""
-    values: dict[str, list[float]] = {card: [] for card in side.run.families}
-    for row in side.rows:
-        if row[metric] is not None and not np.isnan(row[metric]):
-            values[row["id"]].append(row[metric])
-    return np.array([np.mean(values[card]) if values[card] else np.nan for card in values])

@@ -15,9 +15,8 @@ from data_prep.core.records import Generation, HeldOut
 from eval.scoring.metrics import Metric
 from eval.scoring.slices import Slices
 from eval.stats.estimates import estimate_mean
-from eval.stats.paired import add_holm, compare_cards, rounded
-
-Figure = dict[str, Any]  # "mean", "ci95", "n", "families", and "note" where there is one
+from eval.stats.figures import Figure, arrays, card_means, rounded
+from eval.stats.paired import add_holm, compare_cards
 
 
 @dataclass(frozen=True)
@@ -41,26 +40,19 @@ class BootstrapSettings:
 
     def mean(self, values: Mapping[str, float], cards: Collection[str], bounds: tuple[float, float] | None) -> Figure:
         """Mean over `cards` of what stands in `values`; a card that does not is not measured."""
-        numbers = np.array([values.get(card, np.nan) for card in cards])
-        families = np.array([self.families[card] for card in cards])
-        estimate = estimate_mean(numbers, families, self.draws, self.seed, bounds)
-        interval = None if estimate.low is None else [rounded(estimate.low), rounded(estimate.high)]
-        note = {"note": estimate.note} if estimate.note else {}
-        return {"mean": rounded(estimate.mean), "ci95": interval, "n": estimate.n, "families": estimate.families, **note}
+        means = {card: values.get(card, np.nan) for card in cards}
+        return rounded(estimate_mean(*arrays(means, self.families), self.draws, self.seed, bounds).noted)
 
 
 Values = dict[tuple[str, str], dict[str, float]]  # (system, metric) -> card -> mean over its samples
 
 
-def card_means(rows: Iterable[Scored]) -> Values:
-    """Samples of a card are averaged first, so that the unit is the card. A card that was not measured has no entry."""
-    collected: dict[tuple[str, str], dict[str, list[float]]] = {}
+def means_of(rows: Iterable[Scored]) -> Values:
+    collected: dict[tuple[str, str], list[tuple[str, float | None]]] = {}
     for row in rows:
         for name, value in row.metrics.items():
-            per_card = collected.setdefault((row.generation.system, name), {})
-            if value is not None:
-                per_card.setdefault(row.card.id, []).append(value)
-    return {key: {card: float(np.mean(found)) for card, found in per_card.items()} for key, per_card in collected.items()}
+            collected.setdefault((row.generation.system, name), []).append((row.card.id, value))
+    return {key: card_means(samples) for key, samples in collected.items()}
 
 
 def seed_spread(rows: Iterable[Scored]) -> dict[tuple[str, str], float]:
@@ -81,7 +73,7 @@ def systems_figures(
     reckoning: BootstrapSettings, names: Sequence[str], metrics: Sequence[Metric], rows: Sequence[Scored]
 ) -> dict[str, Any]:
     """system -> metric -> figure, with `seed_sd` where a system has several samples."""
-    values, spread = card_means(rows), seed_spread(rows)
+    values, spread = means_of(rows), seed_spread(rows)
     figures: dict[str, dict[str, Figure]] = {}
     for name in names:
         figures[name] = {}
@@ -101,7 +93,7 @@ def comparisons(
     rows: Sequence[Scored],
 ) -> list[dict[str, Any]]:
     """The paired difference of each pair on each metric; p of the headline metrics corrected within the pair (Holm)."""
-    values, cards = card_means(rows), list(reckoning.families)
+    values, cards = means_of(rows), list(reckoning.families)
     families = np.array(list(reckoning.families.values()))
 
     def array(system: str, metric: str) -> np.ndarray:
@@ -134,7 +126,7 @@ def slice_figures(
     reckoning: BootstrapSettings, slices: Slices, names: Sequence[str], headline: Sequence[Metric], rows: Sequence[Scored]
 ) -> dict[str, Any]:
     """slice -> value -> system -> headline metric -> figure."""
-    values = card_means(rows)
+    values = means_of(rows)
 
     def figures(cards: list[str]) -> dict[str, Any]:
         return {

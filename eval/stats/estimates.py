@@ -19,6 +19,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from eval.stats.figures import Figure
+
 LEVEL = 0.95
 FEW_FAMILIES = 10  # below, resampled intervals are known to come out too narrow
 TIED = 1e-12  # values that differ by less agree: a difference of two sums carries their rounding
@@ -35,6 +37,18 @@ class Estimate:
     n: int
     families: int
     note: str | None = None
+
+    @property
+    def ci95(self) -> list[float] | None:
+        return None if self.low is None or self.high is None else [self.low, self.high]
+
+    @property
+    def figure(self) -> Figure:
+        return {"mean": self.mean, "ci95": self.ci95, "n": self.n, "families": self.families}
+
+    @property
+    def noted(self) -> Figure:
+        return {**self.figure, "note": self.note} if self.note else self.figure
 
 
 @dataclass(frozen=True)

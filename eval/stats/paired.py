@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from eval.stats.estimates import detectable, estimate_mean, holm, mcnemar_p, sign_flip_p
-
-DIGITS = 6  # of figures in a file: below what any interval resolves, above what two machines' sums differ by
+from eval.stats.figures import rounded
 
 
 def compare_cards(
@@ -30,23 +29,19 @@ def compare_cards(
     bounds = (-1.0, 1.0) if metric["unit"] == "share" else None
     estimate = estimate_mean(difference, families, draws, seed, bounds)
     found = {
-        "difference": rounded(estimate.mean),
-        "ci95": None if estimate.low is None else [rounded(estimate.low), rounded(estimate.high)],
-        "p": rounded(sign_flip_p(difference, families, draws, seed)),
+        "difference": estimate.mean,
+        "ci95": estimate.ci95,
+        "p": sign_flip_p(difference, families, draws, seed),
         "n": estimate.n,
         "families": estimate.families,
     }
     optional = {
-        "mcnemar_p": rounded(mcnemar_p(first, second)),
-        "detectable": rounded(detectable(difference, families)),
+        "mcnemar_p": mcnemar_p(first, second),
+        "detectable": detectable(difference, families),
         "note": estimate.note,
     }
     given = {key: value for key, value in optional.items() if value is not None}
-    return {"a": names[0], "b": names[1], "metric": metric["name"], **found, **given}
-
-
-def rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), DIGITS)
+    return {"a": names[0], "b": names[1], "metric": metric["name"], **rounded(found | given)}
 
 
 def add_holm(comparisons: Sequence[dict[str, Any]], headline: Sequence[str]) -> None:

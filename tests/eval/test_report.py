@@ -20,8 +20,9 @@ from data_prep.core.records import HeldOut
 from data_prep.core.text import probability, signed
 from eval.report import ReportConfig, main
 from eval.reporting.markdown import markdown_results, measure_rows, plain
-from eval.reporting.page_data import card_title, headline_decodings, packed, pieces, rounded, unpacked
+from eval.reporting.page_data import card_title, headline_decodings, packed, pieces, unpacked
 from eval.reporting.plots import copying, differences, lengths, range_mark
+from eval.stats.figures import rounded
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH (apt-get install chromium)")
 
@@ -130,7 +131,7 @@ def test_what_is_packed_is_the_same_each_time_and_holds_no_nan():
     texts = {"source": "\U0001f680 é", "outputs": []}
     assert unpacked(packed(texts)) == texts
     assert packed(texts) == packed(texts)
-    assert [rounded(value) for value in (None, float("nan"), 0.123456)] == [None, None, 0.1235]
+    assert [rounded(value, 4) for value in (None, float("nan"), 0.123456)] == [None, None, 0.1235]
 
 
 def test_lengths_beyond_the_axis_stand_in_the_last_bar():
