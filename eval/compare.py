@@ -39,6 +39,7 @@ from eval.runs.two_runs import (
 from eval.stats.claims import TENTHS, claims, not_shown, number
 from eval.stats.figures import rounded
 from eval.stats.paired import add_holm, compare_cards
+from eval.stats.records import Comparison, MetricRecord
 
 SHOWN = 10  # cards listed, those that differ most
 COLUMNS = ("difference", "metric", "points", "p (Holm)", "p (McNemar)", "detectable", "n")
@@ -50,7 +51,8 @@ def main(options: argparse.Namespace) -> None:
     metrics, left_out = common_metrics(a, b)
     headline = [metric["name"] for metric in metrics if metric["headline"]]
     sides = [sides_of(a, b, pair) for pair in system_pairs(a, b, options.systems)]
-    comparisons, cards = [], []
+    comparisons: list[Comparison] = []
+    cards = []
     for first, second in sides:
         values = [{metric["name"]: side.means(metric["name"]) for metric in metrics} for side in (first, second)]
         comparisons += compared(first, second, metrics, values)
@@ -79,8 +81,8 @@ def main(options: argparse.Namespace) -> None:
 
 
 def compared(
-    first: Side, second: Side, metrics: Sequence[dict[str, Any]], values: Sequence[dict[str, np.ndarray]]
-) -> list[dict[str, Any]]:
+    first: Side, second: Side, metrics: Sequence[MetricRecord], values: Sequence[dict[str, np.ndarray]]
+) -> list[Comparison]:
     families = np.array(list(first.run.families.values()))
     bootstrap = second.run.metrics["bootstrap"]
     return [
@@ -167,7 +169,7 @@ def markdown(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def both(values: Sequence[float | None], metric: dict[str, Any]) -> str:
+def both(values: Sequence[float | None], metric: MetricRecord) -> str:
     return " → ".join(number(value, metric) for value in values)
 
 

@@ -29,6 +29,7 @@ from data_prep.core.text import plural
 from eval.runs.scored import read_metrics, refuse_changed
 from eval.runs.summaries import refuse_twice
 from eval.stats.claims import LEVEL, amount, difference, is_shown, toward_better
+from eval.stats.records import Comparison, MetricRecord, Metrics
 
 EXIT_NOT_PASSED = 1
 MARGIN = 0.01  # of a share: a point
@@ -71,7 +72,7 @@ def main(recipe: Recipe[GateConfig]) -> None:
     print(f"gate: passed, {config.tuned} {beaten if won else only_held}, {path}")
 
 
-def decide(config: GateConfig, metrics: dict[str, Any]) -> dict[str, Any]:
+def decide(config: GateConfig, metrics: Metrics) -> dict[str, Any]:
     """The verdict as gate.json holds it, without the hashes. Raises ValueError where a figure that it needs is not there."""
     must_win, must_hold = declared(config, metrics)
     by_name = {metric["name"]: metric for metric in metrics["metrics"]}
@@ -87,7 +88,7 @@ def decide(config: GateConfig, metrics: dict[str, Any]) -> dict[str, Any]:
     return {"passed": not reasons, "reasons": reasons, "tuned": config.tuned, "base": config.base, **found}
 
 
-def declared(config: GateConfig, metrics: dict[str, Any]) -> tuple[list[str], list[str]]:
+def declared(config: GateConfig, metrics: Metrics) -> tuple[list[str], list[str]]:
     """The metrics to win and those to hold. Raises ValueError for one that is not there or has no better direction."""
     for name in (config.tuned, config.base):
         if name not in metrics["systems"]:
@@ -120,13 +121,13 @@ def declared(config: GateConfig, metrics: dict[str, Any]) -> tuple[list[str], li
     return must_win, must_hold
 
 
-def incomplete(config: GateConfig, metrics: dict[str, Any]) -> Iterator[str]:
+def incomplete(config: GateConfig, metrics: Metrics) -> Iterator[str]:
     for name in (config.tuned, config.base):
         if count := metrics["missing"].get(name, 0):
             yield f"{name} lacks {plural(count, 'summary', 'summaries')}, which may be the hard ones: run eval.generate and eval.score again"
 
 
-def comparison(config: GateConfig, metrics: dict[str, Any], name: str) -> dict[str, Any]:
+def comparison(config: GateConfig, metrics: Metrics, name: str) -> Comparison:
     """The paired difference tuned minus base, turned around where it was scored the other way."""
     for row in metrics["comparisons"]:
         if row["metric"] != name:
@@ -142,7 +143,7 @@ def comparison(config: GateConfig, metrics: dict[str, Any], name: str) -> dict[s
     )
 
 
-def not_won(row: dict[str, Any], metric: dict[str, Any], base: str) -> str | None:
+def not_won(row: Comparison, metric: MetricRecord, base: str) -> str | None:
     """Why the metric is not won, as the end of a sentence; None where it is."""
     ends = toward_better(row, metric)
     if ends is None:
@@ -160,12 +161,12 @@ def not_won(row: dict[str, Any], metric: dict[str, Any], base: str) -> str | Non
     return f"{opening} leaves 0 possible{power}"
 
 
-def deciding_p(row: dict[str, Any]) -> float | None:
+def deciding_p(row: Comparison) -> float | None:
     """p as corrected for the number of headline metrics; of another metric, which stands alone, its own."""
     return row["p_holm"] if "p_holm" in row else row.get("p")
 
 
-def not_held(row: dict[str, Any], metric: dict[str, Any], margin: float, base: str) -> str | None:
+def not_held(row: Comparison, metric: MetricRecord, margin: float, base: str) -> str | None:
     """Why the metric is not held, as the end of a sentence; None where it is."""
     ends = toward_better(row, metric)
     if ends is None:
@@ -179,7 +180,7 @@ def not_held(row: dict[str, Any], metric: dict[str, Any], margin: float, base: s
     return f"is not shown to stay within {limit} allows a loss of {supported}; score more held-out cards or accept it in gate.margin"
 
 
-def unmeasured(row: dict[str, Any], metric: dict[str, Any], base: str) -> str:
+def unmeasured(row: Comparison, metric: MetricRecord, base: str) -> str:
     why = row.get("note") or "nothing was measured"
     return f'has no interval against {base} in "{metric["label"]}" ({why}); score more held-out cards'
 

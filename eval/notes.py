@@ -13,7 +13,6 @@ same checks. Intervals resample families of cards, since relatives link to the s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Literal
 
 from pydantic import Field
@@ -27,7 +26,15 @@ from eval.generation.systems import System, check_names
 from eval.notes_task.generate import NotesJob, check_notes_system
 from eval.notes_task.metrics import HEADLINE, NOTES_METRICS, measure_notes, notes_code_version
 from eval.reporting.console import measured_cell, print_table
-from eval.scoring.aggregate import BootstrapSettings, Scored, comparisons, default_pairs, prompts_hash, systems_figures
+from eval.scoring.aggregate import (
+    BootstrapSettings,
+    Scored,
+    comparisons,
+    default_pairs,
+    described,
+    prompts_hash,
+    systems_figures,
+)
 
 IN_TABLE = ("grounded", "numbers_grounded", "number_recall", "nothing_new_agrees", "words", "rougeLsum")
 
@@ -105,7 +112,7 @@ def figures(pages: Mapping[str, HeldOut], notes: Mapping[str, Sequence[Generatio
     return {
         "pages": len(pages),
         "families": len(set(reckoning.families.values())),
-        "metrics": [asdict(metric) | {"headline": metric.name in HEADLINE} for metric in NOTES_METRICS],
+        "metrics": described(NOTES_METRICS, HEADLINE),
         "systems": systems_figures(reckoning, list(notes), NOTES_METRICS, rows),
         "comparisons": comparisons(reckoning, default_pairs(list(notes)), NOTES_METRICS, HEADLINE, rows),
         "bootstrap": {"samples": draws, "seed": seed, "resampled": "families"},

@@ -38,6 +38,7 @@ from eval.reporting.plots import COLOURS, copying, differences, histogram, lengt
 from eval.reporting.wandb_log import check_wandb, log_report
 from eval.runs.scored import read_metrics, refuse_changed
 from eval.stats.claims import not_shown
+from eval.stats.records import Metrics
 
 HERE = Path(__file__).parent / "reporting"
 PAGE_FILES = tuple(HERE / name for name in ("page.html.j2", "page.css", "page.js"))
@@ -99,7 +100,7 @@ def chosen(system: str, known: Sequence[str]) -> str:
     return system or known[-1]
 
 
-def render_page(config: ReportConfig, cards: Sequence[HeldOut], rows: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> str:
+def render_page(config: ReportConfig, cards: Sequence[HeldOut], rows: Sequence[dict[str, Any]], metrics: Metrics) -> str:
     """The page. Texts of cards and summaries are untrusted: the template escapes them, the script sets them as text, and
     the page's policy lets no script run but ours (by its hash) and nothing load."""
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
@@ -125,7 +126,7 @@ def render_page(config: ReportConfig, cards: Sequence[HeldOut], rows: Sequence[d
     )
 
 
-def plots(metrics: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def plots(metrics: Metrics, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What the template needs of the plots. `rows`: summaries of the decoding that the headline rests on."""
     lengths_shown = lengths(list(metrics["systems"]), rows)
     band = (LENGTH_MIN, LENGTH_MAX)

@@ -19,7 +19,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -45,6 +44,7 @@ from eval.scoring.aggregate import (
     Scored,
     comparisons,
     default_pairs,
+    described,
     prompts_hash,
     slice_figures,
     systems_figures,
@@ -54,6 +54,7 @@ from eval.scoring.external import Measure, read_measures
 from eval.scoring.metrics import METRICS, Metric, code_version, measure
 from eval.scoring.slices import Slices, slice_cards
 from eval.stats.claims import claims
+from eval.stats.records import Metrics, Scores
 
 FILE_KEYS = ("score.input", "score.output")
 TEXT_COLUMNS = ("id", "system", "family", "decoding", "key", "finish_reason", "text", "thinking", "checks", "spans", "slices")
@@ -105,11 +106,15 @@ def score_run(recipe: Recipe[ScoreConfig], scores: Path, metrics: Path) -> tuple
     slices = slice_cards(cards, data)
     store = ScoreStore(folder / "scores.part.jsonl", code_version())
     rows = list(score(cards, systems, measures, store))
-    figures, described = probe_figures(probes, answers, rows, store, config.bootstrap_samples, recipe.seed)
+    figures, probe_metrics = probe_figures(probes, answers, rows, store, config.bootstrap_samples, recipe.seed)
     store.close()
     write_scores(scores, rows, known, slices)
-    found = metrics_json(cards, systems, rows, known, decoding, slices, config, recipe.seed)
-    found |= {"probes": figures, "probe_metrics": described, "measures": {one.name: one.passed_on for one in measures}}
+    found: Metrics = {
+        **metrics_json(cards, systems, rows, known, decoding, slices, config, recipe.seed),
+        "probes": figures,
+        "probe_metrics": probe_metrics,
+        "measures": {one.name: one.passed_on for one in measures},
+    }
     write_json(metrics, found)
     return len(rows), found["missing"]
 
@@ -150,27 +155,27 @@ def metrics_json(
     slices: Slices,
     config: ScoreConfig,
     seed: int,
-) -> dict[str, Any]:
+) -> Scores:
     """The content of metrics.json, but for probes and the figures of other stages."""
     names = [system.name for system in systems]
     reckoning = BootstrapSettings({card.id: card.family for card in cards.values()}, config.bootstrap_samples, seed)
     headline = [metric for metric in metrics if metric.name in config.headline]
     main_rows = decoded(rows, systems, decoding)
     compared = comparisons(reckoning, config.comparisons or default_pairs(names), metrics, config.headline, main_rows)
-    described = [asdict(metric) | {"headline": metric in headline} for metric in metrics]
+    records = described(metrics, config.headline)
     beside = decoded(rows, systems, "greedy") if decoding == "sampled" else []
     with_greedy = [system.name for system in systems if system.decoded("greedy")]
     return {
         "cards": len(cards),
         "families": len({card.family for card in cards.values()}),
         "decoding": decoding,
-        "metrics": described,
+        "metrics": records,
         "systems": systems_figures(reckoning, names, metrics, main_rows),
         "greedy": systems_figures(reckoning, with_greedy, metrics, beside) if beside else None,
         "missing": {system.name: system.missing for system in systems},
         "odd": {name: found for name in names if (found := odd_texts(rows, name))},
         "comparisons": compared,
-        "claims": claims(compared, described, config.headline),
+        "claims": claims(compared, records, config.headline),
         "slices": slice_figures(reckoning, slices, names, headline, main_rows),
         "slice_notes": slices.notes,
         "bootstrap": {"samples": config.bootstrap_samples, "seed": seed, "resampled": "families"},
@@ -229,7 +234,7 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def print_results(metrics: dict[str, Any]) -> None:
+def print_results(metrics: Metrics) -> None:
     headline = [metric for metric in metrics["metrics"] if metric["headline"]]
     on = f"{plural(metrics['cards'], 'held-out card')} of {plural(metrics['families'], 'family', 'families')}"
     rows = (
@@ -240,7 +245,7 @@ def print_results(metrics: dict[str, Any]) -> None:
     print_table(f"{on}, {metrics['decoding']}: mean [95% interval], n", columns, rows, remarks(metrics))
 
 
-def remarks(metrics: dict[str, Any]) -> Iterator[str]:
+def remarks(metrics: Metrics) -> Iterator[str]:
     """What a reader of the table must know beside it."""
     for name, count in metrics["missing"].items():
         if count:

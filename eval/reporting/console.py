@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from data_prep.core.text import bracketed, figure
+from eval.stats.records import Figure
 
 
 def print_table(
@@ -35,7 +35,7 @@ def print_table(
         console.print(escape(line), highlight=False)
 
 
-def measured_cell(measured: dict[str, Any], unit: str) -> str:
+def measured_cell(measured: Figure, unit: str) -> str:
     """Mean, interval and number of cards on three lines."""
     if measured["mean"] is None:
         return "not measured"

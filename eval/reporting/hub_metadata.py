@@ -7,6 +7,7 @@ Hub shows and counts for leaderboards of data sets that are registered for it. S
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_
 from huggingface_hub.repocard_data import eval_results_to_model_index
 
 from data_prep.core.files import replacing
+from eval.stats.records import Metrics
 
 DATASET_NAME = "held-out model cards"
 
 
-def write_card_metadata(metrics: dict[str, Any], system: str, model: str, dataset: str, index: Path, folder: Path) -> None:
+def write_card_metadata(metrics: Metrics, system: str, model: str, dataset: str, index: Path, folder: Path) -> None:
     """Writes `index` (model-index.yaml, as front matter takes it) and `folder`/<system>.yaml, which replaces what an earlier
     choice of system left there."""
     write_yaml(index, {"model-index": eval_results_to_model_index(model, eval_results(metrics, system, dataset))})
@@ -40,7 +42,7 @@ def write_yaml(path: Path, value: Any) -> None:
         yaml.safe_dump(value, handle, sort_keys=False, allow_unicode=True, width=120)
 
 
-def eval_results(metrics: dict[str, Any], system: str, dataset: str) -> list[EvalResult]:
+def eval_results(metrics: Metrics, system: str, dataset: str) -> list[EvalResult]:
     """One per declared or independent metric that was measured, and one per preference for `system`."""
     return [
         EvalResult(
@@ -58,14 +60,14 @@ def eval_results(metrics: dict[str, Any], system: str, dataset: str) -> list[Eva
     ]
 
 
-def eval_entries(metrics: dict[str, Any], system: str, dataset: str) -> list[EvalResultEntry]:
+def eval_entries(metrics: Metrics, system: str, dataset: str) -> list[EvalResultEntry]:
     return [
         EvalResultEntry(dataset_id=dataset, task_id=one["type"], value=one["value"], notes=note(one))
         for one in figures(metrics, system)
     ]
 
 
-def figures(metrics: dict[str, Any], system: str) -> list[dict[str, Any]]:
+def figures(metrics: Metrics, system: str) -> list[dict[str, Any]]:
     """type, name, value and what the value rests on: interval, n, families, decoding and whether the metric chose data."""
     found = []
     for metric in metrics["metrics"]:
@@ -83,7 +85,7 @@ def figures(metrics: dict[str, Any], system: str) -> list[dict[str, Any]]:
     return found
 
 
-def described(kind: str, name: str, unit: str, value: float, cell: dict[str, Any], basis: dict[str, Any]) -> dict[str, Any]:
+def described(kind: str, name: str, unit: str, value: float, cell: Mapping[str, Any], basis: dict[str, Any]) -> dict[str, Any]:
     scale = 100 if unit == "share" else 1
     interval = [round(end * scale, 2) for end in cell["ci95"]] if cell["ci95"] else None
     args = {"unit": "percent" if unit == "share" else unit, "ci95": interval, "n": cell["n"], "families": cell["families"]}

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from data_prep.core.text import bracketed, figure, markdown_table, probability, signed
+from eval.stats.records import Figure, MetricRecord, Metrics
 
 MEAN_FIELDS = ("mean", "ci95", "n", "families", "note")  # of a figure with its interval
 
@@ -26,7 +27,7 @@ def measure_rows(figures: Any, label: str = "") -> Iterator[tuple[str, str, str,
             yield from measure_rows(value, f"{label}, {name.replace('_', ' ')}" if label else name.replace("_", " "))
 
 
-def markdown_results(metrics: dict[str, Any]) -> str:
+def markdown_results(metrics: Metrics) -> str:
     """results.md: declared metrics by system and their paired differences, independent metrics, then preferences."""
     headline = [metric for metric in metrics["metrics"] if metric["headline"]]
     independent = [metric for metric in metrics["metrics"] if metric["group"] == "independent" and not metric["headline"]]
@@ -51,7 +52,7 @@ def markdown_results(metrics: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def systems_table(metrics: dict[str, Any], columns: Sequence[dict[str, Any]]) -> str:
+def systems_table(metrics: Metrics, columns: Sequence[MetricRecord]) -> str:
     rows = (
         [name, *(markdown_cell(measured.get(metric["name"]), metric["unit"]) for metric in columns)]
         for name, measured in metrics["systems"].items()
@@ -59,7 +60,7 @@ def systems_table(metrics: dict[str, Any], columns: Sequence[dict[str, Any]]) ->
     return plain_table(["system", *(metric["label"] for metric in columns)], rows, 1)
 
 
-def differences_table(metrics: dict[str, Any], headline: Sequence[dict[str, Any]]) -> str:
+def differences_table(metrics: Metrics, headline: Sequence[MetricRecord]) -> str:
     declared = {metric["name"]: metric for metric in headline}
     rows = []
     for row in metrics["comparisons"]:
@@ -79,7 +80,7 @@ def preferences_table(preferences: Sequence[dict[str, Any]]) -> str:
     return plain_table(["preferred", "over", "judge", "win rate", "p", "n", "consistent in both orders"], rows, 3)
 
 
-def markdown_cell(measured: dict[str, Any] | None, unit: str) -> str:
+def markdown_cell(measured: Figure | None, unit: str) -> str:
     if measured is None or measured["mean"] is None:
         return "not measured"
     return f"{figure(measured['mean'], unit)}{bracketed(measured['ci95'], unit, figure)} (n={measured['n']})"

@@ -16,6 +16,7 @@ from typing import Any
 
 from data_prep.core.records import HeldOut
 from eval.stats.figures import rounded
+from eval.stats.records import Metrics
 
 DIGITS = 4  # of a summary's figures: what a person sorts by
 
@@ -23,7 +24,7 @@ Piece = str | tuple[str, list[int]]
 Mark = tuple[dict[str, Any], str, str]
 
 
-def headline_decodings(metrics: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+def headline_decodings(metrics: Metrics, rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     """System -> the decoding that its figures rest on: the headline's, or its own where it is measured without having that
     one, as a baseline is, whose one text stands for both."""
     found: dict[str, set[str]] = {}
@@ -37,7 +38,7 @@ def headline_decodings(metrics: dict[str, Any], rows: Sequence[dict[str, Any]]) 
     return chosen
 
 
-def page_data(cards: Sequence[HeldOut], rows: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> dict[str, Any]:
+def page_data(cards: Sequence[HeldOut], rows: Sequence[dict[str, Any]], metrics: Metrics) -> dict[str, Any]:
     """`index`: systems, metrics and per card its figures. `bodies`: per card, in the same order, source, reference and
     summaries as base64 of gzipped JSON. `rows` are those of scores.parquet."""
     systems = list(metrics["systems"])

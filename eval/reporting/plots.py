@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from data_prep.core.text import bracketed, figure
 from eval.stats.claims import excludes_zero
+from eval.stats.records import Comparison, MetricRecord, Metrics, Systems
 
 BIN = 50  # words per bar
 SHORTEST_AXIS, LONGEST_AXIS = 700, 1500  # words; what is longer stands in the last bar
@@ -51,7 +52,7 @@ def range_mark(
     return Markup("").join(parts)
 
 
-def differences(metrics: dict[str, Any]) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
+def differences(metrics: Metrics) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
     """The forest plot: group -> pair of systems -> `axis` (its half width, the same for a pair in both groups) and `lines`.
     Of the checks the declared ones only; shares only, since they share an axis."""
     plotted = {
@@ -59,7 +60,7 @@ def differences(metrics: dict[str, Any]) -> dict[str, dict[tuple[str, str], dict
         for metric in metrics["metrics"]
         if metric["unit"] == "share" and (metric["headline"] or metric["group"] == "independent")
     }
-    pairs: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    pairs: dict[tuple[str, str], list[Comparison]] = {}
     for row in metrics["comparisons"]:
         if row["metric"] in plotted:
             pairs.setdefault((row["a"], row["b"]), []).append(row)
@@ -76,7 +77,7 @@ def differences(metrics: dict[str, Any]) -> dict[str, dict[tuple[str, str], dict
     return {name: groups[name] for name in sorted(groups)}  # checks before independent, as everywhere
 
 
-def difference_line(row: dict[str, Any], label: str, axis: float) -> dict[str, Any]:
+def difference_line(row: Comparison, label: str, axis: float) -> dict[str, Any]:
     mark = None
     if row["difference"] is not None:
         mark = range_mark(row["difference"], row["ci95"], -axis, axis, row.get("detectable"), 0.0)
@@ -114,7 +115,7 @@ def histogram(name: str, shares: Sequence[float], tallest: float, band: tuple[in
     return svg + Markup("</svg>")
 
 
-def copying(metrics: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+def copying(metrics: Metrics, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """Coverage against density by system (Grusky et al. 2018, extractive fragments); None where they are not measured."""
     names = [metric["name"] for metric in metrics["metrics"]]
     density = next((name for name in names if name.endswith("density")), None)
@@ -159,7 +160,7 @@ def scatter(name: str, points: Sequence[tuple[float, float]], decades: tuple[int
     return svg + Markup('<path class="dots" d="{}"/></svg>').format("".join(dots))
 
 
-def slice_panels(metrics: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def slice_panels(metrics: Metrics) -> dict[str, list[dict[str, Any]]]:
     """Slice -> one panel per declared metric, each with a line per value and system."""
     declared = [metric for metric in metrics["metrics"] if metric["headline"]]
     panels: dict[str, list[dict[str, Any]]] = {}
@@ -177,11 +178,11 @@ def slice_panels(metrics: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return panels
 
 
-def counts(systems: dict[str, Any], metric: str) -> Iterable[int]:
+def counts(systems: Systems, metric: str) -> Iterable[int]:
     return (measured[metric]["n"] for measured in systems.values() if metric in measured)
 
 
-def lanes_mark(systems: dict[str, Any], metric: dict[str, Any], metrics: dict[str, Any]) -> Markup:
+def lanes_mark(systems: Systems, metric: MetricRecord, metrics: Metrics) -> Markup:
     """One lane per system, in the order of the tables, so that colour is not the only thing that tells them apart."""
     order, name, unit = list(metrics["systems"]), metric["name"], metric["unit"]
     high = 1.0 if unit == "share" else top_of(metrics, name)
@@ -205,7 +206,7 @@ def lanes_mark(systems: dict[str, Any], metric: dict[str, Any], metrics: dict[st
     return svg.format(name_of, height, marks)
 
 
-def top_of(metrics: dict[str, Any], name: str) -> float:
+def top_of(metrics: Metrics, name: str) -> float:
     found = [
         end
         for values in metrics["slices"].values()

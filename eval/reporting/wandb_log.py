@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data_prep.core.files import stable_id
 from data_prep.core.recipe import Recipe
+from eval.stats.records import Metrics
 
 OFFLINE = ("offline", "dryrun", "disabled")
 
@@ -32,7 +33,7 @@ def check_wandb() -> None:
 
 
 def log_report(
-    recipe: Recipe[Any], project: str, rows: Sequence[dict[str, Any]], metrics: dict[str, Any], files: Sequence[Path]
+    recipe: Recipe[Any], project: str, rows: Sequence[dict[str, Any]], metrics: Metrics, files: Sequence[Path]
 ) -> None:
     """One finished wandb run of job type `report`; a second one of the same run folder continues the same."""
     import wandb
@@ -59,7 +60,7 @@ def log_report(
     run.finish()
 
 
-def table_columns(metrics: dict[str, Any]) -> list[str]:
+def table_columns(metrics: Metrics) -> list[str]:
     headline = [metric["name"] for metric in metrics["metrics"] if metric["headline"]]
     return ["id", "family", "system", "decoding", "sample", *headline, "failed", "text"]
 
@@ -69,7 +70,7 @@ def table_row(row: dict[str, Any], columns: Sequence[str]) -> list[Any]:
     return [{**row, "failed": failed}.get(column) for column in columns]
 
 
-def summary_values(metrics: dict[str, Any]) -> Iterator[tuple[str, float | int]]:
+def summary_values(metrics: Metrics) -> Iterator[tuple[str, float | int]]:
     """`system/metric/mean`, `/low`, `/high`, `/n`, and `b-a/metric/...` of the differences."""
     for system, measured in metrics["systems"].items():
         for name, cell in measured.items():
@@ -78,7 +79,7 @@ def summary_values(metrics: dict[str, Any]) -> Iterator[tuple[str, float | int]]
         yield from values(f"{row['b']}-{row['a']}/{row['metric']}", row["difference"], row)
 
 
-def values(key: str, mean: float | None, cell: dict[str, Any]) -> Iterator[tuple[str, float | int]]:
+def values(key: str, mean: float | None, cell: Mapping[str, Any]) -> Iterator[tuple[str, float | int]]:
     if mean is None:
         return
     yield f"{key}/mean", mean

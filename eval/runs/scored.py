@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from data_prep.core.manifest import content_hash, hashes
+from eval.stats.records import Metrics
 
 # What eval.score rests on: the first of each must be there, the others count where they are.
 OF_DATA = ("heldout.jsonl", "probes.jsonl", "cards.jsonl", "split.json", "notes.jsonl")
 OF_EVAL = ("generations", "measures", "probe_generations")
 
 
-def read_metrics(run_dir: Path, needed: Sequence[str]) -> dict[str, Any]:
+def read_metrics(run_dir: Path, needed: Sequence[str]) -> Metrics:
     """metrics.json of a finished run. Raises ValueError where it is missing, is not what eval.score wrote (nor scores.parquet
     is), or lacks one of the `needed` keys."""
     folder = run_dir / "eval"
@@ -30,7 +31,7 @@ def read_metrics(run_dir: Path, needed: Sequence[str]) -> dict[str, Any]:
             f"{path} says nothing of {', '.join(missing)}, so an older eval.score wrote it; "
             f"run eval.score with --run_dir {run_dir} again"
         )
-    return metrics
+    return cast(Metrics, metrics)
 
 
 def read_object(path: Path, run_dir: Path) -> dict[str, Any]:

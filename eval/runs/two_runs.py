@@ -14,6 +14,7 @@ from data_prep.core.recipe import did_you_mean
 from data_prep.core.text import plural
 from eval.runs.scored import read_metrics, refuse_changed
 from eval.stats.figures import card_means
+from eval.stats.records import MetricRecord, Metrics
 
 NAMED = 5  # ids named in a message
 ROW = ("id", "system", "family", "decoding")
@@ -31,7 +32,7 @@ class ScoredRun:
 
     folder: Path
     name: str
-    metrics: dict[str, Any]
+    metrics: Metrics
     columns: list[str]
     rows: list[dict[str, Any]]
     families: dict[str, str]
@@ -97,10 +98,11 @@ def refuse_unlike(a: ScoredRun, b: ScoredRun) -> None:
         )
 
 
-def common_metrics(a: ScoredRun, b: ScoredRun) -> tuple[list[dict[str, Any]], list[str]]:
+def common_metrics(a: ScoredRun, b: ScoredRun) -> tuple[list[MetricRecord], list[str]]:
     """The metrics that both runs have, headline where either says so, and a sentence for each that only one has."""
     known = {metric["name"]: metric for metric in a.metrics["metrics"] if metric["name"] in a.columns}
-    common, left_out = [], []
+    common: list[MetricRecord] = []
+    left_out = []
     for metric in b.metrics["metrics"]:
         other = known.pop(metric["name"], None)
         if other is None or metric["name"] not in b.columns:

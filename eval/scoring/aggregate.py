@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -15,8 +15,9 @@ from data_prep.core.records import Generation, HeldOut
 from eval.scoring.metrics import Metric
 from eval.scoring.slices import Slices
 from eval.stats.estimates import estimate_mean
-from eval.stats.figures import Figure, arrays, card_means, rounded
+from eval.stats.figures import arrays, card_means, rounded
 from eval.stats.paired import add_holm, compare_cards
+from eval.stats.records import Comparison, Figure, MetricRecord, Systems
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,10 @@ def seed_spread(rows: Iterable[Scored]) -> dict[tuple[str, str], float]:
 
 def systems_figures(
     reckoning: BootstrapSettings, names: Sequence[str], metrics: Sequence[Metric], rows: Sequence[Scored]
-) -> dict[str, Any]:
-    """system -> metric -> figure, with `seed_sd` where a system has several samples."""
+) -> Systems:
+    """With `seed_sd` where a system has several samples."""
     values, spread = means_of(rows), seed_spread(rows)
-    figures: dict[str, dict[str, Figure]] = {}
+    figures: Systems = {}
     for name in names:
         figures[name] = {}
         for metric in metrics:
@@ -91,7 +92,7 @@ def comparisons(
     metrics: Sequence[Metric],
     headline: Sequence[str],
     rows: Sequence[Scored],
-) -> list[dict[str, Any]]:
+) -> list[Comparison]:
     """The paired difference of each pair on each metric; p of the headline metrics corrected within the pair (Holm)."""
     values, cards = means_of(rows), list(reckoning.families)
     families = np.array(list(reckoning.families.values()))
@@ -117,6 +118,10 @@ def comparisons(
     return compared
 
 
+def described(metrics: Sequence[Metric], headline: Collection[str]) -> list[MetricRecord]:
+    return [cast(MetricRecord, asdict(metric) | {"headline": metric.name in headline}) for metric in metrics]
+
+
 def default_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
     """Each system against the one before it, then each against the first."""
     return list(dict.fromkeys([*pairwise(names), *((names[0], name) for name in names[1:])]))
@@ -124,11 +129,11 @@ def default_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
 
 def slice_figures(
     reckoning: BootstrapSettings, slices: Slices, names: Sequence[str], headline: Sequence[Metric], rows: Sequence[Scored]
-) -> dict[str, Any]:
-    """slice -> value -> system -> headline metric -> figure."""
+) -> dict[str, dict[str, Systems]]:
+    """slice -> value -> figures of the headline metrics."""
     values = means_of(rows)
 
-    def figures(cards: list[str]) -> dict[str, Any]:
+    def figures(cards: list[str]) -> Systems:
         return {
             name: {m.name: reckoning.mean(values.get((name, m.name), {}), cards, m.bounds) for m in headline} for name in names
         }

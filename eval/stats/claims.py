@@ -8,18 +8,15 @@ a difference may still be, and the smallest one that so many cards would show st
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from data_prep.core.text import bracketed, figure, plural, signed
+from eval.stats.records import Comparison, MetricRecord
 
 LEVEL = 0.05
 TENTHS = ".1f"  # in sentences a figure has a tenth, whatever its size
 
-Comparison = dict[str, Any]
-Metric = dict[str, Any]
 
-
-def claims(comparisons: Sequence[Comparison], metrics: Sequence[Metric], headline: Sequence[str]) -> list[str]:
+def claims(comparisons: Sequence[Comparison], metrics: Sequence[MetricRecord], headline: Sequence[str]) -> list[str]:
     """What may be said, one sentence each: per pair of systems its metrics in the order of `comparisons`, then the sum.
 
     The sum, "better in all", needs a gain and no headline metric that falls: a summary that is truer because it says less
@@ -29,7 +26,7 @@ def claims(comparisons: Sequence[Comparison], metrics: Sequence[Metric], headlin
     return [sentence for pair in pairs(comparisons, headline) for sentence in said_of(pair, by_name(metrics), headline)]
 
 
-def not_shown(comparisons: Sequence[Comparison], metrics: Sequence[Metric], headline: Sequence[str]) -> list[str]:
+def not_shown(comparisons: Sequence[Comparison], metrics: Sequence[MetricRecord], headline: Sequence[str]) -> list[str]:
     """The rest of the headline comparisons, one sentence each, with the difference that such a test would have found; and
     each pair whose gains make no better summaries because another headline metric falls."""
     return [sentence for pair in pairs(comparisons, headline) for sentence in unsaid_of(pair, by_name(metrics))]
@@ -44,11 +41,11 @@ def pairs(comparisons: Sequence[Comparison], headline: Sequence[str]) -> list[li
     return list(grouped.values())
 
 
-def by_name(metrics: Sequence[Metric]) -> dict[str, Metric]:
+def by_name(metrics: Sequence[MetricRecord]) -> dict[str, MetricRecord]:
     return {metric["name"]: metric for metric in metrics}
 
 
-def said_of(pair: list[Comparison], metrics: dict[str, Metric], headline: Sequence[str]) -> Iterator[str]:
+def said_of(pair: list[Comparison], metrics: dict[str, MetricRecord], headline: Sequence[str]) -> Iterator[str]:
     for row in pair:
         if is_shown(row):
             yield claim(row, metrics[row["metric"]])
@@ -62,7 +59,7 @@ def said_of(pair: list[Comparison], metrics: dict[str, Metric], headline: Sequen
         )
 
 
-def unsaid_of(pair: list[Comparison], metrics: dict[str, Metric]) -> Iterator[str]:
+def unsaid_of(pair: list[Comparison], metrics: dict[str, MetricRecord]) -> Iterator[str]:
     for row in pair:
         if not is_shown(row):
             yield missing_claim(row, metrics[row["metric"]])
@@ -79,10 +76,10 @@ def is_shown(row: Comparison) -> bool:
 
 
 def excludes_zero(row: Comparison) -> bool:
-    return bool(row["ci95"]) and (row["ci95"][0] > 0 or row["ci95"][1] < 0)
+    return bool((ends := row["ci95"]) and (ends[0] > 0 or ends[1] < 0))
 
 
-def directions(pair: list[Comparison], metrics: dict[str, Metric]) -> tuple[list[str], list[str]]:
+def directions(pair: list[Comparison], metrics: dict[str, MetricRecord]) -> tuple[list[str], list[str]]:
     """Labels, quoted, of the metrics that are shown to gain, and of those whose interval lies on the wrong side of 0."""
     gains, falls = [], []
     for row in pair:
@@ -94,7 +91,7 @@ def directions(pair: list[Comparison], metrics: dict[str, Metric]) -> tuple[list
     return gains, falls
 
 
-def toward_better(row: Comparison, metric: Metric) -> tuple[float, float] | None:
+def toward_better(row: Comparison, metric: MetricRecord) -> tuple[float, float] | None:
     """The interval with its sign such that more is better. None without an interval, or where neither is better."""
     if not row["ci95"] or metric["better"] is None:
         return None
@@ -102,7 +99,9 @@ def toward_better(row: Comparison, metric: Metric) -> tuple[float, float] | None
     return (low, high) if metric["better"] == "higher" else (-high, -low)
 
 
-def claim(row: Comparison, metric: Metric) -> str:
+def claim(row: Comparison, metric: MetricRecord) -> str:
+    assert row["difference"] is not None
+    assert row["ci95"]
     up, (low, high) = row["difference"] > 0, sorted(abs(end) for end in row["ci95"])
     word, how = "above" if up else "below", ""
     if metric["better"] == "lower":
@@ -111,7 +110,7 @@ def claim(row: Comparison, metric: Metric) -> str:
     return f"{row['b']} is {word} {row['a']} in {quoted(metric)}{how} {by} ({basis(row)})."
 
 
-def missing_claim(row: Comparison, metric: Metric) -> str:
+def missing_claim(row: Comparison, metric: MetricRecord) -> str:
     opening = f"{row['b']} against {row['a']} in {quoted(metric)}"
     if row["difference"] is None or not row["ci95"]:
         return f"{opening}: no interval ({row.get('note') or 'nothing was measured'})."
@@ -122,13 +121,13 @@ def missing_claim(row: Comparison, metric: Metric) -> str:
     return f"{opening}: no difference shown, {difference(row, metric)}{power(row, metric)} ({basis(row)})."
 
 
-def difference(row: Comparison, metric: Metric) -> str:
+def difference(row: Comparison, metric: MetricRecord) -> str:
     """With its interval, which there must be."""
     interval = bracketed(row["ci95"], metric["unit"], signed, TENTHS)
     return f"{signed(row['difference'], metric['unit'], TENTHS)} {unit(metric)}{interval}"
 
 
-def power(row: Comparison, metric: Metric) -> str:
+def power(row: Comparison, metric: MetricRecord) -> str:
     if row.get("detectable") is None:
         return ""
     return f"; a true difference of {amount(row['detectable'], metric)} would be found four times in five"
@@ -142,18 +141,18 @@ def listed(labels: Sequence[str]) -> str:
     return ", ".join(labels[:-1]) + " and " + labels[-1] if len(labels) > 1 else labels[0]
 
 
-def quoted(metric: Metric) -> str:
+def quoted(metric: MetricRecord) -> str:
     return f'"{metric["label"]}"'
 
 
-def amount(value: float, metric: Metric) -> str:
+def amount(value: float, metric: MetricRecord) -> str:
     return f"{number(value, metric)} {unit(metric)}"
 
 
-def unit(metric: Metric) -> str:
+def unit(metric: MetricRecord) -> str:
     return "points" if metric["unit"] == "share" else metric["unit"]
 
 
-def number(value: float | None, metric: Metric) -> str:
+def number(value: float | None, metric: MetricRecord) -> str:
     """A share in points, anything else in its own unit."""
     return figure(value, metric["unit"], TENTHS)

@@ -19,7 +19,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from eval.stats.figures import Figure
+from eval.stats.records import Figure
 
 LEVEL = 0.95
 FEW_FAMILIES = 10  # below, resampled intervals are known to come out too narrow

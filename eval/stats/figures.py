@@ -1,26 +1,14 @@
-"""What a figure is, and how single summaries' values come to one: samples of a card averaged first, so that the unit is the card."""
+"""From single summaries' values to those that a figure is made of: samples of a card averaged first, so that the unit is the card."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 import numpy as np
 
 DIGITS = 6  # of figures in a file: below what any interval resolves, above what two machines' sums differ by
-
-
-class Figure(TypedDict):
-    """A mean over `n` cards of `families` families with its 95% interval; `note` says why that is missing or odd, `seed_sd`
-    how far the means of several samples lie apart."""
-
-    mean: float | None
-    ci95: list[float] | None
-    n: int
-    families: int
-    note: NotRequired[str]
-    seed_sd: NotRequired[float]
 
 
 def rounded(value: Any, digits: int = DIGITS) -> Any:

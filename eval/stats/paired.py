@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from eval.stats.estimates import detectable, estimate_mean, holm, mcnemar_p, sign_flip_p
 from eval.stats.figures import rounded
+from eval.stats.records import Comparison, NamedMetric
 
 
 def compare_cards(
     names: tuple[str, str],
-    metric: dict[str, Any],
+    metric: NamedMetric,
     first: np.ndarray,
     second: np.ndarray,
     families: np.ndarray,
     draws: int,
     seed: int,
-) -> dict[str, Any]:
+) -> Comparison:
     """The paired difference of `names` (a, b) on `metric`: b minus a over the cards where both were measured.
 
     `first`, `second`, `families`: one entry a card, in one order; a value is the card's mean over its samples, NaN where
@@ -44,9 +44,9 @@ def compare_cards(
     return {"a": names[0], "b": names[1], "metric": metric["name"], **rounded(found | given)}
 
 
-def add_holm(comparisons: Sequence[dict[str, Any]], headline: Sequence[str]) -> None:
+def add_holm(comparisons: Sequence[Comparison], headline: Sequence[str]) -> None:
     """Gives the headline metrics' records `p_holm`: their p as it stands among those of the same two systems."""
-    declared: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    declared: dict[tuple[str, str], list[Comparison]] = {}
     for row in comparisons:
         if row["metric"] in headline:
             declared.setdefault((row["a"], row["b"]), []).append(row)

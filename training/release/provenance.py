@@ -19,6 +19,7 @@ from data_prep.core.files import read_jsonl, read_split, sha256_file
 from data_prep.core.manifest import content_hash, manifest_of
 from data_prep.core.records import Card
 from data_prep.publishing.rows import notes_licence, written
+from training.release.figures import Metrics
 
 STAGES = {"sft": "sft", "aligned": "align"}
 
@@ -69,7 +70,7 @@ class ModelRun:
     generated: dict[str, Any]  # manifest of its summaries of held-out cards
     gate: list[str]  # why it may not be published; empty where the gate passed
     verdict: dict[str, Any]  # gate.json; empty where there is none
-    metrics: dict[str, Any] | None
+    metrics: Metrics | None
 
     @property
     def data(self) -> Path:

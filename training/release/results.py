@@ -10,6 +10,7 @@ from typing import Any
 from data_prep.core.files import sha256_file
 from data_prep.core.manifest import content_hash
 from data_prep.core.text import bracketed, markdown_table, signed
+from training.release.figures import Figure, Metric, Metrics
 from training.release.provenance import read_json
 
 WEAK = 0.1
@@ -28,7 +29,7 @@ BASELINES = {
 LEVEL = 0.05  # of p, corrected for the number of headline metrics: what eval.stats.claims asks of a claim
 
 
-def results(run_dir: Path, metrics: dict[str, Any], system: str, verdict: dict[str, Any]) -> str:
+def results(run_dir: Path, metrics: Metrics, system: str, verdict: dict[str, Any]) -> str:
     """The section's Markdown. Raises ValueError where the report's tables are of other figures than metrics.json."""
     headline = [metric for metric in metrics["metrics"] if metric["headline"]]
     parts = [
@@ -45,7 +46,7 @@ def results(run_dir: Path, metrics: dict[str, Any], system: str, verdict: dict[s
     return "\n\n".join(parts)
 
 
-def describe_metrics(metrics: dict[str, Any]) -> str:
+def describe_metrics(metrics: Metrics) -> str:
     checks = [metric["label"] for metric in metrics["metrics"] if metric["group"] == "checks" and metric["headline"]]
     others = [metric["label"] for metric in metrics["metrics"] if metric["group"] == "independent"]
     said = ""
@@ -57,7 +58,7 @@ def describe_metrics(metrics: dict[str, Any]) -> str:
     return said + (f"Independent of the training data: {'; '.join(others)}." if others else "No independent measure was taken.")
 
 
-def describe_systems(folder: Path, metrics: dict[str, Any], system: str) -> str:
+def describe_systems(folder: Path, metrics: Metrics, system: str) -> str:
     """What the other rows of the tables are, as far as their manifests say."""
     said = []
     for name in metrics["systems"]:
@@ -99,7 +100,7 @@ def safe(system: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", system)
 
 
-def not_shown(metrics: dict[str, Any], headline: Sequence[dict[str, Any]], system: str) -> Iterator[str]:
+def not_shown(metrics: Metrics, headline: Sequence[Metric], system: str) -> Iterator[str]:
     """The headline differences of the published system that allow no claim."""
     by_name = {metric["name"]: metric for metric in headline}
     for row in metrics["comparisons"]:
@@ -117,14 +118,14 @@ def not_shown(metrics: dict[str, Any], headline: Sequence[dict[str, Any]], syste
         )
 
 
-def slices(metrics: dict[str, Any], headline: Sequence[dict[str, Any]], system: str) -> Iterator[str]:
+def slices(metrics: Metrics, headline: Sequence[Metric], system: str) -> Iterator[str]:
     """The published system by kind of card."""
     rows = []
     for name, values in metrics.get("slices", {}).items():
         for value, systems in values.items():
             measured = systems.get(system, {})
             rows += (
-                [[name.replace("_", " "), value, *(cell(measured.get(metric["name"]), metric) for metric in headline)]]
+                [[name.replace("_", " "), value, *(cell(measured.get(metric["name"]), metric["unit"]) for metric in headline)]]
                 if measured
                 else []
             )
@@ -134,7 +135,7 @@ def slices(metrics: dict[str, Any], headline: Sequence[dict[str, Any]], system: 
         yield markdown_table(["slice", "value", *(metric["label"] for metric in headline)], rows)
 
 
-def probes(metrics: dict[str, Any], system: str) -> Iterator[str]:
+def probes(metrics: Metrics, system: str) -> Iterator[str]:
     """The published system on cards that were changed on purpose."""
     kinds, labels = metrics.get("probes") or {}, metrics.get("probe_metrics") or []
     rows = []
@@ -146,7 +147,7 @@ def probes(metrics: dict[str, Any], system: str) -> Iterator[str]:
                         PROBES.get(kind, kind),
                         metric["label"],
                         metric.get("better") or "neither",
-                        cell(measured, {"unit": "share", **metric}),
+                        cell(measured, metric.get("unit", "share")),
                     ]
                 )
     if rows:
@@ -158,28 +159,31 @@ def probes(metrics: dict[str, Any], system: str) -> Iterator[str]:
         yield markdown_table(["held-out cards", "measure", "better", "mean [95% interval] (n)"], rows)
 
 
-def weak_spots(metrics: dict[str, Any], system: str) -> Iterator[str]:
+def weak_spots(metrics: Metrics, system: str) -> Iterator[str]:
     """What the probes found: faults in a tenth of the cards or more, and losses against the unchanged card."""
     labels = {metric["name"]: metric for metric in metrics.get("probe_metrics") or ()}
     for kind, systems in (metrics.get("probes") or {}).items():
         for name, measured in systems.get(system, {}).items():
-            metric, mean, ends = {"unit": "share", **labels[name]}, measured["mean"], measured.get("ci95")
+            metric, mean, ends = labels[name], measured["mean"], measured.get("ci95")
             faulty = metric["better"] == "lower" and mean is not None and mean >= WEAK
             lost = metric["better"] == "higher" and ends and ends[1] < 0
             if faulty or lost:
-                yield f'Measured on {PROBES.get(kind, kind)}: "{metric["label"]}" {cell(measured, metric)}, in percent.'
+                told = cell(measured, metric.get("unit", "share"))
+                yield f'Measured on {PROBES.get(kind, kind)}: "{metric["label"]}" {told}, in percent.'
 
 
-def headline_figures(metrics: dict[str, Any], system: str) -> str:
+def headline_figures(metrics: Metrics, system: str) -> str:
     """One sentence: every headline metric of the published system."""
     measured = metrics["systems"][system]
     said = [
-        f"{metric['label']} {cell(measured.get(metric['name']), metric)}" for metric in metrics["metrics"] if metric["headline"]
+        f"{metric['label']} {cell(measured.get(metric['name']), metric['unit'])}"
+        for metric in metrics["metrics"]
+        if metric["headline"]
     ]
     return f"Measured on held-out cards, {metrics['decoding']} decoding, percent with 95% interval: {'; '.join(said)}."
 
 
-def gate_words(verdict: dict[str, Any], metrics: dict[str, Any]) -> str:
+def gate_words(verdict: dict[str, Any], metrics: Metrics) -> str:
     """What the gate asked for, where it passed."""
     labels = {metric["name"]: metric["label"] for metric in metrics["metrics"]}
     won = [labels[name] for name, row in verdict["metrics"].items() if row["must"] == "win"]
@@ -188,10 +192,9 @@ def gate_words(verdict: dict[str, Any], metrics: dict[str, Any]) -> str:
     return said + (f"; not worse in {'; '.join(held)}." if held else ".")
 
 
-def cell(measured: dict[str, Any] | None, metric: dict[str, Any]) -> str:
+def cell(measured: Figure | None, unit: str) -> str:
     if not measured or measured["mean"] is None:
         return "not measured"
-    unit = metric["unit"]
     return f"{spelled(measured['mean'], unit)}{bracketed(measured.get('ci95'), unit, spelled)} (n={measured['n']})"
 
 
