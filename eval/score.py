@@ -21,6 +21,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
@@ -32,13 +33,23 @@ from data_prep.checks.document import MAX_CHARACTERS
 from data_prep.core.files import replacing, write_json
 from data_prep.core.manifest import Manifest, versions
 from data_prep.core.recipe import Block, Recipe, command, did_you_mean, exit_on_mistake, parse_overrides
-from data_prep.core.records import HeldOut
+from data_prep.core.records import Generation, HeldOut
 from data_prep.core.text import plural
 from data_prep.prompts.untrusted import UNSEEN
 from eval.probing.figures import probe_figures, read_answers, read_probes
 from eval.reporting.console import measured_cell, print_table
 from eval.runs.scored import score_inputs
-from eval.runs.summaries import System, by_card, choose_decoding, named_systems, read_cards, read_system, refuse_twice
+from eval.runs.summaries import (
+    Place,
+    System,
+    by_card,
+    choose_decoding,
+    gathered,
+    named_systems,
+    read_cards,
+    read_system,
+    refuse_twice,
+)
 from eval.scoring.aggregate import (
     BootstrapSettings,
     Scored,
@@ -117,6 +128,30 @@ def score_run(recipe: Recipe[ScoreConfig], scores: Path, metrics: Path) -> tuple
     }
     write_json(metrics, found)
     return len(rows), found["missing"]
+
+
+def score_summaries(
+    cards: Sequence[HeldOut], summaries: Sequence[Generation], config: ScoreConfig | None = None, seed: int = 0
+) -> Scores:
+    """The figures of summaries in memory, without a run: what metrics.json holds, but for probes and other stages' measures.
+
+    Raises ValueError where a summary is of none of the `cards`, or systems cannot stand side by side.
+    """
+    config, known = config or ScoreConfig(), {card.id: card for card in cards}
+    if strange := [row.id for row in summaries if row.id not in known]:
+        raise ValueError(f'a summary is of card "{strange[0]}", which is not among the cards; add it, or leave the summary out')
+    check_headline(config.headline, METRICS)
+    found: dict[str, dict[Place, Generation]] = {}
+    for row in summaries:
+        found.setdefault(row.system, {})[row.id, row.decoding, row.sample] = row
+    systems = [gathered(name, rows, known)[0] for name, rows in found.items()]
+    decoding = choose_decoding(systems, config.decoding)
+    with TemporaryDirectory() as folder:
+        store = ScoreStore(Path(folder) / "scores.part.jsonl", code_version())
+        scored = list(score(known, systems, (), store))
+        store.close()
+        slices = slice_cards(known, Path(folder) / "data")
+    return metrics_json(known, systems, scored, METRICS, decoding, slices, config, seed)
 
 
 def check_headline(headline: Sequence[str], known: Sequence[Metric]) -> None:

@@ -16,17 +16,18 @@ import errno
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from data_prep.core.files import to_json, write_text
-from data_prep.core.recipe import EXIT_MISTAKE, EXIT_STOPPED, exit_on_mistake
+from data_prep.core.recipe import EXIT_MISTAKE, EXIT_STOPPED, did_you_mean, exit_on_mistake
 from data_prep.core.user_cache import user_cache
 from data_prep.pages.transport import PublicOnlyBackend
 from eval.summarizing.batch import run_batch
 from eval.summarizing.card_input import NoNetwork, Request, card_file
 from eval.summarizing.notes import read_notes
-from eval.summarizing.pipeline import Options, read, write_summary
+from eval.summarizing.pipeline import Options, Result, read, write_summary
 from eval.summarizing.screen import Pipe, Screen, Silent, Terminal, Whole, said_line, say
 from eval.summarizing.shipped_model import CAVEAT, MOST_PROMPT_TOKENS, TITLE, shipped_model
 from eval.summarizing.verdict import verdict
@@ -102,11 +103,28 @@ def main(arguments: list[str], gate: PublicOnlyBackend | None = None) -> None:
         raise SystemExit(EXIT_STOPPED) from None
 
 
-def _one(options: argparse.Namespace, gate: PublicOnlyBackend | None) -> None:
+def summarize_card(card: str, **options: Any) -> Result:
+    """The summary with its checks, as the command makes them: `options` are the command's, with "_" for "-", research=False for
+    --no-research. What it would tell the person goes to standard error. Raises ValueError and NoNetwork as told in `read_card`."""
+    given = vars(parser().parse_args([]))
+    for name in options:
+        if name not in given or name in ("batch", "json", "out"):
+            raise ValueError(f'summarize_card has no option "{name}". {did_you_mean(name, list(given))}')
+    chosen = argparse.Namespace(**given | options | {"card": card})
+    if problem := _problem(chosen):
+        raise ValueError(problem)
+    return _result(chosen, Silent(), None)
+
+
+def _result(options: argparse.Namespace, screen: Screen, gate: PublicOnlyBackend | None) -> Result:
     settings = _settings(options)
     request = Request(options.card, options.model_id)
     found = read(request, settings, say, gate)
-    result = write_summary(found, request, _writer(options), settings, _screen(options), say, gate)
+    return write_summary(found, request, _writer(options), settings, screen, say, gate)
+
+
+def _one(options: argparse.Namespace, gate: PublicOnlyBackend | None) -> None:
+    result = _result(options, _screen(options), gate)
     text = to_json(result.as_json()) if options.json else result.best.written.text
     if options.out:
         write_text(options.out, text + "\n")

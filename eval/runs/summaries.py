@@ -88,15 +88,21 @@ def read_system(path: Path, cards: Collection[str], allow_missing: bool) -> Syst
         found[key] = row
     if not found:
         raise ValueError(f"{path} holds no summary; run eval.generate again")
-    series = sorted({(decoding, sample) for _, decoding, sample in found})
-    expected = [(card, *one) for card in cards for one in series]
-    missing = [key for key in expected if key not in found]
-    if missing and not allow_missing:
+    system, lacking = gathered(path.stem, found, cards)
+    if lacking and not allow_missing:
         raise ValueError(
-            f"{path} lacks {len(missing)} of {len(expected)} summaries, first of card {missing[0][0]}; "
+            f"{path} lacks {system.missing} of {len(found) + system.missing} summaries, first of card {lacking[0][0]}; "
             "run eval.generate again, it goes on where it stopped, or pass --score.allow_missing true"
         )
-    return System(path.stem, [found[key] for key in expected if key in found], len(missing))
+    return system
+
+
+def gathered(name: str, found: Mapping[Place, Generation], cards: Collection[str]) -> tuple[System, list[Place]]:
+    """The system, and what it lacks: every series that it has of any card is expected of all of them."""
+    series = sorted({(decoding, sample) for _, decoding, sample in found})
+    expected = [(card, *one) for card in cards for one in series]
+    lacking = [place for place in expected if place not in found]
+    return System(name, [found[place] for place in expected if place in found], len(lacking)), lacking
 
 
 def read_generations(path: Path) -> Iterator[tuple[str, Generation]]:
