@@ -49,7 +49,7 @@ def page_data(cards: Sequence[HeldOut], rows: Sequence[dict[str, Any]], metrics:
     kept = [
         {key: metric[key] for key in ("name", "label", "group", "unit", "better", "headline")} for metric in metrics["metrics"]
     ]
-    names = [metric["name"] for metric in kept]
+    names = [metric["name"] for metric in metrics["metrics"]]
     return {
         "index": {
             "systems": systems,

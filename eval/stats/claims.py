@@ -72,7 +72,8 @@ def unsaid_of(pair: list[Comparison], metrics: dict[str, MetricRecord]) -> Itera
 
 
 def is_shown(row: Comparison) -> bool:
-    return excludes_zero(row) and row.get("p_holm") is not None and row["p_holm"] <= LEVEL
+    p = row.get("p_holm")
+    return excludes_zero(row) and p is not None and p <= LEVEL
 
 
 def excludes_zero(row: Comparison) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
@@ -41,7 +42,8 @@ def compare_cards(
         "note": estimate.note,
     }
     given = {key: value for key, value in optional.items() if value is not None}
-    return {"a": names[0], "b": names[1], "metric": metric["name"], **rounded(found | given)}
+    # cast: a TypedDict cannot be told from a dict that `rounded` went through
+    return cast("Comparison", {"a": names[0], "b": names[1], "metric": metric["name"], **rounded(found | given)})
 
 
 def add_holm(comparisons: Sequence[Comparison], headline: Sequence[str]) -> None:
