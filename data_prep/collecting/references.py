@@ -67,11 +67,6 @@ def read_references(path: Path) -> list[Reference]:
     return found
 
 
-def git_blob(content: bytes) -> str:
-    """Git's name of a file's content."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
 class LocalCards:
     """The wanted cards of a folder of .md files or of Parquet tables. What is held in memory are their texts alone."""
 

@@ -159,3 +159,8 @@ def samples_of(cards: Sequence[HeldOut], path: Path) -> Iterator[tuple[HeldOut, 
     place = {card.id: index for index, card in enumerate(cards)}
     samples = sorted(read_jsonl(path, Generation), key=lambda sample: (place.get(sample.id, len(place)), sample.sample))
     return merge_join(cards, samples, lambda card: card.id, lambda sample: sample.id)
+
+
+def git_blob(content: bytes) -> str:
+    """Git's name of a file's content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

@@ -17,7 +17,7 @@ from loopback import Replies
 from data_prep.collecting.config import SourceConfig
 from data_prep.collecting.hub import Wanted
 from data_prep.collecting.hub_datasets import pinned
-from data_prep.collecting.references import git_blob
+from data_prep.core.files import git_blob
 
 SHA = "c0ffee" + "0" * 34
 CARD = (

@@ -11,8 +11,8 @@ import pytest
 from data_prep.collect import CollectConfig, main
 from data_prep.collecting.config import SourceConfig
 from data_prep.collecting.readers import open_source
-from data_prep.collecting.references import git_blob, read_references
-from data_prep.core.files import read_jsonl
+from data_prep.collecting.references import read_references
+from data_prep.core.files import git_blob, read_jsonl
 from data_prep.core.recipe import Recipe
 from data_prep.core.records import Attached, Card, RawCard, Rejected
 

@@ -6,27 +6,28 @@ on: weights that arrived are not sent again. No message holds the token.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoFile, get_token
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoFile
 from huggingface_hub.errors import (
     HfHubHTTPError,
-    HFValidationError,
     HTTPError,
-    LocalTokenNotFoundError,
-    OfflineModeIsEnabled,
     RevisionNotFoundError,
 )
 
-from data_prep.core.files import sha256_file
-from data_prep.publishing.push import SAID, censored
+from data_prep.core.files import git_blob, sha256_file
+from data_prep.publishing.push import SAID, censored, checked_token, refusals_told
 
 PAUSES_S = (0, 2, 8)  # before each try
 REFUSED = (400, 401, 403, 404)  # answers that another try does not change
+REFUSALS = {
+    404: "it is not there, or the token may not see it",
+    **SAID,
+    409: "something else was pushed meanwhile; run it again",
+}
 KEPT = (".gitattributes",)  # the Hub's own
 
 
@@ -47,37 +48,14 @@ def push(folder: Path, place: Target, api: HfApi | None = None) -> str:
     by other files: then nothing is sent.
     """
     api, name, token = api or HfApi(), place.repository, checked_token(place.repository)
-    try:
+    key, again = "publish_model names no repository of the Hub", "run it again: it goes on where it stopped"
+    with refusals_told(api, name, key, token, REFUSALS, again):
         api.create_repo(name, private=place.private, exist_ok=True)
         if place.private and not api.model_info(name).private:
             raise ValueError(
                 f"{name} is public; pass --publish_model.private false to push there, or choose another repository"
             )
         return deliver(api, folder, place, token)
-    except HfHubHTTPError as error:
-        said = {
-            404: "it is not there, or the token may not see it",
-            **SAID,
-            409: "something else was pushed meanwhile; run it again",
-        }
-        raise ValueError(f"{name} was not pushed: {said.get(error.response.status_code) or censored(error, token)}") from None
-    except HFValidationError as error:
-        raise ValueError(f"publish_model names no repository of the Hub: {censored(error, token)}") from None
-    except (HTTPError, OfflineModeIsEnabled, LocalTokenNotFoundError, OSError) as error:
-        raise ValueError(
-            f"{api.endpoint} does not answer ({censored(error, token)}); check HF_ENDPOINT and run it again: it goes on where it stopped"
-        ) from None
-
-
-def checked_token(repository: str) -> str:
-    token = get_token()
-    if not token:
-        raise ValueError(
-            f"there is no token to push to {repository} with; set HF_TOKEN to one that may write, or run hf auth login"
-        )
-    if not (token.isascii() and token.isprintable()):
-        raise ValueError("the token holds characters that no token has; set HF_TOKEN anew, or run hf auth login")
-    return token
 
 
 def deliver(api: HfApi, folder: Path, place: Target, token: str) -> str:
@@ -145,5 +123,4 @@ def is_same(path: Path, remote: RepoFile) -> bool:
         return False
     if remote.lfs:
         return sha256_file(path) == remote.lfs.sha256
-    content = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == remote.blob_id  # git's own hash of a file
+    return git_blob(path.read_bytes()) == remote.blob_id
