@@ -32,7 +32,7 @@ from eval.decoding.pieces import Pieces
 from eval.decoding.repeat_rule import RepeatRule
 from eval.decoding.sampling import Decoding, warpers
 
-GROUNDED_VERSION = 5  # of the rules: under others the same model writes another text
+GROUNDED_VERSION = 6  # of the rules: under others the same model writes another text
 KINDS = ("link", "number", "form", "heading", "length", "repeat")
 TRIED = 64
 FRESH_STARTS = 3  # of a page that is too short where it begins to repeat itself
@@ -200,8 +200,9 @@ class Row:
         """True where nothing that follows would be kept."""
         return self.repeats.is_stuck or self._full
 
-    def kept(self, said: str) -> str:
-        """Of the finished text what is neither a loop that was ended, nor a half line with open marks, nor beyond the longest page."""
+    def kept(self, said: str, cut: bool = False) -> str:
+        """Of the finished text what is neither a loop that was ended, nor beyond the longest page, nor, where the token limit `cut` it,
+        a half line with open marks."""
         if self.repeats.is_stuck:
             end = loop_end(said)
             if end is None:
@@ -209,8 +210,8 @@ class Row:
             elif "\n" not in said[end:].lstrip(" ")[:1]:
                 end = said.rfind("\n", 0, end) + 1  # not half a line, which may leave a link open
             said = said[:end]
-        elif self.form.owed(line := said[said.rfind("\n") + 1 :]) or self.links.is_open(line):
-            said = said.removesuffix(line).rstrip()  # the token limit came within a link or an emphasis
+        elif cut and (self.form.owed(line := said[said.rfind("\n") + 1 :]) or self.links.is_open(line)):
+            said = said.removesuffix(line).rstrip()
         if self.repeats.is_stuck or self._given_up:
             said = without_bare_headings(self._without(said)) or said
         shorter = self.length.shortened(said)

@@ -112,7 +112,7 @@ def summary(
     # Special tokens stay visible: a summary that spells one is faulty and must look it.
     said = ask.opening.begun + model.tokenizer.decode(ids[:length], skip_special_tokens=False)
     if grounded:
-        said = grounded.kept(said)
+        said = grounded.kept(said, cut=length is None)
     said, reason = finished(said, cut=length is None)
     text, thinking = split_thinking(said)
     return Generation(
