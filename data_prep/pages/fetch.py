@@ -1,7 +1,7 @@
 """Pages that cards link to: fetched safely, politely and once.
 
 `fetch_all` is what a stage calls. Every page comes back as a Page, had or refused with a reason; what is final is kept in
-the snapshots and never asked for again. The rules on addresses are in addresses.py, the network in gate.py.
+the snapshots and never asked for again. The rules on addresses are in addresses.py, the network in transport.py.
 """
 
 from __future__ import annotations
