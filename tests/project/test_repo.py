@@ -3,6 +3,8 @@
 import re
 import subprocess
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 
 import pytest
 from commands import BASE, ROOT
@@ -22,6 +24,16 @@ def test_nobody_imports_eval_by_name():
     plain = re.compile(r"^\s*import eval\b", re.MULTILINE)
     files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     assert [str(path) for path in files if plain.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_scripts_that_tests_hold_as_text_import_what_exists():
+    """Linters do not look into strings, and a slow test is the last to tell."""
+    line = re.compile(r"^from ((?:data_prep|training|eval)\.[\w.]+) import (\w+(?:, \w+)*)$", re.MULTILINE)
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")]
+    imports = {(module, name) for text in sources for module, names in line.findall(text) for name in names.split(", ")}
+    assert len(imports) > 300
+    missing = [(module, name) for module, name in sorted(imports) if not hasattr(import_module(module), name)]
+    assert [f"{module}.{name}" for module, name in missing if not find_spec(f"{module}.{name}")] == []
 
 
 def test_the_lower_floors_need_no_torch():

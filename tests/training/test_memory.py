@@ -170,11 +170,11 @@ from pathlib import Path
 from transformers import AutoConfig
 from trl import DPOConfig, SFTConfig
 from training.benchmark import peak_memory
-from training.config import DEFAULTS, RawRecipe, parse
-from data_prep.prompts import load_tokenizer
-from training.load import Rows, read_rows
-from training.memory import ANSWERS, Settings, estimate, find_longest
-from training.trainers import alignment_trainer, sft_trainer
+from training.setup.config import DEFAULTS, RawRecipe, parse
+from data_prep.prompts.student import load_tokenizer
+from training.setup.load import ANSWERS, Rows, read_rows
+from training.preflight.memory import Settings, estimate, find_longest
+from training.loop.trainers import alignment_trainer, sft_trainer
 
 base, data, kind, values = sys.argv[1], Path(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4])
 fixed = {"run_dir": "x", "output_dir": str(data.parent), "model_name_or_path": base, "use_cpu": True, "dtype": "float32"}

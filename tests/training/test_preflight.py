@@ -302,10 +302,10 @@ TWO_PROCESSES = """
 import sys
 from pathlib import Path
 from trl import DPOConfig, DPOTrainer, get_peft_config
-from training.config import DEFAULTS, RawRecipe, parse
-from data_prep.prompts import load_tokenizer
-from training.load import load_model, read_rows
-from training.preflight import check_alignment
+from training.setup.config import DEFAULTS, RawRecipe, parse
+from data_prep.prompts.student import load_tokenizer
+from training.setup.load import load_model, read_rows
+from training.preflight.rows import check_alignment
 
 rows = read_rows(Path(sys.argv[1]), ["prompt", "chosen", "rejected", "chat_template_kwargs"])
 values = {"run_dir": "x", "output_dir": sys.argv[3], "model_name_or_path": sys.argv[2], "use_cpu": True, "dtype": "float32"}
