@@ -17,6 +17,7 @@ from transformers import TrainerCallback
 from training.resume.disk import check_space, explain_full_disk
 from training.resume.non_finite import StopOnNonFinite
 from training.resume.signals import EXIT_AGAIN, SIGNALS
+from training.resume.undisturbed import KeepsPlace, TrainedAlready
 
 
 def train(trainer: Any, checkpoint: str | None) -> None:
@@ -84,41 +85,3 @@ class StopOnSignal(TrainerCallback):
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self.stopping:
             control.should_save = control.should_evaluate = False
-
-
-class TrainedAlready(Exception):
-    """The checkpoint holds the last step."""
-
-
-class KeepsPlace(TrainerCallback):
-    """What Trainer leaves undone when it goes on from a checkpoint, so that its curves are those of one undisturbed run.
-
-    It takes one step more where the checkpoint had taken the last (max_steps within an epoch); forgets an evaluation that was
-    due at the checkpoint and did not come to an end; lets evaluations draw from the random numbers that training goes on
-    with; and TRL counts tokens from 0.
-    """
-
-    def __init__(self, trainer: Any) -> None:
-        self.trainer, self.evaluate = trainer, trainer.evaluate
-        trainer.evaluate = self.evaluate_aside
-
-    def evaluate_aside(self, *args: Any, **kwargs: Any) -> Any:
-        with torch.random.fork_rng(devices=[]):
-            return self.evaluate(*args, **kwargs)
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        counts = [entry["num_tokens"] for entry in state.log_history if "num_tokens" in entry and "loss" in entry]
-        if counts:
-            self.trainer._total_train_tokens = int(counts[-1])
-        evaluated = any("eval_runtime" in entry and entry["step"] == state.global_step for entry in state.log_history)
-        if state.global_step > 0 and _evaluation_due(args, state) and not evaluated:
-            self.trainer.evaluate()
-        if state.global_step >= state.max_steps:
-            raise TrainedAlready
-
-
-def _evaluation_due(args: Any, state: Any) -> bool:
-    """As Trainer's DefaultFlowCallback decides it."""
-    if args.eval_strategy == "epoch":
-        return state.epoch == int(state.epoch) and state.epoch >= args.eval_delay
-    return args.eval_strategy == "steps" and state.global_step % state.eval_steps == 0 and state.global_step >= args.eval_delay
