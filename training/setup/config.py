@@ -26,6 +26,9 @@ NOT_IN_IDENTITY = (
     "run_dir report_to wandb_project project run_name logging_steps disable_tqdm fresh memory_check sample_cards sample_steps sample_tokens push_to_hub "
     "hub_model_id hub_strategy hub_private_repo hub_token hub_revision hub_always_push save_total_limit"
 ).split()
+# Where a recipe is silent we differ from TRL in these, in `max_length: null` (`parse`) and in what `dtype: auto` takes; `report_to` is
+# the same in both. Every other key (learning_rate, lora_r) has TRL's own default. What a run resolved them to stands in
+# <run_dir>/sft/sft_recipe.json or aligned/align_recipe.json once the stage has ended (`write_resolved`).
 DEFAULTS = {
     "use_peft": True,
     "lora_target_modules": ["all-linear"],
