@@ -4,9 +4,10 @@
     python -m data_prep.split --config recipes/demo/data.yaml --check     exit code 2 where a split leaks into another
 
 Reads data/cards.jsonl, writes data/split.json (`families` and `splits` by card id, `common_sources`, `config`) and its rows of
-data/rejected.jsonl. `common_sources` are keys (lineage.source_key) of papers, repositories and pages that
-cards of more than one split link to: notes on them serve training cards only (lineage.training_only). The split is frozen: with more cards none that is placed moves, a new card follows its family, and one
-that would tie two splits together is set aside. Memory holds the ties of each card, not its text.
+data/rejected.jsonl. `common_sources` are keys (`source_key` in lineage/keys.py) of papers, repositories and pages that cards of more
+than one split link to: notes on them serve training cards only (`training_only`, there too). The split is frozen: with more cards
+none that is placed moves, a new card follows its family, and one that would tie two splits together is set aside. Memory holds the
+ties of each card, not its text.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What passes between the stages: small frozen records, stable ids, JSONL in and out."""
+"""What passes between the stages: small frozen records. Stable ids, and JSONL in and out: `files.py`."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ Two cards are one family where they share a model (own or parent), the name of a
 repositories and pages that either links to, or `near_duplicate` of their text. Chains would make half of the Hub one family,
 so some keys tie nothing:
 
-- A source that more than `max_shared_citations` cards link to, or one of lineage.TOOLS.
+- A source that more than `max_shared_citations` cards link to, or one of `TOOLS` in keys.py.
 - A name that more than `max_children` cards bear or derive from (`ppo-LunarLander-v2`): the exercise of a course.
 - A base that more than `max_children` cards name as their parent. Its children are split by what else they share: text,
   names, sources, a nearer parent. They quote the base's own card, which would stand against all of them, so that card is set
@@ -13,7 +13,7 @@ so some keys tie nothing:
 A merge of more than `max_parents` models that still tie is set aside: it would make all their families one.
 
 Two cards of different splits may still link to one page: most pairs that share one paper share a method, not a model.
-`common_sources` names such pages, and notes on them serve training cards only (lineage.training_only).
+`common_sources` names such pages, and notes on them serve training cards only (`training_only` in keys.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A small world of invented models whose facts are known: ground truth for the checks, the tests and the demo.
 
-Facts are drawn first and everything else is told from them: cards (`synthetic_cards`), notes on their linked pages,
-reference summaries and faulty ones (`synthetic_summaries`), plain text to pre-train on (`synthetic_text`).
+Facts are drawn first and everything else is told from them: cards and notes on their linked pages (`cards.py`),
+reference summaries and faulty ones (`summaries.py`), plain text to pre-train on (`pretraining_text.py`).
 Models come in families: a parent and its fine-tunes, quantised copies and renamed forks, whose cards quote the parent's.
 """
 

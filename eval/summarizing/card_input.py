@@ -1,6 +1,7 @@
 """What a person names -> Card: a Hub id, an address, a file, a folder with a README.md, or standard input.
 
-The README becomes a card by the code that builds the training data: `cards.draft`, and the ids of the Hub by `hub.HubCards`.
+The README becomes a card by the code that builds the training data: `draft` in cards/parse.py, and for ids of the Hub `HubCards`
+in collecting/hub.py.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def trained(folder, name, **result):
 
 @pytest.fixture
 def run(tmp_path):
-    """As `read_run` reads a run whose model was evaluated as "aligned" and passed its gate."""
+    """As `read_model_run` reads a run whose model was evaluated as "aligned" and passed its gate."""
     metrics = make_scored_run(tmp_path, cards=40)
     report(tmp_path, "--report.system", "aligned")
     (tmp_path / "model").mkdir()

@@ -169,7 +169,7 @@ class SpeedBar(ProgressCallback):
 
 class Metered(Mixed):
     """Mixin before an SFTTrainer or a DPOTrainer. A trainer that ran a batch over one copy of its prompts leaves how in
-    `plan_run`, a plan of `prefix_attention`."""
+    `plan_run`, a `Plan` of shared_prefix/attention.py."""
 
     model: PreTrainedModel  # or PEFT's around it, which answers in its place
 

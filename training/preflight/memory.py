@@ -193,7 +193,7 @@ def _layer(shapes: Shapes, settings: Settings, longest: Longest, rows: int, toke
 
 def _logits(config: Any, settings: Settings, longest: Longest) -> int:
     """trl's tile with what is worked out beside it, and the states that it scores with their gradient."""
-    scored = settings.batch * sum(longest.answers)  # see answers_head
+    scored = settings.batch * sum(longest.answers)  # see shared_prefix/answer_head.py
     height, width = min(scored, TILE_TOKENS), min(config.vocab_size, TILE_WORDS)
     beside = 0 if settings.on_gpu else 8 * height * width * 4  # its torch form keeps that many copies in float32
     return height * TILE_WORDS * settings.computed + beside + scored * config.hidden_size * (settings.computed + 4)

@@ -1,4 +1,4 @@
-"""TRL's trainers with the answers to one prompt run over one copy of it (see `prefix_attention`).
+"""TRL's trainers with the answers to one prompt run over one copy of it (see `attention.py`).
 
 `SharedPrefixDPOTrainer` takes what DPOTrainer takes and gives the same losses, gradients and metrics. Before the first
 step it measures that on the batch at hand, against each row run alone, and stops where they differ: masks have been lost
@@ -123,7 +123,7 @@ class KeepsReferences(DPOTrainer):
 class SharedPrefixDPOTrainer(_SharesPrefix, KeepsReferences):
     """DPOTrainer over one copy of each prompt; for every loss, reference and option of its own.
 
-    Raises ValueError for a model that cannot share (see `prefix_attention`) or is given by name.
+    Raises ValueError for a model that cannot share (see `attention.py`) or is given by name.
     """
 
     def __init__(self, model: Any, ref_model: Any = None, *, shared_prefix_attention: str = "auto", **kwargs: Any) -> None:
