@@ -62,7 +62,7 @@ CHECKS = (
 
 def check_summary(summary: str, source: str) -> list[CheckResult]:
     """One result per check, in the order of CHECKS. `source` is the card as found, a line `Model: ORG/NAME`, and a
-    `<source url="URL">` block for each page (`prompts.source_text`). Never raises, whatever the texts."""
+    `<source url="URL">` block for each page (`source_text` in prompts/student.py). Never raises, whatever the texts."""
     known = SourceIndex.from_source(source)
     document = read(summary)
     numbers = summary_quantities(document)
