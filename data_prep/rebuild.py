@@ -16,10 +16,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
+from huggingface_hub import HfApi, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+)
 
 from data_prep.cards.parse import decode
+from data_prep.collecting.hub_wait import BUSY, patiently, unreachable
 from data_prep.core.files import set_aside
 from data_prep.core.parquet import EXAMPLE_SCHEMA, PAIR_SCHEMA, Row, read_table, write_table
 from data_prep.core.recipe import exit_on_mistake
@@ -67,22 +75,33 @@ def main(published: Path, to: Path, tokenizer: Any, max_prompt_tokens: int, api:
 def fetch(api: HfApi, model_id: str, revision: str | None, sha256: str) -> str | Rejected:
     """The text of a card whose bytes have the hash, or why there is none."""
     try:
-        content = Path(api.hf_hub_download(model_id, README, revision=revision)).read_bytes()
+        content = patiently(lambda: download(api, model_id, revision)).read_bytes()
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        raise unreachable(api, error) from None
     except (EntryNotFoundError, HFValidationError):
         return Rejected("rebuild", model_id, "no card on the Hub", f"at revision {revision}")
     except HfHubHTTPError as error:
+        if error.response.status_code in BUSY:
+            raise unreachable(api, error) from None
         if error.response.status_code not in GONE:
             raise ValueError(
                 f"{api.endpoint} answers {error.response.status_code} for {model_id}; run it again later"
             ) from None
         return Rejected("rebuild", model_id, "no card on the Hub", f"at revision {revision}")
-    except (HTTPError, OfflineModeIsEnabled) as error:
-        raise ValueError(
-            f"{api.endpoint} does not answer ({type(error).__name__}); check HF_ENDPOINT and run it again"
-        ) from None
+    except HTTPError as error:
+        raise unreachable(api, error) from None
     if hashlib.sha256(content).hexdigest() != sha256:
         return Rejected("rebuild", model_id, "the card differs from the one that was used", f"at revision {revision}")
     return decode(content)
+
+
+def download(api: HfApi, model_id: str, revision: str | None) -> Path:
+    kept = try_to_load_from_cache(model_id, README, revision=revision) if revision else None
+    if not isinstance(kept, str):
+        # The download alone waits as long as any Hub asks, and then says that the file is not in its cache.
+        api.get_hf_file_metadata(url=hf_hub_url(model_id, README, revision=revision, endpoint=api.endpoint))
+        kept = api.hf_hub_download(model_id, README, revision=revision)
+    return Path(kept)
 
 
 def run(options: argparse.Namespace) -> None:

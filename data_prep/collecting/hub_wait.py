@@ -1,4 +1,8 @@
-"""Asking the Hub as often as it allows."""
+"""Asking the Hub as often as it allows.
+
+A refusal gets its words from who asks: of a model in `hub.py` (`HubCards`), of a data set in `hub_datasets.py`, of a card to be put
+back in `data_prep/rebuild.py`; a push in `publishing/push.py`. Here is what is said of a Hub that is away or stays busy.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,7 @@ def patiently(ask: Callable[[], Answer]) -> Answer:
             if pause is None or wait is None or wait > LONGEST_WAIT:
                 raise
         if wait > max(PAUSES):
-            print(f"collect: the Hub asks to wait {wait:.0f} s", file=sys.stderr)
+            print(f"the Hub asks to wait {wait:.0f} s", file=sys.stderr)
         time.sleep(wait)
     raise AssertionError("the last try returns or raises")
 

@@ -349,6 +349,18 @@ def test_prompts_are_rebuilt_from_the_cards_and_a_changed_card_is_left_out(run, 
     assert (aside["id"], aside["reason"]) == (changed.model_id, "the card differs from the one that was used")
 
 
+def test_a_rebuild_waits_for_a_busy_hub_and_takes_no_card_for_gone(run, hub, rebuild, tmp_path):
+    hub[0].readmes = {card.model_id: card.text.encode() for card in read_jsonl(run.dir / "data" / "cards.jsonl", Card)}
+    out, aside = run(text="never"), tmp_path / "whole" / "rejected.jsonl"
+    hub[0].busy = [{"Retry-After": "4000"}]  # longer than anybody waits
+    with pytest.raises(ValueError, match="does not answer"):
+        rebuild(out)
+    assert not aside.exists()
+    hub[0].busy = [{"Retry-After": "0"}, {"Retry-After": "0"}]
+    rebuild(out)
+    assert (hub[0].busy, aside.read_text()) == ([], "")
+
+
 def test_nothing_to_rebuild_is_said(run, rebuild, tmp_path):
     with pytest.raises(ValueError, match=r"no row of .* could be rebuilt"):
         rebuild(run(text="never"))

@@ -36,6 +36,7 @@ class Store:
     lost: dict[str, int] = field(default_factory=dict)  # requests that are done and whose answer never arrives
     tagged: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)  # repository and tag -> its files then
     pulls: dict[str, list[dict[str, bytes]]] = field(default_factory=dict)  # repository -> the files of each pull request
+    busy: list[dict[str, str]] = field(default_factory=list)  # headers of the 429 that the next requests for a file get
 
     def at(self, name: str, revision: str) -> dict[str, bytes] | None:
         """The files of a repository at a branch, commit, tag or pull request; None where there is no such revision."""
@@ -53,7 +54,9 @@ class Hub(Replies):
     def do_GET(self):
         path, store = self.begin(), self.server.store
         parts = path.split("/")
-        if parts[3:] == ["resolve", parts[-2], "README.md"] and "/".join(parts[1:3]) in store.readmes:
+        if store.busy and "resolve" in parts:
+            self.reply(429, b"", store.busy.pop(0))
+        elif parts[3:] == ["resolve", parts[-2], "README.md"] and "/".join(parts[1:3]) in store.readmes:
             content = store.readmes["/".join(parts[1:3])]
             self.reply(200, content, {"X-Repo-Commit": parts[4], "ETag": f'"{hashlib.sha1(content).hexdigest()}"'})
         elif path.startswith(("/api/datasets/", "/api/models/")) and (name := "/".join(parts[3:5])) in store.files:
