@@ -12,7 +12,8 @@ token is drawn here as `generate` draws it, with the same random numbers.
     length   no end before 300 words, and what is beyond 500 is cut at a line (`length_rule.py`)
     repeat   no sentence and no run of five words is said twice, and a loop ends (`repeat_rule.py`)
 
-Thoughts (`<think>`) and fenced code are left alone, as the checks leave them.
+Thoughts (`<think>`) are left alone, as the checks leave them. In fenced code link, number and, but for control tokens, form are not
+asked; heading, length and sentences said before are.
 """
 
 from __future__ import annotations
