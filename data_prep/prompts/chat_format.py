@@ -2,7 +2,8 @@
 
 SmolLM3 takes control words out of the system text and an argument that turns thinking off; Qwen3 the argument alone; SmolLM2
 neither, and reads control words as text, which it then repeats; Gemma 2 refuses a system turn. What a template does not take, a
-prompt for it does not hold.
+prompt for it does not hold. A think block that a template opens, and has no switch for, stays open at the prompt's end: the model
+thinks first, chat/replies.py tells thoughts from reply, and training refuses a template whose answers do not begin like its prompts end.
 """
 
 from __future__ import annotations
