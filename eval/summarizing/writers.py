@@ -183,14 +183,14 @@ def _generating(weights: Any, model: LocalModel, encoded: Any, options: dict[str
     import torch
 
     from eval.decoding.kv_cache import cpu_options
+    from eval.decoding.prompt_lookup import lookup_options
 
     def generate() -> None:
         try:
             with torch.inference_mode():
                 outcome.output = weights.generate(
                     **encoded,
-                    **options,
-                    **cpu_options(weights),
+                    **lookup_options(weights, options | cpu_options(weights)),
                     eos_token_id=list(model.end_ids),
                     pad_token_id=model.tokenizer.pad_token_id,
                 )

@@ -139,7 +139,8 @@ def test_a_seed_makes_a_sample_the_same_twice_and_another_seed_another(card, not
 
     first = sampled(1)
     assert len(first) > 20
-    assert sampled(1) == first != sampled(2)
+    assert sampled(1) == first
+    assert len({first, *map(sampled, range(2, 6))}) > 1  # two seeds may agree: the model is sure of most words
 
 
 def test_a_server_gets_the_prompt_of_training_and_its_stream_is_the_summary(card, notes, server, capsys, tokenizer):
