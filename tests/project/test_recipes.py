@@ -1,13 +1,14 @@
 """Every file under recipes/ is read by what runs it, and every training recipe trains: none can rot unseen."""
 
+import itertools
 import json
 import math
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import psutil
 import pyarrow as pa
@@ -77,10 +78,21 @@ def trainer_config(path):
     return SFTConfig if path.name.startswith("sft") else DPOConfig
 
 
-def values_of_head(path):
-    """`# Key:  text` lines of a recipe's head."""
-    head = path.read_text(encoding="utf-8").split("\nrun_dir")[0]
-    return dict(re.findall(r"^# (\w+): +(.+)$", head, re.MULTILINE))
+HEADINGS = ["Launch", "Needs", "What it does"]
+# Operations a second that predictions take; recipes/README.md says why.
+RATES = {"H100": 330e12, "H200": 395e12, "GPU of 10 TFLOP/s used by half": 5e12}
+SMOLLM2_SIZES = {"vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9,
+           "num_key_value_heads": 3}  # fmt: skip
+
+
+def head_lines(path):
+    return list(itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines()))
+
+
+def parts_of_head(path):
+    """The text under each heading of a recipe's head, in the order in which they stand."""
+    found = re.findall(r"^# ([A-Z][\w ]*): (.+(?:\n#   \S.*)*)", "\n".join(head_lines(path)), re.MULTILINE)
+    return {heading: text.replace("\n#   ", " ") for heading, text in found}
 
 
 def parse_training(path, *overrides):
@@ -125,35 +137,82 @@ def test_launcher_files_hold_accelerates_own_keys(path):
     assert config.mixed_precision == "no"  # the recipe's bf16 says it
 
 
-@pytest.mark.parametrize("path", TRAINING, ids=name_of)
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
 def test_the_head_is_a_manual(path):
-    head = values_of_head(path)
-    wanted = ["From", "Hardware", "Batch", "Launch", "Override"] + ["Memory", "Time"] * (path.parent.name != "demo")
-    assert [key for key in wanted if not head.get(key)] == []
-    for key in ("Memory", "Time"):
-        assert re.match(r"predicted|measured", head.get(key, "measured"))
-    values = read_yaml(path)
-    rows = int(re.search(r"(\d+) (?:rows|pairs) per step", head["Batch"])[1])
-    assert rows == values["per_device_train_batch_size"] * values["gradient_accumulation_steps"]
+    lines, parts = head_lines(path), parts_of_head(path)
+    assert list(parts) == HEADINGS
+    assert [line for line in lines if not re.match(r"# (?:Launch|Needs|What it does): \S|#   \S", line)] == []
+    assert len(lines) <= 15
+    assert len(lines) - next(at for at, line in enumerate(lines) if line.startswith("# What it does:")) <= 5
+    if path in TRAINING:
+        values = read_yaml(path)
+        rows = int(re.search(r"(\d+) (?:rows|pairs) per step", parts["What it does"])[1])
+        assert rows == values["per_device_train_batch_size"] * values["gradient_accumulation_steps"]
+        if path.parent.name != "demo":
+            assert re.findall(r"(Memory|Time): (?:predicted|measured) ", parts["Needs"]) == ["Memory", "Time"]
 
 
-@pytest.mark.parametrize("path", TRAINING + STAGES, ids=name_of)
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
 def test_commands_in_heads_exist(path):
-    head = values_of_head(path)
-    if "Launch" in head:
-        command = shlex.split(head["Launch"])
-        module, recipe = command[command.index("-m") + 1], command[command.index("--config") + 1]
+    """The launch line runs this file with a stage of ours, and every override that the head shows is understood."""
+    parts = parts_of_head(path)
+    launch = parts["Launch"]
+    assert f"{'--config_file' if path in LAUNCHERS else '--config'} {path.relative_to(ROOT)}" in launch
+    stages = re.findall(r"python -m \$?([\w.]+)|-m (training\.\w+)", launch)
+    assert stages
+    modules = [one or other for one, other in stages]
+    if loop := re.match(r"for (\w+) in ([\w ]+); do python -m (\w+\.)\$\1 .*; done$", launch):
+        modules = [loop[3] + stage for stage in loop[2].split()]
+    for module in modules:
         assert 'if __name__ == "__main__"' in (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
-        assert ROOT / recipe == path
-        if "--config_file" in command:
-            assert ROOT / command[command.index("--config_file") + 1] in LAUNCHERS
-    if "Override" in head:
-        key, value = shlex.split(head["Override"])[:2]
+    if path in LAUNCHERS:
+        return
+    text = re.sub(r"`[^`]*`|python -m \S+( --\w+ \S+)*", "", f"{parts['Needs']} {parts['What it does']}")
+    for key, value in re.findall(r"(?<!\S)--([a-z]\w*(?:\.\w+)*) ('[^']*'|[\w.@/-]*\w)", text):
         if path in TRAINING:
-            parse_training(path, key, value)
+            parse_training(path, f"--{key}", value)
         else:
-            block = key[2:].partition(".")[0]
-            load(block, schemas()[block], ["--config", str(path), key, value])
+            block = key.partition(".")[0]
+            load(block, schemas()[block], ["--config", str(path), f"--{key}", value.strip("'")])
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in TRAINING if "Memory: predicted" in path.read_text(encoding="utf-8")], ids=name_of
+)
+def test_predictions_in_heads_are_what_the_code_predicts(path):
+    """Memory as the stage's own check before its first step says, time as the benchmark counts the operations of a step."""
+    from transformers import SmolLM3Config
+
+    from training.benchmark import BenchmarkConfig, Case, weights_of
+    from training.preflight.memory import Longest, Settings, estimate
+
+    needs, values, parsed = parts_of_head(path)["Needs"], read_yaml(path), parse_training(path)
+    sizes = SMOLLM2_SIZES if path.parent.name == "smollm2-135m" else {}
+    config = SmolLM3Config(**sizes)
+    settings = replace(
+        Settings.of(parsed),
+        on_gpu=not values.get("use_cpu"),
+        autocast=values.get("bf16", True),  # TRL's default
+    )
+
+    def gigabytes(row, **changes):
+        return round(estimate(config, replace(settings, **changes), Longest(*row)).total / 1e9)
+
+    rows = [numbers(row) for row in re.findall(r"\d+ GB at (\d[\d,]*(?: \+ \d[\d,]*\d)+)", needs)]
+    assert rows
+    assert [int(size) for size in re.findall(r"(\d+) GB at", needs)] == [gigabytes(row) for row in rows]
+    if whole := re.search(r"(\d+) and (\d+) GB with --gradient_checkpointing false", needs):
+        assert [int(whole[1]), int(whole[2])] == [gigabytes(row, checkpointing=False) for row in rows]
+    case = Case(*rows[0], parsed.trainer.gradient_checkpointing, None if path.name.startswith("sft") else "adapter_off")
+    operations = case.flops("shared", weights_of(BenchmarkConfig(config=sizes, lora_r=parsed.model.lora_r)))
+    for minutes, device in re.findall(rf"(\d+)(?: min per 1,000 (?:rows|pairs))? on an? ({'|'.join(RATES)})", needs):
+        assert int(minutes) == round(1000 * operations / RATES[device] / 60)
+
+
+def numbers(row):
+    """`10,500 + 900` as a prompt and its answers."""
+    prompt, *answers = (int(part.replace(",", "")) for part in row.split(" + "))
+    return prompt, tuple(answers)
 
 
 @pytest.mark.parametrize("folder", sorted({path.parent for path in TRAINING}), ids=lambda folder: folder.name)

@@ -25,8 +25,8 @@ STARTS = r"(?:\.venv/bin/)?(?:python3?|pip|pytest|accelerate|make|sbatch|for|vll
 # A command, settings of the environment before it. An option alone makes one too, so that a program nobody thought of is seen.
 COMMAND = re.compile(rf"(?:[A-Z][A-Z_]*=\S+ )*{STARTS}(?= |$)|[\w./-]+( \S+)* --[a-z]")
 REMARK = re.compile(r"(?<=\S)\s{3,}(?!-).*$")
-LABEL = re.compile(r"^#\s+(?:[A-Z][\w ]*[:.]\s{2,})?")
-LOOP = re.compile(r"for (\w+) in (.+?); do")
+LABEL = re.compile(r"^#\s+(?:[A-Z][\w ]*(?::\s+|\.\s{2,}))?")
+LOOP = re.compile(r"for (\w+) in (.+?); do(?: (.+?); done)?$")
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,12 @@ def commented(path: Path) -> Iterator[tuple[int, str, str]]:
             inside.append(text.strip())
         elif re.match(rf"(?:[A-Z][A-Z_]*=\S+ )*{STARTS} ", text) and not re.match(r"make |for [^;]*$|git ", text):
             inside = [text]
-        if inside and (not inside[0].startswith("for ") or text.strip().startswith("done")):
+        if inside and (not inside[0].startswith("for ") or re.search(r"(?:^|; )done\b", text.strip())):
             yield number - len(inside) + 1, "", "\n".join(inside) + "\n"
             inside = []
+        for span in re.findall(r"`([^`]+)`", text):
+            if COMMAND.match(span):
+                yield number, "", span + "\n"
 
 
 def parts(text: str) -> Iterator[tuple[int, list[str]]]:
@@ -138,7 +141,10 @@ def in_one_line(rows: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     for number, row in whole:
         row = REMARK.sub("", row.removeprefix("$ "))
         if begins := LOOP.match(row):
-            loop = [(begins[1], begins[2].split())]
+            if begins[3]:
+                yield from ((number, begins[3].replace(f"${begins[1]}", value)) for value in begins[2].split())
+            else:
+                loop = [(begins[1], begins[2].split())]
         elif row.startswith("#"):
             continue
         elif row.split(" ")[0] == "done":
