@@ -29,6 +29,7 @@ from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import EXAMPLE_SCHEMA, TableWriter
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.records import ATTACHED, Candidate, Card, CardNotes, Example, HeldOut, Note, Rejected, SourceRecord
+from data_prep.core.text import count_words
 from data_prep.notes_task.rows import NotesRows
 from data_prep.pages.cache import PageCache
 from data_prep.prompts.student import (
@@ -140,7 +141,7 @@ def main(recipe: Recipe[ExamplesConfig]) -> None:
     aside = [*tally.rejected, *tally.without, *(noted.rejected if noted else [])]
     set_aside(data / "rejected.jsonl", "examples", aside)
     counts, tokens = tally.result()
-    second = {"notes": dict(noted.counts) | {"prompt tokens": spread(noted.prompt_lengths)}} if noted else {}
+    second = {"notes": dict(noted.counts) | {"prompt_tokens": spread(noted.prompt_lengths)}} if noted else {}
     manifest.write(**counts, rejected=len(tally.rejected), cards_without=len(tally.without), tokens=tokens, **second)
     report(counts, tokens, aside)
     if noted:
@@ -151,8 +152,8 @@ class RowTally:
     """Counts and lengths of all that was built."""
 
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter({"train rows": 0, "validation rows": 0, "candidates": 0})
-        self.lengths: dict[str, list[int]] = {"prompt": [], "completion": [], "cut by the budget": []}
+        self.counts: Counter[str] = Counter({"train_rows": 0, "validation_rows": 0, "candidates": 0})
+        self.lengths: dict[str, list[int]] = {"prompt": [], "completion": [], "cut_by_budget": []}
         self.rejected: list[Rejected] = []  # candidates
         self.without: list[Rejected] = []  # cards
 
@@ -160,20 +161,20 @@ class RowTally:
         split = built.material.split
         self.rejected += built.rejected
         self.counts["candidates"] += len(built.material.candidates)
-        self.counts["references of held-out cards" if split == "heldout" else f"{split} rows"] += len(built.used)
-        self.counts["used with findings"] += len(built.findings)
+        self.counts["heldout_references" if split == "heldout" else f"{split}_rows"] += len(built.used)
+        self.counts["used_with_findings"] += len(built.findings)
         self.lengths["completion"] += [count_tokens(candidate.text, tokenizer) for candidate in built.used]
         if not built.used:
             self.without.append(Rejected("examples", built.material.card.id, NO_SUMMARY, f"{split} card"))
         if built.prompt and built.used:
-            self.counts[f"{split} cards"] += 1
-            self.counts["prompts cut to the budget"] += bool(built.prompt.omitted)
+            self.counts[f"{split}_cards"] += 1
+            self.counts["prompts_cut_to_budget"] += bool(built.prompt.omitted)
             self.lengths["prompt"].append(built.prompt.tokens)
-            self.lengths["cut by the budget"] += [omission.tokens for omission in built.prompt.omitted]
+            self.lengths["cut_by_budget"] += [omission.tokens for omission in built.prompt.omitted]
 
     def result(self) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
         """Counts, and the spread of the lengths in tokens."""
-        out = sum(self.counts[name] for name in ("train rows", "validation rows", "references of held-out cards"))
+        out = sum(self.counts[name] for name in ("train_rows", "validation_rows", "heldout_references"))
         assert self.counts["candidates"] == out + len(self.rejected), "a candidate is lost"
         return dict(self.counts), {name: spread(values) for name, values in self.lengths.items() if values}
 
@@ -323,11 +324,11 @@ def spread(values: Sequence[int]) -> dict[str, int]:
 
 
 def report(counts: dict[str, int], tokens: dict[str, dict[str, int]], rejected: list[Rejected]) -> None:
-    print("examples: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
-    if not counts["train rows"]:
+    print("examples: " + count_words(counts))
+    if not counts["train_rows"]:
         print("  nothing to train on: no summary of a training card passes every check")
     for name, numbers in tokens.items():
-        print(f"  tokens {name}: " + ", ".join(f"{key} {number:,}" for key, number in numbers.items()))
+        print(f"  tokens {name.replace('_', ' ')}: " + ", ".join(f"{key} {number:,}" for key, number in numbers.items()))
     for reason, count in Counter(row.reason for row in rejected).most_common():
         print(f"  set aside {count}: {reason}")
 
@@ -335,7 +336,7 @@ def report(counts: dict[str, int], tokens: dict[str, dict[str, int]], rejected: 
 def report_notes(noted: NotesRows) -> None:
     counts = noted.counts
     parts = [
-        f"{counts[f'{split} told']} {split} (+{counts[f'{split} declined']} NOTHING NEW)"
+        f"{counts[f'{split}_told']} {split} (+{counts[f'{split}_declined']} NOTHING NEW)"
         for split in ("train", "validation", "heldout")
     ]
     print(f"examples: notes rows of {counts['notes']} notes: {', '.join(parts)}")

@@ -34,6 +34,7 @@ from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import PAIR_SCHEMA, TableWriter
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.records import Candidate, HeldOut, PreferencePair, Rejected
+from data_prep.core.text import count_words
 
 Pool = Literal["own", "repair", "revision", "small", "broken"]
 SPLITS = ("train", "validation")
@@ -96,7 +97,7 @@ def main(recipe: Recipe[PairsConfig]) -> None:
         table = TableWriter(data / "pairs" / f"{split}.parquet", PAIR_SCHEMA)
         for pair in kept:
             table.add(pair)
-            counts[f"{split} {pair.provenance['pool']}"] += 1
+            counts[f"{split}_{pair.provenance['pool']}"] += 1
         table.close()
     set_aside(data / "rejected.jsonl", "pairs", rejected)
     faults = Counter(fault for pairs in found.values() for pair in pairs for fault in pair.provenance["failed"])
@@ -238,7 +239,7 @@ def in_shares(pairs: Sequence[PreferencePair], shares: dict[Pool, float]) -> tup
 
 
 def report(counts: Counter[str], faults: Counter[str], rejected: Sequence[Rejected], level: ReferenceMatchRate) -> None:
-    print("pairs: " + (", ".join(f"{number} {name}" for name, number in counts.items()) or "none"))
+    print(f"pairs: {count_words(counts) or 'none'}")
     print("  faults on the rejected side: " + ", ".join(f"{name} {number}" for name, number in faults.most_common()))
     for reason, number in Counter(row.reason for row in rejected).most_common():
         print(f"  set aside {number}: {reason}")

@@ -76,23 +76,24 @@ def main(recipe: Recipe[ResearchConfig]) -> None:
     )
     if manifest.is_done():
         return
-    started, counts, reasons, usage = time.monotonic(), Counter[str](), Counter[str](), Usage()
+    started, usage = time.monotonic(), Usage()
+    notes_made, origins, reasons = 0, Counter[str](), Counter[str]()
     split = read_split(data / "split.json")
     if block.fetch:
         fetch(data, split, block, block.fetch)
     with replacing(data / "notes.jsonl") as notes, replacing(data / "sources.jsonl") as sources:
         for card_notes, records in research(data, split, block, usage):
             notes.write(to_json(card_notes) + "\n")
-            counts.update(["cards without notes" if card_notes.origin == "none" else f"cards with {card_notes.origin} notes"])
-            counts["notes"] += len(card_notes.notes)
+            origins[card_notes.origin] += 1
+            notes_made += len(card_notes.notes)
             for record in records:
                 sources.write(to_json(record) + "\n")
                 reasons[record.reason or "used"] += 1
-    report(counts, reasons, usage, time.monotonic() - started)
+    report(notes_made, origins, reasons, usage, time.monotonic() - started)
     if usage.failures:
         print(f"research: {usage.failures} questions failed; run it again to ask for these alone")
         return
-    manifest.write(**counts, links=dict(reasons))
+    manifest.write(notes=notes_made, cards_by_origin=dict(origins), links=dict(reasons))
 
 
 def research(
@@ -234,8 +235,11 @@ def with_note(record: SourceRecord, answer: Any, teacher: str) -> SourceRecord:
     return replace(record, note=answer.text.strip())
 
 
-def report(counts: Counter[str], reasons: Counter[str], usage: Usage, seconds: float) -> None:
-    print("research: " + ", ".join(f"{number} {name}" for name, number in counts.items()) + f", {seconds:.1f} s")
+def report(notes: int, origins: Counter[str], reasons: Counter[str], usage: Usage, seconds: float) -> None:
+    cards = [
+        f"{number} cards {'without' if origin == 'none' else f'with {origin}'} notes" for origin, number in origins.items()
+    ]
+    print(f"research: {', '.join([*cards, f'{notes} notes'])}, {seconds:.1f} s")
     for reason, number in reasons.most_common():
         print(f"  {number} links: {reason}")
     if usage.requests or usage.cached:

@@ -24,6 +24,7 @@ from data_prep.core.files import read_jsonl, replacing, samples_of, to_json
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.records import Candidate, HeldOut
+from data_prep.core.text import count_words
 from data_prep.prompts.student import read_source
 from data_prep.prompts.teacher import TEACHER_VERSION, revision_question
 
@@ -50,10 +51,10 @@ def main(recipe: Recipe[ReviseConfig]) -> None:
     with replacing(output) as handle:
         for revision in revisions(data, block, usage) if block.teacher else ():
             counts["revisions"] += 1
-            counts["pass every check"] += not revision.failed
+            counts["pass_every_check"] += not revision.failed
             handle.write(to_json(revision) + "\n")
     if block.teacher:
-        print("revise: " + ", ".join(f"{number} {name}" for name, number in counts.items()) + f"; {usage.line()}")
+        print(f"revise: {count_words(counts)}; {usage.line()}")
     else:
         print("revise: no teacher named, so nothing is mended")
     if usage.failures:

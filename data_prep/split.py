@@ -187,15 +187,15 @@ def count(splits: dict[str, str], families: dict[str, str]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for name in NAMES:
         ids = [card for card, split in splits.items() if split == name]
-        counts |= {f"{name} cards": len(ids), f"{name} families": len({families[card] for card in ids})}
+        counts |= {f"{name}_cards": len(ids), f"{name}_families": len({families[card] for card in ids})}
     return counts
 
 
 def report(counts: dict[str, int], aside: list[Rejected], seconds: float, block: SplitConfig) -> None:
-    print(f"split: {sum(counts[f'{name} cards'] for name in NAMES)} cards, {len(aside)} set aside, {seconds:.1f} s")
+    print(f"split: {sum(counts[f'{name}_cards'] for name in NAMES)} cards, {len(aside)} set aside, {seconds:.1f} s")
     for name in NAMES:
-        print(f"  {name}: {counts[f'{name} cards']} cards in {counts[f'{name} families']} families")
-        if name != "train" and getattr(block, name) and not counts[f"{name} cards"]:
+        print(f"  {name}: {counts[f'{name}_cards']} cards in {counts[f'{name}_families']} families")
+        if name != "train" and getattr(block, name) and not counts[f"{name}_cards"]:
             print(f"  no family fits into {name}: collect more cards, or raise split.{name}")
     for reason, number in Counter(row.reason for row in aside).most_common():
         print(f"  {number} set aside: {reason}")

@@ -60,7 +60,8 @@ def main(recipe: Recipe[WriteConfig]) -> None:
     )
     if manifest.is_done():
         return
-    started, counts, usage = time.monotonic(), Counter(cards=0, candidates=0), Usage()
+    started, usage = time.monotonic(), Usage()
+    counts, writers = Counter(cards=0, candidates=0), Counter[str]()
     aside: list[Rejected] = []
     with replacing(candidates) as handle:
         for written in write(data, block, usage):
@@ -70,15 +71,15 @@ def main(recipe: Recipe[WriteConfig]) -> None:
             counts["cards"] += 1
             for candidate in written:
                 counts["candidates"] += 1
-                counts[f"by {candidate.writer}"] += 1
-                counts["pass every check"] += not candidate.failed
+                writers[candidate.writer] += 1
+                counts["pass_every_check"] += not candidate.failed
                 handle.write(to_json(candidate) + "\n")
     set_aside(rejected, "write", aside)
-    report(counts, aside, usage, time.monotonic() - started)
+    report(counts, writers, aside, usage, time.monotonic() - started)
     if usage.failures:
         print(f"write: {usage.failures} questions failed; run it again to ask for these alone")
         return
-    manifest.write(**counts, rejected=len(aside))
+    manifest.write(**counts, by_writer=dict(writers), rejected=len(aside))
 
 
 def write(data: Path, block: WriteConfig, usage: Usage) -> Iterator[list[Candidate] | Rejected]:
@@ -157,8 +158,10 @@ def no_summary(card_id: str, block: WriteConfig) -> Rejected:
     return Rejected("write", card_id, "no summary came with the card", advice)
 
 
-def report(counts: Counter[str], aside: list[Rejected], usage: Usage, seconds: float) -> None:
-    print("write: " + ", ".join(f"{number} {name}" for name, number in counts.items()) + f", {seconds:.1f} s")
+def report(counts: Counter[str], writers: Counter[str], aside: list[Rejected], usage: Usage, seconds: float) -> None:
+    by = "".join(f", {number} by {writer}" for writer, number in writers.items())
+    passing = f", {counts['pass_every_check']} pass every check" if counts["candidates"] else ""
+    print(f"write: {counts['cards']} cards, {counts['candidates']} candidates{by}{passing}, {seconds:.1f} s")
     for reason, number in Counter(row.reason for row in aside).most_common():
         print(f"  {number} cards set aside: {reason}")
     if usage.requests or usage.cached:

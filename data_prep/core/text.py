@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 
 def plural(count: int, noun: str, several: str = "") -> str:
     """As "1 card", "2 cards", "1,000 cards"; `several` where an s does not make the plural."""
     return f"{count:,} {noun if count == 1 else several or noun + 's'}"
+
+
+def count_words(counts: Mapping[str, int]) -> str:
+    """Counts by their names, as a stage's last line says them: "3 train rows, 1 candidates"."""
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
 
 
 def first_line(error: Exception, limit: int | None = None) -> str:

@@ -128,7 +128,7 @@ class NotesRows:
 
     def count(self, row: NotesRow, split: str) -> None:
         kind = "declined" if row.told.notes == NOTHING_NEW else "told"
-        self.counts[f"{split} {kind}"] += 1
+        self.counts[f"{split}_{kind}"] += 1
         self.prompt_lengths.append(row.prompt.tokens)
 
     def row(self, card: Card, told: NoteTarget, split: str, family: str) -> NotesRow | str:
@@ -155,7 +155,7 @@ class NotesRows:
         return NotesRow(card, told, prompt, source, family)
 
     def enough_declined(self, split: str) -> bool:
-        declined, told = self.counts[f"{split} declined"], self.counts[f"{split} told"]
+        declined, told = self.counts[f"{split}_declined"], self.counts[f"{split}_told"]
         return declined + 1 > NOTHING_NEW_SHARE * (declined + 1 + told)
 
     def page_text(self, told: NoteTarget) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from commands import run_here
 
 from data_prep.checks import check_summary
 from data_prep.core.files import read_jsonl, write_jsonl
+from data_prep.core.manifest import manifest_of
 from data_prep.core.records import Candidate, HeldOut
 
 
@@ -59,6 +60,13 @@ def test_rows_come_out_whole_with_provenance_and_rejects_have_a_reason(run_dir, 
     # Every candidate is a row, a held-out card's reference, or set aside.
     validation = pq.read_table(data / "sft" / "validation.parquet").num_rows
     assert len(rows) + validation + len(held_out) + len(rejected) == len(candidates)
+    result = manifest_of(data, "examples")["result"]
+    assert (result["train_rows"], result["validation_rows"], result["heldout_references"]) == (
+        len(rows),
+        validation,
+        len(held_out),
+    )
+    assert all(name.isidentifier() for counts in (result, result["tokens"]) for name in counts)
     assert {row["reason"] for row in rejected if row not in failing} == {"passes, but the card has better ones enough"}
     assert re.search(r"tokens prompt: n \d+, min \d+, median", done.stdout)
     assert "truth" not in (data / "sft" / "train.parquet").read_bytes().decode("latin-1")

@@ -13,6 +13,7 @@ from data_prep.candidates.checked import CheckedSummary, length_gap
 from data_prep.candidates.corrupted import BREAKERS, broken_versions
 from data_prep.checks import check_summary, failures
 from data_prep.core.files import write_json, write_jsonl
+from data_prep.core.manifest import manifest_of
 from data_prep.core.records import Candidate, Generation, HeldOut, PreferencePair
 from data_prep.pairs import PairsConfig, broken, in_shares, pair_up
 from data_prep.prompts.student import source_text
@@ -229,6 +230,8 @@ def test_the_stage_writes_both_tables_sets_aside_and_advises(tmp_path, world):
     assert pools_of.count("own") == 4
     assert pools_of.count("broken") == 1
     assert pq.read_table(tmp_path / "data" / "pairs" / "validation.parquet").num_rows == 2
+    result = manifest_of(tmp_path / "data", "pairs")["result"]
+    assert (result["train_own"], result["train_broken"]) == (4, 1)
     assert "own samples on validation cards match the reference" in done.stdout
     aside = [json.loads(line) for line in (tmp_path / "data" / "rejected.jsonl").open()]
     assert {row["reason"] for row in aside} == {"more pairs of its pool than its share"}

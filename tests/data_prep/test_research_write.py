@@ -6,6 +6,7 @@ import pytest
 
 from data_prep.cards.parse import parse_card
 from data_prep.core.files import read_jsonl, read_split, write_json, write_jsonl
+from data_prep.core.manifest import manifest_of
 from data_prep.core.recipe import load
 from data_prep.core.records import Attached, Candidate, CardNotes, Note, RawCard, Rejected, SourceRecord
 from data_prep.research import ResearchConfig
@@ -49,7 +50,9 @@ def test_every_card_of_the_split_has_a_line_of_notes_in_the_order_of_the_cards(d
         CardNotes(CARDS[1].id, [], "none"),
         CardNotes(CARDS[2].id, NOTES[:1], "attached"),
     ]
-    assert "2 cards with attached notes, 4 notes, 1 cards without notes" in capsys.readouterr().out
+    result = manifest_of(data, "research")["result"]
+    assert result == {"notes": 4, "cards_by_origin": {"attached": 2, "none": 1}, "links": {}}
+    assert "2 cards with attached notes, 1 cards without notes, 4 notes" in capsys.readouterr().out
     assert list(read_jsonl(data / "sources.jsonl", SourceRecord)) == []
     assert not (data / "pages.sqlite").exists()
 
@@ -72,6 +75,8 @@ def test_candidates_are_the_summaries_that_came_and_the_others_are_set_aside(dat
     assert rejected[0].reason == "no summary came with the card"
     assert "collect it from a source with summaries" in rejected[0].detail
     assert all("length" in row.failed for row in candidates)
+    result = manifest_of(data, "write")["result"]
+    assert result == {"cards": 1, "candidates": 2, "pass_every_check": 0, "by_writer": {"attached": 2}, "rejected": 2}
     out = capsys.readouterr().out
     assert "1 cards, 2 candidates, 2 by attached" in out
     assert "2 cards set aside: no summary came with the card" in out

@@ -8,6 +8,7 @@ from commands import run_command
 
 from data_prep.cards.parse import parse_card
 from data_prep.core.files import read_jsonl, write_jsonl
+from data_prep.core.manifest import manifest_of
 from data_prep.core.recipe import load
 from data_prep.core.records import Card, RawCard, Rejected
 from data_prep.lineage.keys import source_key, stem, training_only
@@ -298,13 +299,16 @@ def test_a_merge_of_many_models_is_set_aside(run):
 # --- shares and families ----------------------------------------------------------------------------------------------
 
 
-def test_shares_are_met_by_whole_families(run):
+def test_shares_are_met_by_whole_families(run, tmp_path):
     cards = [
         card(f"O{number}/v{number}-{copy}", base=f"O{number}/base") for number in range(60) for copy in range(1 + number % 4)
     ]
     families, splits, rejected = run(cards, heldout=0.2, validation=0.1)
     counts = {name: list(splits.values()).count(name) for name in ("train", "validation", "heldout")}
     assert counts == {"heldout": 30, "validation": 15, "train": 105}
+    result = manifest_of(tmp_path / "data", "split")["result"]
+    assert {name: result[f"{name}_cards"] for name in counts} == counts
+    assert result["train_families"] + result["validation_families"] + result["heldout_families"] == len(set(families.values()))
     assert not rejected
     for family in set(families.values()):
         assert len({splits[card_id] for card_id in splits if families[card_id] == family}) == 1

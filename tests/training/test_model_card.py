@@ -33,7 +33,7 @@ NAMED = Named(
 DATA = Data(
     {"train": (7, 3), "heldout": (40, 5)}, {"source": "hub"}, 6, 47, 12, 4, {"teacher-9b": (12, "mit"), "attached": (1, None)},
     {"teacher-9b": "mit"}, {"mit": 5, "none stated": 2}, {"own sample": 4}, {"numbers": 3},
-    {"recipe": {"examples": {"max_prompt_tokens": 14_000}}, "result": {"prompts cut to the budget": 2}},
+    {"recipe": {"examples": {"max_prompt_tokens": 14_000}}, "result": {}}, 2,
 )  # fmt: skip
 MODEL = {"model_name_or_path": "org/base", "lora_r": 32, "lora_alpha": 64, "lora_dropout": 0.0, "dtype": "bfloat16"}
 TRAINER = {
@@ -170,7 +170,7 @@ def test_data_names_writers_licences_split_and_what_is_not_known(run):
     assert "| attached: came with the cards | summaries | 1 rows | not known |" in text
     assert "| heldout | 40 | 5 |" in text
     assert "mit 5, none stated 2" in text
-    assert "2 prompts were cut to the budget" in text
+    assert "Cards whose prompt was cut to the budget, at the ends of lines: 2." in text
     assert "The revision is known of 6 of 47 cards." in text
     assert "The run does not hold its data." in section(model_card(run, None, NAMED, ""), "Data")
 

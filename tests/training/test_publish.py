@@ -119,6 +119,21 @@ def test_adapters_of_other_kinds_are_not_joined(run):
         check_joinable(["one", "two"], [plain, plain], [{"a"}, {"a", "b"}])
 
 
+def test_cards_whose_prompt_was_cut_are_counted_from_the_rows_trained_on(run):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from training.release.provenance import read_data
+
+    path = run.dir / "data" / "sft" / "train.parquet"
+    table = pq.read_table(path)
+    told = [json.loads(row) for row in table["provenance"].to_pylist()]
+    assert read_data(run.dir, {}, aligned=True).cut == 0
+    cut = [json.dumps(row | {"omitted": {"card": 9} if row["card_id"] == told[0]["card_id"] else {}}) for row in told]
+    pq.write_table(table.set_column(table.column_names.index("provenance"), "provenance", pa.array(cut)), path)
+    assert read_data(run.dir, {}, aligned=True).cut == 1
+
+
 # --- the gate ---------------------------------------------------------------------------------------------------------
 
 

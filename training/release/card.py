@@ -219,8 +219,8 @@ def data_section(run: ModelRun, data: Data | None, named: Named) -> str:
         + (f", {data.pairs:,} pairs of a chosen and a rejected summary for alignment." if data.pairs else "."),
         f"Prompt version {PROMPT_VERSION}.",
     ]
-    if cut := data.examples.get("result", {}).get("prompts cut to the budget"):
-        lines.append(f"{cut:,} prompts were cut to the budget, at the ends of lines.")
+    if data.cut:
+        lines.append(f"Cards whose prompt was cut to the budget, at the ends of lines: {data.cut:,}.")
     if data.chosen:
         lines.append(f"Origin of the chosen texts: {counted(data.chosen)}. Faults of the rejected: {counted(data.faults)}.")
     lines.append("Licences of the cards trained on: " + counted(data.licences) + ".")

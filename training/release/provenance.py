@@ -179,6 +179,7 @@ class Data:
     chosen: dict[str, int]
     faults: dict[str, int]  # of rejected texts in pairs
     examples: dict[str, Any]  # manifest of the stage
+    cut: int  # cards trained on whose prompt the budget cut
 
 
 def read_data(run_dir: Path, licences: dict[str, str], aligned: bool) -> Data | None:
@@ -211,6 +212,7 @@ def read_data(run_dir: Path, licences: dict[str, str], aligned: bool) -> Data | 
         chosen=dict(Counter(row["chosen"] for row in pairs).most_common()),
         faults=dict(Counter(fault for row in pairs for fault in row.get("failed", ())).most_common()),
         examples=manifest_of(data, "examples"),
+        cut=len({row["card_id"] for row in [*sft, *pairs] if row.get("omitted")}),
     )  # fmt: skip
 
 
