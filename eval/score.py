@@ -34,7 +34,7 @@ from data_prep.core.files import replacing, write_json
 from data_prep.core.manifest import Manifest, versions
 from data_prep.core.recipe import Block, Recipe, command, did_you_mean, exit_on_mistake, parse_overrides
 from data_prep.core.records import Generation, HeldOut
-from data_prep.core.text import plural
+from data_prep.core.text import count_words, plural
 from data_prep.prompts.untrusted import UNSEEN
 from eval.probing.figures import probe_figures, read_answers, read_probes
 from eval.reporting.console import measured_cell, print_table
@@ -229,8 +229,8 @@ def odd_texts(rows: Sequence[Scored], system: str) -> dict[str, int]:
     texts = [row.generation.text for row in rows if row.generation.system == system]
     counts = {
         "empty": sum(not text.strip() for text in texts),
-        f"over {MAX_CHARACTERS:,} characters": sum(len(text) > MAX_CHARACTERS for text in texts),
-        "with control characters": sum("\0" in text or len(UNSEEN.findall(text[:MAX_CHARACTERS])) > 20 for text in texts),
+        "too_long": sum(len(text) > MAX_CHARACTERS for text in texts),
+        "with_control_characters": sum("\0" in text or len(UNSEEN.findall(text[:MAX_CHARACTERS])) > 20 for text in texts),
     }
     return {what: count for what, count in counts.items() if count}
 
@@ -286,7 +286,7 @@ def remarks(metrics: Metrics) -> Iterator[str]:
         if count:
             yield f"{name} lacks {plural(count, 'summary', 'summaries')}; its figures stand on the others"
     for name, counts in metrics["odd"].items():
-        yield f"{name}: {', '.join(f'{count} {what}' for what, count in counts.items())}; they are scored, and fail"
+        yield f"{name}: {count_words(counts)}; they are scored, and fail"
     for name, found in metrics["measures"].items():
         if not found["printed"]:
             yield f"{name} is left out: {found.get('reason', 'it is not to be printed')}"

@@ -96,11 +96,13 @@ def system_figures(task: Task, passed: Sequence[JudgeRun], draws: int, seed: int
                     (summary.card.id, row[name] if row else None) for summary, row in zip(own, found, strict=True)
                 )
                 estimate = estimate_mean(*arrays(means, families), draws, seed, (0.0, 1.0))
-                rows[f"judge_{name} by {one.judge.model}"] = rounded(estimate.figure)
+                rows.setdefault(f"judge_{name}", {})[one.judge.model] = rounded(estimate.figure)
             given = [one.answers[summary.subject] for summary in own]
-            rows[f"unparsed by {one.judge.model}"] = share(sum(row is None for row in found), len(found))
+            rows.setdefault("unparsed", {})[one.judge.model] = share(sum(row is None for row in found), len(found))
             quotes = sum(answer.quotes for answer in given)
-            rows[f"unfounded_quotes by {one.judge.model}"] = share(sum(len(answer.unfounded) for answer in given), quotes)
+            rows.setdefault("unfounded_quotes", {})[one.judge.model] = share(
+                sum(len(answer.unfounded) for answer in given), quotes
+            )
     return figures
 
 

@@ -474,7 +474,7 @@ def test_several_judges_are_averaged_and_compared(tmp_path, server):
     assert {row["judge"] for row in measures["preferences"]} == {"perfect", "strict", "all judges"}
     assert any("Krippendorff" in note for note in measures["notes"])
     figures = measures["systems"]["full"]
-    means = [figures[f"judge_structure by {name}"]["mean"] for name in ("perfect", "strict")]
+    means = [figures["judge_structure"][name]["mean"] for name in ("perfect", "strict")]
     assert means == [1, pytest.approx(1 / 3)]
     rows = {row["key"]: row["metrics"] for row in read_dicts(run / "eval" / "measures" / "judge.jsonl")}
     assert rows["full-card00"]["judge_structure"] == pytest.approx(2 / 3)
