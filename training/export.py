@@ -14,10 +14,6 @@ The first two start from a whole model with its tokenizer: an adapter is merged 
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +22,7 @@ from pydantic import Field
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command
 from training.exporting.gguf import FileType, Tools, check_convertible, convert, quantise
+from training.exporting.whole_folder import made_whole
 from training.exporting.yarn import lengthen
 
 
@@ -120,21 +117,6 @@ def write_small_adapter(recipe: Recipe[ExportConfig]) -> None:
         size = round_adapter(folder)
     manifest.write(bytes=size)
     print(f"export: {output}, {size / 1e6:.1f} MB for {block.adapter_base}")
-
-
-@contextmanager
-def made_whole(output: Path) -> Iterator[Path]:
-    """A new folder that takes the place of `output` once it is written; a failure leaves what was there."""
-    temporary = output.with_name(output.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    shutil.rmtree(output, ignore_errors=True)
-    os.replace(temporary, output)
 
 
 if __name__ == "__main__":

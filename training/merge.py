@@ -13,8 +13,6 @@ parity prompts in float32, so that what differs is the weights.
 from __future__ import annotations
 
 import gc
-import os
-import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +23,7 @@ from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.text import plural
 from data_prep.prompts.student import load_tokenizer
+from training.exporting.whole_folder import made_whole
 from training.merging.adapter import Adapter, attach, load_base, read_adapter
 from training.merging.parity import Observed, compare, observe, real_prompts
 
@@ -57,15 +56,8 @@ def main(recipe: Recipe[MergeConfig]) -> None:
     )
     if manifest.is_done():
         return
-    temporary = output.with_name(output.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        parity = merge(adapter, temporary, recipe.run_dir, block)
-    except ValueError:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    shutil.rmtree(output, ignore_errors=True)
-    os.replace(temporary, output)
+    with made_whole(output) as folder:
+        parity = merge(adapter, folder, recipe.run_dir, block)
     manifest.write(parity=parity["together"])
     print(f"merge: {output}, {in_words(parity)}")
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -24,6 +23,7 @@ from data_prep.core.files import sha256_text, write_json
 from data_prep.core.manifest import Manifest, content_hash
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.text import first_line
+from training.exporting.whole_folder import made_whole
 
 SHARD = "2GB"
 INDEX = "model.safetensors.index.json"
@@ -72,16 +72,8 @@ def main(recipe: Recipe[SoupConfig]) -> None:
         return
     models = [read_model(name, folder, weights[name]) for name, folder in folders.items()]
     check_alike(models)
-    temporary = output.with_name(output.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        count = write_soup(models, temporary)
-    except ValueError:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    shutil.rmtree(output, ignore_errors=True)
-    os.replace(temporary, output)
+    with made_whole(output) as folder:
+        count = write_soup(models, folder)
     manifest.write(models=len(models), tensors=count)
     print(f"soup: {count} tensors of {len(models)} models averaged in {output}")
 
