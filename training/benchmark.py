@@ -315,17 +315,14 @@ def letters() -> Any:
 
 def timed(step: Callable[[], None], device: str) -> float:
     """Seconds: of this process's CPU, which others on the machine hardly move, or of the clock for a GPU."""
-    if device == "cpu":
-        start = time.process_time()
-        step()
-        return time.process_time() - start
     import torch
 
-    torch.cuda.synchronize()
-    start = time.perf_counter()
+    clock, wait = (time.process_time, lambda: None) if device == "cpu" else (time.perf_counter, torch.cuda.synchronize)
+    wait()
+    start = clock()
     step()
-    torch.cuda.synchronize()
-    return time.perf_counter() - start
+    wait()
+    return clock() - start
 
 
 def peak_memory(step: Callable[[], None], device: str) -> int | None:

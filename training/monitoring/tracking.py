@@ -142,5 +142,4 @@ def close(trainer: Any, manifest: Manifest) -> None:
         if wandb.run is not None:
             wandb.run.log_artifact(adapter_artifact(manifest.path.parent))
             wandb.finish()
-    if hasattr(trainer, "end"):  # since transformers 5.18
-        trainer.end()
+    trainer.end()

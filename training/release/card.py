@@ -14,7 +14,7 @@ from data_prep.checks.form import LENGTH_MAX, LENGTH_MIN
 from data_prep.core.text import markdown_table
 from data_prep.prompts.chat_format import ChatFormat
 from data_prep.prompts.student import PROMPT_VERSION
-from training.release.provenance import Data, ModelRun, Trained
+from training.release.provenance import Data, ModelRun, Trained, read_json
 from training.release.results import bullets, headline_figures, model_index, results, weak_spots
 from training.release.snippet import snippet
 
@@ -62,7 +62,7 @@ def model_card(run: ModelRun, data: Data | None, named: Named, size: str, adapte
         keep_trailing_newline=True, autoescape=False,
     )  # fmt: skip  # Markdown, not HTML
     longest, new = budgets(run, data)
-    dtype = run.decoding.get("dtype") or read_dtype(run)
+    dtype = run.decoding.get("dtype") or read_json(run.model / "config.json").get("dtype") or "auto"
     text = environment.get_template(TEMPLATE).render(
         front=yaml.safe_dump(front_matter(run, named, adapter), sort_keys=False, allow_unicode=True, width=120),
         title=named.title,
@@ -162,18 +162,10 @@ def limits(run: ModelRun) -> list[str]:
 
 def budgets(run: ModelRun, data: Data | None) -> tuple[int, int]:
     """Tokens of the longest prompt and of the longest answer."""
-    from training.release.provenance import read_json
-
     context = read_json(run.model / "config.json").get("max_position_embeddings", 4096)
     new = run.decoding.get("max_new_tokens") or min(1024, context // 4)
     longest = data and data.examples.get("recipe", {}).get("examples", {}).get("max_prompt_tokens")
     return longest or context - new, new
-
-
-def read_dtype(run: ModelRun) -> str:
-    from training.release.provenance import read_json
-
-    return read_json(run.model / "config.json").get("dtype") or "auto"
 
 
 def budget(run: ModelRun, data: Data | None, longest: int, new: int) -> str:
@@ -270,8 +262,6 @@ def of_trainer(key: str) -> Any:
 
 def layers(trained: Trained) -> str | None:
     """From the adapter itself: a recipe may say "all-linear"."""
-    from training.release.provenance import read_json
-
     found = read_json(trained.folder / "adapter_config.json")["target_modules"]
     return ", ".join(sorted(found)) if isinstance(found, list) else found
 

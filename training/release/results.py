@@ -36,7 +36,7 @@ def results(run_dir: Path, metrics: Metrics, system: str, verdict: dict[str, Any
         f"The published model is `{system}`. " + describe_metrics(metrics),
         *filter(None, [describe_systems(run_dir / "eval", metrics, system)]),
         *([gate_words(verdict, metrics)] if verdict.get("passed") else []),
-        read_tables(run_dir / "eval"),
+        reported(run_dir / "eval" / "results.md").strip(),
         "### What these figures show",
         bullets(metrics.get("claims", ())) or "No difference between two systems is shown.",
     ]
@@ -69,11 +69,6 @@ def describe_systems(folder: Path, metrics: Metrics, system: str) -> str:
             kind = model.removeprefix("baseline:")
             said.append(f"`{name}` is {BASELINES.get(kind, kind)}")
     return f"Of the other rows, {'; '.join(said)}." if said else ""
-
-
-def read_tables(folder: Path) -> str:
-    """results.md of eval.report."""
-    return reported(folder / "results.md").strip()
 
 
 def reported(path: Path) -> str:
@@ -123,12 +118,9 @@ def slices(metrics: Metrics, headline: Sequence[Metric], system: str) -> Iterato
     rows = []
     for name, values in metrics.get("slices", {}).items():
         for value, systems in values.items():
-            measured = systems.get(system, {})
-            rows += (
-                [[name.replace("_", " "), value, *(cell(measured.get(metric["name"]), metric["unit"]) for metric in headline)]]
-                if measured
-                else []
-            )
+            if measured := systems.get(system):
+                cells = (cell(measured.get(metric["name"]), metric["unit"]) for metric in headline)
+                rows.append([name.replace("_", " "), value, *cells])
     if rows:
         yield "### By kind of card"
         yield "Small groups: their intervals are wide, and so many comparisons find differences by chance."
@@ -142,14 +134,8 @@ def probes(metrics: Metrics, system: str) -> Iterator[str]:
     for kind, systems in kinds.items():
         for metric in labels:
             if measured := systems.get(system, {}).get(metric["name"]):
-                rows.append(
-                    [
-                        PROBES.get(kind, kind),
-                        metric["label"],
-                        metric.get("better") or "neither",
-                        cell(measured, metric.get("unit", "share")),
-                    ]
-                )
+                told = cell(measured, metric.get("unit", "share"))
+                rows.append([PROBES.get(kind, kind), metric["label"], metric.get("better") or "neither", told])
     if rows:
         yield "### On cards changed on purpose"
         yield (

@@ -106,12 +106,6 @@ def read_recipe(arguments: Sequence[str]) -> RawRecipe:
     return RawRecipe(values, config or "the command line", frozenset(overrides))
 
 
-def cuda_is_there() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
-
-
 def parse(raw: RawRecipe, trainer_config: type, defaults: dict[str, Any]) -> Parsed:
     """The recipe as TRL's dataclasses. `defaults` fill what the recipe leaves out.
 
@@ -139,7 +133,9 @@ def parse(raw: RawRecipe, trainer_config: type, defaults: dict[str, Any]) -> Par
             f"hub_token is set in {raw.place('hub_token')}, where others can read it; set HF_TOKEN in the environment, or run hf auth login"
         )
     if values.get("dtype") == "auto":  # TRL's would take the file's, whatever the machine makes of it
-        values["dtype"] = fast_dtype("cpu" if values.get("use_cpu") or not cuda_is_there() else "cuda")
+        import torch
+
+        values["dtype"] = fast_dtype("cpu" if values.get("use_cpu") or not torch.cuda.is_available() else "cuda")
     run, trainer, model = HfArgumentParser(kinds).parse_dict(values)
     return Parsed(run, trainer, model)
 
