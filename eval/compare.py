@@ -83,18 +83,10 @@ def main(options: argparse.Namespace) -> None:
 def compared(
     first: Side, second: Side, metrics: Sequence[MetricRecord], values: Sequence[dict[str, np.ndarray]]
 ) -> list[Comparison]:
-    families = np.array(list(first.run.families.values()))
-    bootstrap = second.run.metrics["bootstrap"]
+    names, families = (first.label, second.label), np.array(list(first.run.families.values()))
+    draws, seed = (second.run.metrics["bootstrap"][key] for key in ("samples", "seed"))
     return [
-        compare_cards(
-            (first.label, second.label),
-            metric,
-            values[0][metric["name"]],
-            values[1][metric["name"]],
-            families,
-            bootstrap["samples"],
-            bootstrap["seed"],
-        )
+        compare_cards(names, metric, values[0][metric["name"]], values[1][metric["name"]], families, draws, seed)
         for metric in metrics
     ]
 

@@ -77,29 +77,23 @@ def compared(outcomes: Sequence[Outcome], draws: int, seed: int) -> dict[str, An
 
 def figures(outcomes: Sequence[Outcome], draws: int, seed: int) -> dict[str, Any]:
     """Win rate of b with its interval over families. The unit is the card: samples of one card are averaged first."""
-    values, families = by_card(outcomes)
-    rate = preference(values, families, draws, seed)
+    means = card_means((one.pair.card, one.value) for one in outcomes)
+    rate, p = preference(*arrays(means, {one.pair.card: one.pair.family for one in outcomes}), draws, seed)
     known = [one.value for one in outcomes if not np.isnan(one.value)]
     both = [one.consistent for one in outcomes if one.consistent is not None]
     found = {
         "b_wins": sum(value > 0.5 for value in known),
         "ties": sum(value == 0.5 for value in known),
         "a_wins": sum(value < 0.5 for value in known),
-        "win_rate": rate.win_rate,
-        "ci95": None if rate.low is None else [rate.low, rate.high],
-        "p": rate.p,
+        "win_rate": rate.mean,
+        "ci95": rate.ci95,
+        "p": p,
         "n": rate.n,
         "families": rate.families,
         "positional_consistency": sum(both) / len(both) if both else None,
         "unparsed": len(outcomes) - len(known),
     }
     return rounded(found)
-
-
-def by_card(outcomes: Sequence[Outcome]) -> tuple[np.ndarray, np.ndarray]:
-    """Outcome and family of each card; NaN where none of its pairs could be read."""
-    means = card_means((one.pair.card, one.value) for one in outcomes)
-    return arrays(means, {one.pair.card: one.pair.family for one in outcomes})
 
 
 def panel(judges: Sequence[Sequence[Outcome]]) -> list[Outcome]:

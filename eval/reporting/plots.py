@@ -13,7 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from data_prep.core.text import bracketed, figure
-from eval.stats.claims import excludes_zero
+from eval.stats.claims import excludes_zero, pairs
 from eval.stats.records import Comparison, MetricRecord, Metrics, Systems
 
 BIN = 50  # words per bar
@@ -60,19 +60,15 @@ def differences(metrics: Metrics) -> dict[str, dict[tuple[str, str], dict[str, A
         for metric in metrics["metrics"]
         if metric["unit"] == "share" and (metric["headline"] or metric["group"] == "independent")
     }
-    pairs: dict[tuple[str, str], list[Comparison]] = {}
-    for row in metrics["comparisons"]:
-        if row["metric"] in plotted:
-            pairs.setdefault((row["a"], row["b"]), []).append(row)
     groups: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
-    for pair, rows in pairs.items():
+    for rows in pairs(metrics["comparisons"], plotted):
         reach = max(
             (abs(end) for row in rows for end in (row["difference"], *(row["ci95"] or ())) if end is not None), default=0
         )
         axis = next((axis for axis in AXES if reach <= axis), AXES[-1])
         for row in rows:
             metric = plotted[row["metric"]]
-            panel = groups.setdefault(metric["group"], {}).setdefault(pair, {"axis": axis, "lines": []})
+            panel = groups.setdefault(metric["group"], {}).setdefault((row["a"], row["b"]), {"axis": axis, "lines": []})
             panel["lines"].append(difference_line(row, metric["label"], axis))
     return {name: groups[name] for name in sorted(groups)}  # checks before independent, as everywhere
 

@@ -7,7 +7,7 @@ a difference may still be, and the smallest one that so many cards would show st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from data_prep.core.text import bracketed, figure, plural, signed
 from eval.stats.records import Comparison, MetricRecord
@@ -32,11 +32,11 @@ def not_shown(comparisons: Sequence[Comparison], metrics: Sequence[MetricRecord]
     return [sentence for pair in pairs(comparisons, headline) for sentence in unsaid_of(pair, by_name(metrics))]
 
 
-def pairs(comparisons: Sequence[Comparison], headline: Sequence[str]) -> list[list[Comparison]]:
-    """The headline comparisons, those of one pair of systems together."""
+def pairs(comparisons: Sequence[Comparison], metrics: Collection[str]) -> list[list[Comparison]]:
+    """The comparisons on these metrics, those of one pair of systems together."""
     grouped: dict[tuple[str, str], list[Comparison]] = {}
     for row in comparisons:
-        if row["metric"] in headline:
+        if row["metric"] in metrics:
             grouped.setdefault((row["a"], row["b"]), []).append(row)
     return list(grouped.values())
 

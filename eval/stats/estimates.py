@@ -51,19 +51,6 @@ class Estimate:
         return {**self.figure, "note": self.note} if self.note else self.figure
 
 
-@dataclass(frozen=True)
-class Preference:
-    """How often b was preferred to a, a tie counting half, with its 95% interval and the two-sided p of "as often as not"."""
-
-    win_rate: float | None
-    low: float | None
-    high: float | None
-    p: float | None
-    n: int
-    families: int
-    note: str | None = None
-
-
 def estimate_mean(
     values: np.ndarray,
     families: np.ndarray,
@@ -207,8 +194,9 @@ def detectable(differences: np.ndarray, families: np.ndarray, power: float = 0.8
     return float(error * (stats.t.ppf((1 + LEVEL) / 2, freedom) + stats.t.ppf(power, freedom)))
 
 
-def preference(outcomes: np.ndarray, families: np.ndarray, draws: int = 10_000, seed: int = 0) -> Preference:
-    """Win rate of b from one outcome per card: 1 b is preferred, 0.5 a tie, 0 a is preferred, NaN no verdict.
+def preference(outcomes: np.ndarray, families: np.ndarray, draws: int = 10_000, seed: int = 0) -> tuple[Estimate, float | None]:
+    """How often b is preferred, a tie counting half, and the two-sided p of "as often as not", from one outcome per card: 1 b is
+    preferred, 0.5 a tie, 0 a is preferred, NaN no verdict.
 
     Interval as in `estimate_mean`; p by flipping whole families, as in `sign_flip_p`: if neither is preferred, a family's
     surplus of wins is as likely for either. Raises ValueError on an outcome outside 0 to 1.
@@ -218,8 +206,7 @@ def preference(outcomes: np.ndarray, families: np.ndarray, draws: int = 10_000, 
         wrong = measured[(measured < 0) | (measured > 1)][0]
         raise ValueError(f"an outcome is {wrong:g}, expected 1 (b wins), 0.5 (tie) or 0 (a wins), or a mean of them")
     rate = estimate_mean(outcomes, families, draws, seed, bounds=(0.0, 1.0))
-    p = sign_flip_p(outcomes - 0.5, families, draws, seed)
-    return Preference(rate.mean, rate.low, rate.high, p, rate.n, rate.families, rate.note)
+    return rate, sign_flip_p(outcomes - 0.5, families, draws, seed)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -7,6 +7,7 @@ from typing import cast
 
 import numpy as np
 
+from eval.stats.claims import pairs
 from eval.stats.estimates import detectable, estimate_mean, holm, mcnemar_p, sign_flip_p
 from eval.stats.figures import rounded
 from eval.stats.records import Comparison, NamedMetric
@@ -48,10 +49,6 @@ def compare_cards(
 
 def add_holm(comparisons: Sequence[Comparison], headline: Sequence[str]) -> None:
     """Gives the headline metrics' records `p_holm`: their p as it stands among those of the same two systems."""
-    declared: dict[tuple[str, str], list[Comparison]] = {}
-    for row in comparisons:
-        if row["metric"] in headline:
-            declared.setdefault((row["a"], row["b"]), []).append(row)
-    for rows in declared.values():
+    for rows in pairs(comparisons, headline):
         for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
             row["p_holm"] = rounded(p)

@@ -188,22 +188,22 @@ def test_nothing_is_detectable_without_spread_or_families():
 
 def test_preference_counts_a_tie_as_half_and_no_verdict_as_nothing():
     outcomes = np.array([1, 1, 0.5, 0, NAN, 1, 0.5, 1.0])
-    found = preference(outcomes, np.array(list("aabbccdd")))
-    assert (found.win_rate, found.n, found.families) == (5 / 7, 7, 4)
+    found, p = preference(outcomes, np.array(list("aabbccdd")))
+    assert (found.mean, found.n, found.families) == (5 / 7, 7, 4)
     assert found.low < 5 / 7 < found.high <= 1
     # Families' surpluses 1, -0.5, 0.5, 0.5: of 16 sign patterns, 8 sum to 1.5 or more either way.
-    assert found.p == 8 / 16
+    assert p == 8 / 16
 
 
 def test_preference_of_nobody_and_of_everybody():
-    nobody = preference(np.full(40, 0.5), np.arange(40))
-    assert (nobody.win_rate, nobody.p) == (0.5, 1.0)
-    everybody = preference(np.ones(40), np.arange(40))
-    assert (everybody.win_rate, everybody.high) == (1.0, 1.0)
+    nobody, p = preference(np.full(40, 0.5), np.arange(40))
+    assert (nobody.mean, p) == (0.5, 1.0)
+    everybody, p = preference(np.ones(40), np.arange(40))
+    assert (everybody.mean, everybody.high) == (1.0, 1.0)
     assert everybody.low == pytest.approx(0.912, abs=1e-3)
-    assert everybody.p < 0.001
-    nothing = preference(np.array([NAN]), np.array(["a"]))
-    assert (nothing.win_rate, nothing.p, nothing.note) == (None, None, "no card was measured")
+    assert p < 0.001
+    nothing, p = preference(np.array([NAN]), np.array(["a"]))
+    assert (nothing.mean, p, nothing.note) == (None, None, "no card was measured")
 
 
 def test_preference_refuses_what_is_no_outcome():
