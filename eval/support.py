@@ -32,11 +32,11 @@ from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.records import Generation, HeldOut
 from data_prep.core.text import bracketed, figure, plural
 from eval.entailment.calibration import SYNTHETIC, Labelled, read_labelled, synthetic_claims
-from eval.entailment.checkers import KNOWN, Checker, Checking, EntailmentScore, Item, contract_of
+from eval.entailment.checkers import KNOWN, Checker, EntailmentScore, Item, contract_of
 from eval.entailment.chunks import Ranking, chunks_of
 from eval.entailment.endpoint_checker import EndpointChecker
 from eval.entailment.local_checker import LocalChecker
-from eval.entailment.results import Checked, Findings
+from eval.entailment.results import Checked, Checking, Findings
 from eval.entailment.statements import statements
 from eval.runs.summaries import named_systems, read_cards, read_system
 
@@ -85,13 +85,19 @@ def main(recipe: Recipe[SupportConfig]) -> None:
         [heldout, generations, *marked],
         [rows, figures],
     )
-    if manifest.is_done():
-        print_figures(json.loads(figures.read_text(encoding="utf-8")))
-        return
+    if not manifest.is_done():
+        checked = check_run(recipe, names, rows, figures)
+        manifest.write(summaries=len(checked), claims=sum(len(one.statements) for one in checked))
+    print_figures(json.loads(figures.read_text(encoding="utf-8")))
+
+
+def check_run(recipe: Recipe[SupportConfig], names: Sequence[str], rows: Path, figures: Path) -> list[Checked]:
+    """Checks the summaries of the systems `names` and writes both files. Raises ValueError where a claim got no answer."""
+    block, folder = recipe.block, recipe.run_dir / "eval"
     labelled = read_calibration(block.calibration)
-    known = read_cards(heldout)
+    known = read_cards(recipe.run_dir / "data" / "heldout.jsonl")
     cards = dict(islice(known.items(), block.cards))
-    systems = [read_system(generations / f"{name}.jsonl", known, allow_missing=True) for name in names]
+    systems = [read_system(folder / "generations" / f"{name}.jsonl", known, allow_missing=True) for name in names]
     written = [row for system in systems for row in system.generations if row.id in cards]
     checkers = [open_checker(checker, folder / "support" / "answers.sqlite") for checker in block.checkers]
     if len({checker.name for checker in checkers}) < len(checkers):
@@ -109,8 +115,7 @@ def main(recipe: Recipe[SupportConfig]) -> None:
     found = Findings(checkers, checked, verdicts, labels, labelled, block.bootstrap_samples, recipe.seed)
     write_jsonl(rows, found.rows())
     write_json(figures, found.figures())
-    manifest.write(summaries=len(checked), claims=sum(len(one.statements) for one in checked))
-    print_figures(found.figures())
+    return checked
 
 
 def read_calibration(name: str | None) -> list[Labelled]:

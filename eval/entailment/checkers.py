@@ -10,13 +10,11 @@ cuts the claim; here only the document is cut.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 from pydantic import Field
 
-from data_prep.chat.client import Usage
 from data_prep.chat.endpoint import Endpoint
 from data_prep.core.recipe import Block, did_you_mean
 
@@ -99,21 +97,6 @@ class EntailmentScore:
     best: int = -1
     cut: bool = False  # the claim or the deciding chunk was longer than the checker reads
     quoted: bool | None = None  # of an endpoint that says "supported": the words it quotes stand in the chunks
-
-
-class Checking(Protocol):
-    """What the stage needs of a checker."""
-
-    name: str  # of its file of verdicts
-    model: str
-    threshold: float
-
-    @property
-    def usage(self) -> Usage | None: ...
-    @property
-    def identity(self) -> dict[str, Any]: ...
-    def count(self, texts: Sequence[str]) -> list[int]: ...
-    def check(self, items: Sequence[Item], done: set[str]) -> Iterator[list[EntailmentScore]]: ...
 
 
 def contract_of(config: Checker) -> Contract:

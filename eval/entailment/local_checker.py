@@ -6,7 +6,6 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,8 @@ class LocalChecker:
         pairs = [(item.key, index, chunk) for item in items for index, chunk in enumerate(item.chunks)]
         pairs.sort(key=lambda pair: len(pair[2]))
         found: dict[str, list[tuple[float, int, bool]]] = {item.key: [] for item in items}
-        for batch in _batched(pairs, self.config.batch_size):
+        size = self.config.batch_size
+        for batch in (pairs[start : start + size] for start in range(0, len(pairs), size)):
             texts = [self._fitted(chunk, claims[key]) for key, _, chunk in batch]
             scores = self.score([text for text, _ in texts])
             for (key, index, _), (_, cut), score in zip(batch, texts, scores, strict=True):
@@ -234,9 +234,3 @@ def _groups(items: Iterable[Item], pairs: int) -> Iterator[list[Item]]:
             held = []
     if held:
         yield held
-
-
-def _batched(rows: Sequence[Any], size: int) -> Iterator[list[Any]]:
-    rest = iter(rows)
-    while batch := list(islice(rest, size)):
-        yield batch

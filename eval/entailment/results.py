@@ -9,12 +9,15 @@ from typing import Any
 from data_prep.core.records import Generation, HeldOut
 from data_prep.core.text import plural
 from eval.entailment.calibration import SYNTHETIC, Labelled, Rates, agreement, corrected, rates
-from eval.entailment.checkers import Checking, EntailmentScore
+from eval.entailment.checkers import EntailmentScore
+from eval.entailment.endpoint_checker import EndpointChecker
+from eval.entailment.local_checker import LocalChecker
 from eval.entailment.statements import Statement
 from eval.stats.estimates import estimate_mean
 from eval.stats.figures import arrays, card_means, rounded
 
 METRICS = ("support", "support_2")
+Checking = EndpointChecker | LocalChecker
 
 
 @dataclass(frozen=True)
@@ -27,26 +30,25 @@ class Checked:
     keys: list[list[str]]
 
 
+@dataclass
 class Findings:
-    """Figures of the verdicts."""
+    """Figures of the verdicts. `verdicts`: of each checker by key; `labels`: of each checker the keys of `labelled`."""
 
-    def __init__(
-        self,
-        checkers: Sequence[Checking],
-        checked: Sequence[Checked],
-        verdicts: Sequence[dict[str, EntailmentScore]],
-        labels: Sequence[Sequence[str]],
-        labelled: Sequence[Labelled],
-        draws: int,
-        seed: int,
-    ) -> None:
-        self.checkers, self.checked, self.verdicts = checkers, checked, verdicts
-        self.labels, self.labelled, self.draws, self.seed = labels, labelled, draws, seed
-        self.rates = [self._rates(place) for place in range(len(checkers))] if labelled else []
+    checkers: Sequence[Checking]
+    checked: Sequence[Checked]
+    verdicts: Sequence[dict[str, EntailmentScore]]
+    labels: Sequence[Sequence[str]]
+    labelled: Sequence[Labelled]
+    draws: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        places = range(len(self.checkers))
+        self.rates = [self._rates(place) for place in places] if self.labelled else []
         # The headline rests on sampled summaries where there are any, and the two are never mixed.
-        decoding = "sampled" if any(one.generation.decoding == "sampled" for one in checked) else "greedy"
-        self.counted = [one for one in checked if one.generation.decoding == decoding]
-        self.printed = [place for place in range(len(checkers)) if not self.rates or self.rates[place].tells]
+        decoding = "sampled" if any(one.generation.decoding == "sampled" for one in self.checked) else "greedy"
+        self.counted = [one for one in self.checked if one.generation.decoding == decoding]
+        self.printed = [place for place in places if not self.rates or self.rates[place].tells]
 
     def _rates(self, place: int) -> Rates:
         return rates([row.supported for row in self.labelled], [self.decided(place, key) for key in self.labels[place]])

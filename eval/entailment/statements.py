@@ -51,7 +51,8 @@ def _all(document: Document) -> Iterator[Statement]:
         if kind == "heading":
             heading = _words(blocks[0].text).rstrip(":")
         elif kind == "bullet":
-            yield from (_whole(document, block, heading) for block in blocks)
+            for block in blocks:
+                yield Statement(_words(block.text), heading, *_trimmed(document.text, block.start, block.end))
         elif kind == "cell":
             if _DELIMITER_ROW.match(document.text, blocks[0].end):
                 titles = [_words(block.text) for block in blocks]
@@ -59,10 +60,6 @@ def _all(document: Document) -> Iterator[Statement]:
                 yield Statement(_row(titles, blocks), heading, *_trimmed(document.text, start, blocks[0].end))
         else:
             yield from (sentence for block in blocks for sentence in _sentences(document, block))
-
-
-def _whole(document: Document, block: Block, heading: str) -> Statement:
-    return Statement(_words(block.text), heading, *_trimmed(document.text, block.start, block.end))
 
 
 def _row(titles: list[str], cells: list[Block]) -> str:
