@@ -15,6 +15,7 @@ import argparse
 import errno
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,11 @@ from rich.console import Console
 from data_prep.core.files import to_json, write_text
 from data_prep.core.recipe import EXIT_MISTAKE, EXIT_STOPPED, did_you_mean, exit_on_mistake
 from data_prep.core.user_cache import user_cache
-from data_prep.pages.transport import PublicOnlyBackend
 from eval.summarizing.batch import run_batch
 from eval.summarizing.card_input import NoNetwork, Request, card_file
 from eval.summarizing.notes import read_notes
 from eval.summarizing.pipeline import Options, Result, read, write_summary
-from eval.summarizing.screen import Pipe, Screen, Silent, Terminal, Whole, said_line, say
+from eval.summarizing.screen import Pipe, Screen, Terminal, Whole, said_line, say
 from eval.summarizing.shipped_model import CAVEAT, MOST_PROMPT_TOKENS, TITLE, shipped_model
 from eval.summarizing.verdict import verdict
 from eval.summarizing.writers import LocalWriter, ServedWriter, Writer
@@ -88,16 +88,16 @@ def _leave_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def main(arguments: list[str], gate: PublicOnlyBackend | None = None) -> None:
-    """`gate` is for tests: a resolver and a server that they own. Raises ValueError and NoNetwork as told in `read_card`."""
+def main(arguments: list[str]) -> None:
+    """Raises ValueError and NoNetwork as told in `read_card`."""
     options = parser().parse_args(arguments)
     if problem := _problem(options):
         raise ValueError(problem)
     if options.batch:
-        _batch(options, gate)
+        run_batch(options.batch, options.out, _writer(options), _settings(options), say)
         return
     try:
-        _one(options, gate)
+        _one(options)
     except KeyboardInterrupt:  # of one card nothing is saved to go on from
         say(f"\n{NAME}: stopped")
         raise SystemExit(EXIT_STOPPED) from None
@@ -113,18 +113,18 @@ def summarize_card(card: str, **options: Any) -> Result:
     chosen = argparse.Namespace(**given | options | {"card": card})
     if problem := _problem(chosen):
         raise ValueError(problem)
-    return _result(chosen, Silent(), None)
+    return _result(chosen, Screen())
 
 
-def _result(options: argparse.Namespace, screen: Screen, gate: PublicOnlyBackend | None) -> Result:
+def _result(options: argparse.Namespace, screen: Screen) -> Result:
     settings = _settings(options)
     request = Request(options.card, options.model_id)
-    found = read(request, settings, say, gate)
-    return write_summary(found, request, _writer(options), settings, screen, say, gate)
+    found = read(request, settings, say)
+    return write_summary(found, request, _writer(options), settings, screen, say)
 
 
-def _one(options: argparse.Namespace, gate: PublicOnlyBackend | None) -> None:
-    result = _result(options, _screen(options), gate)
+def _one(options: argparse.Namespace) -> None:
+    result = _result(options, _screen(options))
     text = to_json(result.as_json()) if options.json else result.best.written.text
     if options.out:
         write_text(options.out, text + "\n")
@@ -136,15 +136,11 @@ def _one(options: argparse.Namespace, gate: PublicOnlyBackend | None) -> None:
         say(f"beware: {CAVEAT}")
 
 
-def _batch(options: argparse.Namespace, gate: PublicOnlyBackend | None) -> None:
-    run_batch(options.batch, options.out, _writer(options), _settings(options), say, gate)
-
-
 def _screen(options: argparse.Namespace) -> Screen:
     if sys.stdout.isatty() and not options.json:
         return Terminal(Console())
     if options.json or options.out:
-        return Silent()
+        return Screen()
     # What a pipe has been given cannot be taken back, and grounded decoding cuts a page that goes round in circles.
     return Whole(sys.stdout) if options.retry or _is_grounded(options) else Pipe(sys.stdout)
 
@@ -156,9 +152,9 @@ def _is_grounded(options: argparse.Namespace) -> bool:
 
 def _writer(options: argparse.Namespace) -> Writer:
     if not options.model:
-        shipped = shipped_model()
+        base, adapter = shipped_model()
         say(f"model: {TITLE}")
-        return LocalWriter(str(shipped.base), options.dtype, options.device, shipped.adapter)
+        return LocalWriter(str(base), options.dtype, options.device, adapter)
     say(f"model: {options.model}" + (f" at {options.endpoint}" if options.endpoint else ""))
     if options.endpoint:
         return ServedWriter(options.model, options.endpoint, options.tokenizer or options.model)
@@ -176,13 +172,8 @@ def _settings(options: argparse.Namespace) -> Options:
         seed=options.seed,
         temperature=options.temperature,
         grounded=_is_grounded(options),
-        pages=pages_file(),
+        pages=user_cache() / "pages.sqlite",  # for all runs of a user: delete it to have linked pages fetched anew
     )
-
-
-def pages_file() -> Path:
-    """Where linked pages are kept, for all runs of a user: delete it to have them fetched anew."""
-    return user_cache() / "pages.sqlite"
 
 
 # --- the command line -------------------------------------------------------------------------------------------------
@@ -199,78 +190,66 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--model-id", default="", metavar="ORG/NAME", help="of the card; else the Hub's, or from front matter or file name"
     )
+    _model_options(made.add_argument_group("the model that writes").add_argument)
+    _research_options(made.add_argument_group("research").add_argument)
+    _writing_options(made.add_argument_group("writing").add_argument)
+    add = made.add_argument_group("the result").add_argument
+    add("--json", action="store_true", help="one object: summary, checks with spans, sources, tokens, model, timings")
+    add("--out", type=Path, metavar="FILE", help="written whole or not at all")
+    add("--batch", type=Path, metavar="FILE", help="a card a line, or JSON lines of card or text, model_id, notes; needs --out")
+    return made
 
-    model = made.add_argument_group("the model that writes")
-    model.add_argument(
-        "--model",
-        metavar="PLACE",
-        help="folder, Hub id, or a server's name for it (default: the small model that ships)",
-    )
-    model.add_argument("--endpoint", metavar="URL", help="an OpenAI-compatible server, up to and with /v1")
-    model.add_argument(
-        "--tokenizer", metavar="PLACE", help="with --endpoint: folder or Hub id to count tokens with (default: --model)"
-    )
-    model.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1, ...")
-    model.add_argument(
-        "--dtype",
-        default="auto",
-        choices=("auto", "float32", "bfloat16", "float16"),
-        help="auto: bfloat16 on a GPU, float32 on a CPU",
-    )
 
-    notes = made.add_argument_group("research")
-    notes.add_argument(
+def _model_options(add: Callable[..., Any]) -> None:
+    add("--model", metavar="PLACE", help="folder, Hub id, or a server's name for it (default: the small model that ships)")
+    add("--endpoint", metavar="URL", help="an OpenAI-compatible server, up to and with /v1")
+    add("--tokenizer", metavar="PLACE", help="with --endpoint: folder or Hub id to count tokens with (default: --model)")
+    add("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1, ...")
+    kinds = ("auto", "float32", "bfloat16", "float16")
+    add("--dtype", default="auto", choices=kinds, help="auto: bfloat16 on a GPU, float32 on a CPU")
+
+
+def _research_options(add: Callable[..., Any]) -> None:
+    add(
         "--research",
         action="store_true",
         default=None,
         help="read linked pages and take notes on them; the small model that ships does not, unless told to",
     )
-    notes.add_argument("--no-research", dest="research", action="store_false", help="the card alone; no linked page is read")
-    notes.add_argument(
-        "--research-file", type=Path, metavar="NOTES", help="notes that you have, in place of research (forms: below)"
-    )
-    notes.add_argument("--max-sources", type=int, default=6, metavar="N", help="linked pages at most (default: %(default)s)")
+    add("--no-research", dest="research", action="store_false", help="the card alone; no linked page is read")
+    add("--research-file", type=Path, metavar="NOTES", help="notes that you have, in place of research (forms: below)")
+    add("--max-sources", type=int, default=6, metavar="N", help="linked pages at most (default: %(default)s)")
 
-    writing = made.add_argument_group("writing")
-    writing.add_argument(
+
+def _writing_options(add: Callable[..., Any]) -> None:
+    add(
         "--max-prompt-tokens",
         type=int,
         metavar="N",
-        help=f"card and notes are cut to it, and told so (default: what the model takes, at most 14000; of the small model {MOST_PROMPT_TOKENS})",
+        help="card and notes are cut to it, and told so (default: what the model takes, at most 14000; of the small model "
+        f"{MOST_PROMPT_TOKENS})",
     )
-    writing.add_argument("--max-new-tokens", type=int, default=1200, metavar="N", help="of the summary (default: %(default)s)")
-    writing.add_argument(
+    add("--max-new-tokens", type=int, default=1200, metavar="N", help="of the summary (default: %(default)s)")
+    add(
         "--retry",
         type=int,
         default=0,
         metavar="N",
         help="further tries at temperature 0.6 until every check passes; else the best is kept",
     )
-    writing.add_argument(
+    add(
         "--temperature",
         type=float,
         default=0.0,
         metavar="T",
         help="of every try; 0 (the default) is greedy first and 0.6 in further tries; top_p is 0.95",
     )
-    writing.add_argument(
+    add(
         "--free",
         action="store_true",
         help="let a local model write what it likes; else links, numbers, title and repeats are held to the sources while it writes",
     )
-    writing.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of the first try, one more for each further (default: %(default)s)"
-    )
-
-    result = made.add_argument_group("the result")
-    result.add_argument(
-        "--json", action="store_true", help="one object: summary, checks with spans, sources, tokens, model, timings"
-    )
-    result.add_argument("--out", type=Path, metavar="FILE", help="written whole or not at all")
-    result.add_argument(
-        "--batch", type=Path, metavar="FILE", help="a card a line, or JSON lines of card or text, model_id, notes; needs --out"
-    )
-    return made
+    add("--seed", type=int, default=0, metavar="N", help="of the first try, one more for each further (default: %(default)s)")
 
 
 def _problem(options: argparse.Namespace) -> str:

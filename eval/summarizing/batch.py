@@ -17,11 +17,10 @@ from data_prep.core.append_log import open_log, whole_lines
 from data_prep.core.files import replacing, stable_id, to_json
 from data_prep.core.manifest import content_hash
 from data_prep.core.recipe import did_you_mean
-from data_prep.pages.transport import PublicOnlyBackend
 from eval.summarizing.card_input import NoNetwork, PageAway, Request, card_file
 from eval.summarizing.notes import note_of
 from eval.summarizing.pipeline import Options, Say, read, write_summary
-from eval.summarizing.screen import Silent
+from eval.summarizing.screen import Screen
 from eval.summarizing.writers import Writer
 
 KEYS = ("card", "text", "model_id", "notes")
@@ -34,9 +33,7 @@ class CardLine:
     text: str
 
 
-def run_batch(
-    source: Path, out: Path, writer: Writer, options: Options, say: Say, gate: PublicOnlyBackend | None = None
-) -> None:
+def run_batch(source: Path, out: Path, writer: Writer, options: Options, say: Say) -> None:
     """Raises NoNetwork where the model's server is away, at once, or where a line's was, at the end: what is done stays, the same
     command goes on. Raises ValueError where `out` holds what this batch would not write again."""
     part = out.with_name(out.name + ".part")
@@ -52,21 +49,18 @@ def run_batch(
             if key in done:
                 continue
             try:
-                record = _summarised(line, writer, options, say, gate)
-            except NoNetwork as error:
-                if not isinstance(error, PageAway):
+                record = _summarised(line, writer, options, say)
+            except (ValueError, OSError) as error:
+                if isinstance(error, NoNetwork) and not isinstance(error, PageAway):
                     kept = sum(key in done for _, key in order)
                     raise NoNetwork(f"{error}; {kept} summaries are kept, the same command goes on") from None
-                away += 1
+                away += isinstance(error, PageAway)
                 rejected.append({"line": line.number, "input": line.text[:SHOWN], "reason": str(error)})
-            except (ValueError, OSError) as error:
-                rejected.append({"line": line.number, "input": line.text[:SHOWN], "reason": str(error)})
+                say(f"line {line.number} set aside: {error}")
             else:
                 head = {"key": key, "asked": stable_id(identity, line.text), "line": line.number, "input": line.text[:SHOWN]}
                 done[key] = to_json({**head, **record})
                 append(done[key])
-            if rejected and rejected[-1]["line"] == line.number:
-                say(f"line {line.number} set aside: {rejected[-1]['reason']}")
     _finish(out, part, order, done, rejected)
     kept = sum(key in before for _, key in order)
     aside = f", {len(rejected)} set aside in {_rejected(out)}" if rejected else ""
@@ -92,10 +86,10 @@ def _refuse_others(source: Path, out: Path, part: Path, identity: str) -> None:
             )
 
 
-def _summarised(line: CardLine, writer: Writer, options: Options, say: Say, gate: PublicOnlyBackend | None) -> dict[str, Any]:
+def _summarised(line: CardLine, writer: Writer, options: Options, say: Say) -> dict[str, Any]:
     request = parse(line)
-    found = read(request, options, say, gate)
-    result = write_summary(found, request, writer, options, Silent(), say, gate)
+    found = read(request, options, say)
+    result = write_summary(found, request, writer, options, Screen(), say)
     say(f"line {line.number}: {found.card.model_id}, fails {', '.join(result.best.failed) or 'nothing'}")
     return result.as_json()
 

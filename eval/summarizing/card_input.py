@@ -11,7 +11,6 @@ import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from data_prep.cards.file_names import CARD_FILE_NAMES, model_id_of
@@ -21,7 +20,6 @@ from data_prep.collecting.filters import FilterConfig
 from data_prep.core.records import Card, Note, RawCard, Rejected
 from data_prep.pages.cache import Page, PageCache
 from data_prep.pages.fetch import FetchConfig, fetch_all
-from data_prep.pages.transport import PublicOnlyBackend
 
 MAX_BYTES = 500_000  # the longest cards that people wrote have half of it; beyond, a README is a log
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
@@ -63,12 +61,12 @@ class Found:
     warning: str = ""
 
 
-def read_card(request: Request, pages: Path, gate: PublicOnlyBackend | None = None, stdin: BinaryIO | None = None) -> Found:
-    """The card that `request` names. `pages` keeps what was fetched; `gate` is for tests, as in `fetch.Fetcher`.
+def read_card(request: Request, pages: Path) -> Found:
+    """The card that `request` names. `pages` keeps what was fetched.
 
     Raises ValueError where there is no card to summarise, NoNetwork where that is not known.
     """
-    raw, place, id_from = _raw(request, pages, gate, stdin)
+    raw, place, id_from = _raw(request, pages)
     content = raw.content if isinstance(raw.content, bytes) else raw.content.encode("utf-8", "surrogatepass")
     _refuse_content(content, place)
     warning = _encoding(raw, place)
@@ -96,7 +94,7 @@ def _foreign(prose: str) -> str:
     return f"the card reads as another language than English ({found}); the models of this project were tuned on English cards"
 
 
-def _raw(request: Request, pages: Path, gate: PublicOnlyBackend | None, stdin: BinaryIO | None) -> tuple[RawCard, str, str]:
+def _raw(request: Request, pages: Path) -> tuple[RawCard, str, str]:
     """README, where it came from, and where its model id came from ("" where it is still to be found)."""
     given = request.card.strip()
     if request.text is not None:
@@ -104,14 +102,14 @@ def _raw(request: Request, pages: Path, gate: PublicOnlyBackend | None, stdin: B
     if not given:
         raise ValueError("no card is named; give a Hub id, an address, a file, or - for standard input")
     if given == "-":
-        content = (stdin or sys.stdin.buffer).read(MAX_BYTES + 1)
+        content = sys.stdin.buffer.read(MAX_BYTES + 1)
         if not content.strip():
             raise ValueError(
                 "standard input is empty; pipe a model card into it, for example: cat README.md | card-summarizer -"
             )
         return RawCard("", content, "stdin"), "standard input", ""
     if re.match(r"[A-Za-z][A-Za-z+]*://", given):
-        return _at_address(given, pages, gate)
+        return _at_address(given, pages)
     if (file := card_file(given)) is not None:
         with open(file, "rb") as handle:
             return RawCard(_id_of_path(file), handle.read(MAX_BYTES + 1), f"file:{file.name}"), str(file), ""
@@ -215,7 +213,7 @@ def _on_hub(model_id: str) -> tuple[RawCard, str, str]:
     return found, f"the Hub, commit {(found.revision or '')[:8]}", "from the Hub"
 
 
-def _at_address(url: str, pages: Path, gate: PublicOnlyBackend | None) -> tuple[RawCard, str, str]:
+def _at_address(url: str, pages: Path) -> tuple[RawCard, str, str]:
     """A card's page on the Hub is its id; anything else is fetched, from public addresses alone."""
     parts = urlsplit(url)
     own_hub = urlsplit(os.environ.get("HF_ENDPOINT", "")).netloc
@@ -225,9 +223,9 @@ def _at_address(url: str, pages: Path, gate: PublicOnlyBackend | None) -> tuple[
             raise ValueError(f"{url} is no page of a model; give https://huggingface.co/ORG/NAME")
         if where["revision"] in (None, "main"):
             return _on_hub(where["id"])
-        page = fetched(f"https://huggingface.co/{where['id']}/resolve/{where['revision']}/README.md", pages, gate)
+        page = fetched(f"https://huggingface.co/{where['id']}/resolve/{where['revision']}/README.md", pages)
         return RawCard(where["id"], page.content, f"page:{page.url}", where["revision"]), page.url, "from the address"
-    page = fetched(_raw_address(url), pages, gate)
+    page = fetched(_raw_address(url), pages)
     address = urlsplit(page.url)
     folders = unquote(address.path).strip("/").split("/")
     repository = "/".join(folders[:2]) if address.hostname == "raw.githubusercontent.com" else ""
@@ -241,10 +239,10 @@ def _raw_address(url: str) -> str:
     return f"https://raw.githubusercontent.com/{where['repo']}/{where['path'] or 'HEAD/README.md'}" if where else url
 
 
-def fetched(url: str, pages: Path, gate: PublicOnlyBackend | None) -> Page:
+def fetched(url: str, pages: Path) -> Page:
     """The page at an address that a person named, which is why any public host may be asked."""
     config = FetchConfig(mode="open", max_bytes=MAX_BYTES)
-    [page] = fetch_all(config, pages, [url], gate)
+    [page] = fetch_all(config, pages, [url])
     if page.refused:
         with PageCache(pages) as kept:
             passing = kept.get(url, config.rules) is None  # the fetcher keeps what is final

@@ -15,7 +15,6 @@ from data_prep.pages.cache import Page
 from data_prep.pages.choose import Link, addresses, links_of_interest
 from data_prep.pages.fetch import FetchConfig, fetch_all
 from data_prep.pages.read import SAID_NOTHING, had, in_turn, text_of
-from data_prep.pages.transport import PublicOnlyBackend
 from data_prep.prompts.student import is_nothing_new
 from data_prep.prompts.untrusted import injection_flags
 
@@ -127,9 +126,7 @@ def _from_sections(text: str) -> Iterator[Note]:
 # --- from the web -----------------------------------------------------------------------------------------------------
 
 
-def research(
-    card: Card, pages: Path, most: int, write: WriteNotes, say: Callable[[str], None], gate: PublicOnlyBackend | None = None
-) -> list[ReadSource]:
+def research(card: Card, pages: Path, most: int, write: WriteNotes, say: Callable[[str], None]) -> list[ReadSource]:
     """The card's own links, at most `most`, each fetched as the data stage does and noted by `write` (link, page's text -> note).
 
     Pages are kept in `pages` and never asked for twice. Nothing that a page or server does is raised.
@@ -139,7 +136,7 @@ def research(
         say("research: the card links to no page of its own")
         return []
     say(f"research: reading {len(links)} linked pages")
-    found = _fetched(links, pages, gate)
+    found = _fetched(links, pages)
     sources = []
     for link in links:
         source, text = _read(card, link, found)
@@ -157,12 +154,12 @@ def research(
     return sources
 
 
-def _fetched(links: list[Link], pages: Path, gate: PublicOnlyBackend | None) -> dict[str, Page]:
+def _fetched(links: list[Link], pages: Path) -> dict[str, Page]:
     """What came of each address that was asked."""
     found: dict[str, Page] = {}
     for asked in in_turn(lambda: [link.url for link in links], found.get):
         # The allow-list of the data holds: a card is written by strangers, and so are the addresses in it.
-        found |= {page.url: page for page in fetch_all(FetchConfig(), pages, asked, gate)}
+        found |= {page.url: page for page in fetch_all(FetchConfig(), pages, asked)}
     return found
 
 

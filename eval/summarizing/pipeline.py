@@ -12,7 +12,6 @@ from typing import Any
 from data_prep.checks import check_summary
 from data_prep.core.records import Note
 from data_prep.pages.choose import Link
-from data_prep.pages.transport import PublicOnlyBackend
 from data_prep.prompts.student import PROMPT_VERSION, Prompt, build_notes_prompt, build_prompt, source_text
 from eval.decoding.sampling import GREEDY, Decoding
 from eval.summarizing.card_input import Found, Request, read_card
@@ -97,20 +96,12 @@ class Result:
         }
 
 
-def write_summary(
-    found: Found,
-    request: Request,
-    writer: Writer,
-    options: Options,
-    screen: Screen,
-    say: Say,
-    gate: PublicOnlyBackend | None = None,
-) -> Result:
+def write_summary(found: Found, request: Request, writer: Writer, options: Options, screen: Screen, say: Say) -> Result:
     """The summary of a card that was read. Raises ValueError where the prompt does not fit the model."""
     started, card = time.monotonic(), found.card
     budget = prompt_budget(writer, options)
     seconds = {"load": writer.load()}
-    sources = _sources(found, request, writer, options, budget, say, gate)
+    sources = _sources(found, request, writer, options, budget, say)
     with _of_our_options():
         prompt = build_prompt(card.model_id, card.text, notes_of(sources), writer.tokenizer, budget)
     for omission in prompt.omitted:
@@ -123,9 +114,9 @@ def write_summary(
     return Result(found, sources, prompt, attempts, {"name": writer.name, **writer.identity}, seconds)
 
 
-def read(request: Request, options: Options, say: Say, gate: PublicOnlyBackend | None = None) -> Found:
+def read(request: Request, options: Options, say: Say) -> Found:
     """`read_card`, told to the person."""
-    found = read_card(request, options.pages, gate)
+    found = read_card(request, options.pages)
     say(f"card: {found.card.model_id} ({found.id_from}), {len(found.card.body.split()):,} words, from {found.place}")
     if found.warning:
         say(f"beware: {found.warning}")
@@ -154,9 +145,7 @@ def _of_our_options() -> Iterator[None]:
         raise ValueError(f"{str(error).partition('; ')[0]}; raise --max-prompt-tokens, or lower --max-sources") from None
 
 
-def _sources(
-    found: Found, request: Request, writer: Writer, options: Options, budget: int, say: Say, gate: PublicOnlyBackend | None
-) -> list[ReadSource]:
+def _sources(found: Found, request: Request, writer: Writer, options: Options, budget: int, say: Say) -> list[ReadSource]:
     notes = request.notes if request.notes is not None else options.notes
     if notes is not None:
         sources = given_sources(notes, options.max_sources)
@@ -175,7 +164,7 @@ def _sources(
             return written.text.rpartition("\n")[0]  # half a fact is none
         return written.text
 
-    return research(found.card, options.pages, options.max_sources, write, say, gate)
+    return research(found.card, options.pages, options.max_sources, write, say)
 
 
 def _attempts(prompt: Prompt, source: str, writer: Writer, options: Options, screen: Screen, say: Say) -> list[Attempt]:

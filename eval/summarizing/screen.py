@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import Self, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -18,15 +17,6 @@ SPARE_LINES = 2  # of the terminal, left for what stands around the growing text
 LONGEST_TAG = len("</think>")
 
 
-class Screen(Protocol):
-    """`show` takes all that was said so far, `finish` the summary that stays."""
-
-    def __enter__(self) -> Self: ...
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
-    def show(self, said: str) -> None: ...
-    def finish(self, text: str) -> None: ...
-
-
 def printable(text: str) -> str:
     """Without characters that a terminal takes for commands: cards and pages are written by strangers."""
     return UNSEEN.sub("", text)
@@ -38,19 +28,15 @@ def say(text: str) -> None:
 
 
 def said_line(line: Text) -> None:
-    Console(stderr=not sys.stdout.isatty(), soft_wrap=True, highlight=False).print(Text.assemble(*_clean(line)))
+    """The same in colours."""
+    seams = sorted({edge for span in line.spans for edge in (span.start, span.end)})
+    parts = [(printable(part.plain), str(part.spans[0].style) if part.spans else "") for part in line.divide(seams)]
+    Console(stderr=not sys.stdout.isatty(), soft_wrap=True, highlight=False).print(Text.assemble(*parts))
 
 
-def _clean(line: Text) -> list[tuple[str, str]]:
-    return [(printable(part.plain), str(part.spans[0].style) if part.spans else "") for part in line.divide(_seams(line))]
-
-
-def _seams(line: Text) -> list[int]:
-    return sorted({edge for span in line.spans for edge in (span.start, span.end)})
-
-
-class Silent:
-    """For what is written when all is done: JSON, files, the best of several."""
+class Screen:
+    """`show` takes all that was said so far, `finish` the summary that stays. This one says nothing: for what is written when all is
+    done, as JSON or into a file."""
 
     def __enter__(self) -> Self:
         return self
@@ -65,7 +51,7 @@ class Silent:
         pass
 
 
-class Pipe(Silent):
+class Pipe(Screen):
     """The summary alone, as it comes. Thoughts, and what may be the beginning of a tag, are held back."""
 
     def __init__(self, out: TextIO) -> None:
@@ -86,7 +72,7 @@ class Pipe(Silent):
             self._written = text
 
 
-class Whole(Silent):
+class Whole(Screen):
     """Nothing until the end: where several are tried, or a page may be cut, only what stays is to be seen in a pipe."""
 
     def __init__(self, out: TextIO) -> None:
@@ -97,7 +83,7 @@ class Whole(Silent):
         self._out.flush()
 
 
-class Terminal(Silent):
+class Terminal(Screen):
     """The last lines of the growing text, dimmed, replaced at the end by the rendered page."""
 
     def __init__(self, console: Console) -> None:

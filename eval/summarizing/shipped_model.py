@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +18,12 @@ CAVEAT = (
 )
 
 
-@dataclass(frozen=True)
-class Shipped:
-    """Folders of base and adapter."""
-
-    base: Path
-    adapter: Path
-
-
-def shipped_model() -> Shipped:
-    """The base is made where it is not there yet: about a minute, once. Raises ValueError as `ensure` does, and where this copy of
-    the project has no adapter."""
+def shipped_model() -> tuple[Path, Path]:
+    """Folders of base and adapter. The base is made where it is not there yet: about a minute, once. Raises ValueError as `ensure`
+    does, and where this copy of the project has no adapter."""
     if not (ADAPTER / "adapter_model.safetensors").exists():
         raise ValueError("no adapter ships with this copy of the project; name a model with --model")
-    return Shipped(ensure(), ADAPTER)
+    return ensure(), ADAPTER
 
 
 def merged(weights: Any, adapter: Path) -> Any:

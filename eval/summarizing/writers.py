@@ -1,4 +1,8 @@
-"""Who writes: a model in this process, or one behind a server that speaks chat completions. Both stream what they write."""
+"""Who writes: a model in this process, or one behind a server that speaks chat completions. Both stream what they write.
+
+Of either, `context` is how many tokens prompt and text may take together, None where that is not known. The `source` of `write`
+is what decoding is grounded in, "" where it is free; a server cannot ground.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from data_prep.chat.endpoint import NO_KEY, Endpoint, api_key, check_endpoint, is_loopback
 from data_prep.chat.replies import split_thinking
@@ -17,7 +21,7 @@ from data_prep.core.dtype import fast_dtype
 from data_prep.core.manifest import content_hash
 from data_prep.core.text import first_line
 from data_prep.prompts.chat_format import chat_format
-from data_prep.prompts.student import Tokenizer, render
+from data_prep.prompts.student import render
 from eval.decoding.loops import finished
 from eval.decoding.sampling import Decoding
 from eval.generation.requests import GenerationRequest, PromptPrefix
@@ -47,21 +51,6 @@ class Written:
     first_s: float
     total_s: float
     interventions: dict[str, int] = field(default_factory=dict)
-
-
-class Writer(Protocol):
-    """`context`: tokens that prompt and text may take together, None where that is not known. `source` is what `write` grounds
-    its decoding in, "" where it is free; a server cannot."""
-
-    name: str
-    identity: dict[str, Any]
-    tokenizer: Tokenizer
-    context: int | None
-
-    def load(self) -> float: ...
-    def write(
-        self, messages: list[dict[str, str]], decoding: Decoding, max_new_tokens: int, seed: int, show: Show, source: str = ""
-    ) -> Written: ...
 
 
 # --- in this process --------------------------------------------------------------------------------------------------
@@ -149,15 +138,9 @@ class LocalWriter:
             raise _explained(outcome.error, self.name)
         [ids], [row] = held.new_tokens(outcome.output), held.rows
         made = summary(self._model, GenerationRequest(opening, decoding, ""), self.name, ids, length, row)
+        total = time.monotonic() - started
         return Written(
-            made.text,
-            made.thinking,
-            made.finish_reason,
-            length,
-            made.completion_tokens,
-            first_s=first,
-            total_s=time.monotonic() - started,
-            interventions=made.interventions,
+            made.text, made.thinking, made.finish_reason, length, made.completion_tokens, first, total, made.interventions
         )
 
     def _without_end(self, said: str) -> str:
@@ -293,6 +276,30 @@ def _hub_trouble(place: str) -> ValueError | None:
 # --- behind a server --------------------------------------------------------------------------------------------------
 
 
+@dataclass
+class _Said:
+    """What has come so far of a server's answer; `pieces` of text, each a token with most servers."""
+
+    text: str = ""
+    thoughts: str = ""
+    reason: str = ""
+    usage: Any = None
+    pieces: int = 0
+    first_s: float = 0.0
+
+    def add(self, chunk: Any, started: float) -> bool:
+        """Whether the text has grown."""
+        before, self.usage = self.pieces, chunk.usage or self.usage
+        for choice in chunk.choices[:1]:
+            delta = choice.delta
+            self.thoughts += getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None) or ""
+            self.reason = choice.finish_reason or self.reason
+            if delta.content:
+                self.first_s = self.first_s or time.monotonic() - started
+                self.text, self.pieces = self.text + delta.content, self.pieces + 1
+        return self.pieces > before
+
+
 class ServedWriter:
     """A model behind `base_url`. The prompt is built and counted with the tokenizer `tokenizer_place`, a folder or Hub id.
 
@@ -352,50 +359,40 @@ class ServedWriter:
     ) -> Written:
         from openai import OpenAIError
 
-        started, first = time.monotonic(), 0.0
-        said, thoughts, reason, usage, pieces = "", "", "", None, 0
+        started, said = time.monotonic(), _Said()
         try:
-            with self._client.chat.completions.create(
-                model=self.name,
-                messages=cast("list[ChatCompletionMessageParam]", messages),  # the same: openai types each role apart
-                temperature=decoding.temperature,
-                top_p=decoding.top_p,
-                max_tokens=max_new_tokens,
-                seed=seed,
-                stream=True,
-                stream_options={"include_usage": True},
-                extra_body={"chat_template_kwargs": kwargs} if (kwargs := chat_format(self.tokenizer).kwargs) else None,
-            ) as stream:
+            with self._stream(messages, decoding, max_new_tokens, seed) as stream:
                 for chunk in stream:
-                    usage = chunk.usage or usage
-                    for choice in chunk.choices[:1]:
-                        thoughts += (
-                            getattr(choice.delta, "reasoning_content", None) or getattr(choice.delta, "reasoning", None) or ""
-                        )
-                        reason = choice.finish_reason or reason
-                        if piece := choice.delta.content:
-                            first, said, pieces = first or time.monotonic() - started, said + piece, pieces + 1
-                            show(said)
+                    if said.add(chunk, started):
+                        show(said.text)
         except OpenAIError as error:
             raise self._trouble(error) from None
         except (ValueError, AttributeError, TypeError) as error:  # what came is no stream of completions
             raise ValueError(
                 f"{self._url} sent no chat completion ({first_line(error, 200)}); --endpoint mostly ends in /v1"
             ) from None
-        if not reason and not said:
+        if not said.reason and not said.text:
             raise ValueError(f"{self._url} sent no chat completion; check --endpoint, which mostly ends in /v1")
-        if not reason:
+        if not said.reason:
             raise NoNetwork(f"{self._url} broke off in the middle of its answer; run again")
-        text, thinking = split_thinking(said)
-        text, reason = finished(text, cut=reason == "length")
-        return Written(
-            text=text,
-            thinking="\n".join(part.strip() for part in (thoughts, thinking) if part.strip()),
-            finish_reason=reason,
-            prompt_tokens=usage.prompt_tokens if usage else 0,
-            completion_tokens=usage.completion_tokens if usage else pieces,
-            first_s=first,
-            total_s=time.monotonic() - started,
+        text, thinking = split_thinking(said.text)
+        text, reason = finished(text, cut=said.reason == "length")
+        thoughts = "\n".join(part.strip() for part in (said.thoughts, thinking) if part.strip())
+        read = said.usage.prompt_tokens if said.usage else 0
+        made = said.usage.completion_tokens if said.usage else said.pieces
+        return Written(text, thoughts, reason, read, made, said.first_s, total_s=time.monotonic() - started)
+
+    def _stream(self, messages: list[dict[str, str]], decoding: Decoding, max_new_tokens: int, seed: int) -> Any:
+        return self._client.chat.completions.create(
+            model=self.name,
+            messages=cast("list[ChatCompletionMessageParam]", messages),  # the same: openai types each role apart
+            temperature=decoding.temperature,
+            top_p=decoding.top_p,
+            max_tokens=max_new_tokens,
+            seed=seed,
+            stream=True,
+            stream_options={"include_usage": True},
+            extra_body={"chat_template_kwargs": kwargs} if (kwargs := chat_format(self.tokenizer).kwargs) else None,
         )
 
     def _trouble(self, error: Exception) -> ValueError:
@@ -420,3 +417,6 @@ class ServedWriter:
         if isinstance(error, APIConnectionError):
             return NoNetwork(f"{self._url} cannot be reached ({said}); start the server, or correct --endpoint")
         return ValueError(f"{self._url} sent no chat completion ({said}); --endpoint mostly ends in /v1")
+
+
+Writer = LocalWriter | ServedWriter

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +21,7 @@ from streaming_server import StreamingServer
 
 from data_prep.core.append_log import open_log
 from data_prep.core.records import Note, RawCard
+from data_prep.pages.fetch import fetch_all
 from data_prep.prompts.student import build_prompt, read_source, render, source_text
 from data_prep.synthetic.world import raw_cards
 from eval import summarize
@@ -299,12 +301,14 @@ def test_the_model_id_comes_from_front_matter_or_file_name(tmp_path, name, front
     assert source in found.id_from
 
 
-def test_standard_input_and_folders_are_read(tmp_path):
+def test_standard_input_and_folders_are_read(tmp_path, monkeypatch):
     (tmp_path / "README.md").write_text(CARD)
-    for request, stdin in ((Request("-", "a/b"), io.BytesIO(CARD.encode())), (Request(str(tmp_path), "a/b"), None)):
-        assert read_card(request, tmp_path / "pages", stdin=stdin).card.text == CARD
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(CARD.encode())))
+    for place in ("-", str(tmp_path)):
+        assert read_card(Request(place, "a/b"), tmp_path / "pages").card.text == CARD
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b" \n")))
     with pytest.raises(ValueError, match="pipe a model card"):
-        read_card(Request("-", "a/b"), tmp_path / "pages", stdin=io.BytesIO(b" \n"))
+        read_card(Request("-", "a/b"), tmp_path / "pages")
 
 
 FEW = "---\nlicense: mit\n---\n# Title\n\nfew words\n"
@@ -491,7 +495,7 @@ WORDS = " ".join(f"Brindle-7B reads letter number {number} with care." for numbe
 
 
 @pytest.fixture
-def web():
+def web(monkeypatch):
     class Pages(Handler):
         def act(self, host):
             page = f"<html><body><p>{WORDS}</p></body></html>".encode()
@@ -506,6 +510,8 @@ def web():
 
     running, web = serve()
     running.RequestHandlerClass = Pages
+    for module in ("card_input", "notes"):
+        monkeypatch.setattr(f"eval.summarizing.{module}.fetch_all", partial(fetch_all, gate=web.gate))
     yield web
     running.shutdown()
     running.server_close()
@@ -534,7 +540,7 @@ def test_own_pages_are_fetched_once_noted_by_the_model_and_put_into_the_prompt(t
 
     server.reply = reply
     arguments = served(server, tmp_path / "c.md", "--model-id", "ferro/Brindle-7B", "--json")
-    summarize.main([*arguments, "--max-sources", "8"], web.gate)
+    summarize.main([*arguments, "--max-sources", "8"])
     said = capsys.readouterr()
     found = {source["url"]: source for source in json.loads(said.out)["sources"]}
     assert found["http://a.github.io/brindle-7b"]["note"] == "- It reads 20 letters."
@@ -548,21 +554,21 @@ def test_own_pages_are_fetched_once_noted_by_the_model_and_put_into_the_prompt(t
     assert '<source url="http://a.github.io/brindle-7b">\n- It reads 20 letters.\n</source>' in prompt
     assert "b.github.io" not in prompt.partition("<research>")[2]
     asked = len(web.pages)
-    summarize.main([*arguments, "--max-sources", "1"], web.gate)
+    summarize.main([*arguments, "--max-sources", "1"])
     assert len(web.pages) == asked
     assert len(json.loads(capsys.readouterr().out)["sources"]) == 1
 
 
 def test_a_readme_at_an_address_is_fetched_and_a_page_with_a_web_page_refused(tmp_path, web):
     pages = tmp_path / "pages.sqlite"
-    found = read_card(Request("http://cards.example/README.md", "a/b"), pages, web.gate)
+    found = read_card(Request("http://cards.example/README.md", "a/b"), pages)
     assert (found.card.text, found.place) == (CARD, "http://cards.example/README.md")
     with pytest.raises(ValueError, match="web page"):
-        read_card(Request("http://cards.example/brindle-7b", "a/b"), pages, web.gate)
+        read_card(Request("http://cards.example/brindle-7b", "a/b"), pages)
     with pytest.raises(ValueError, match="status 404"):
-        read_card(Request("http://cards.example/status?404", "a/b"), pages, web.gate)
+        read_card(Request("http://cards.example/status?404", "a/b"), pages)
     with pytest.raises(NoNetwork, match="status 500"):
-        read_card(Request("http://cards.example/status?500", "a/b"), pages, web.gate)
+        read_card(Request("http://cards.example/status?500", "a/b"), pages)
 
 
 # --- batches ----------------------------------------------------------------------------------------------------------
