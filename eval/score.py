@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -246,15 +247,11 @@ def write_scores(path: Path, rows: Sequence[Scored], metrics: Sequence[Metric], 
 
 
 def score_row(row: Scored, slices: Slices) -> dict[str, Any]:
+    """The summary's own fields with all that was found of it; the schema takes what it names."""
     one = row.generation
     return {
-        "id": row.card.id,
-        "system": one.system,
+        **asdict(one),
         "family": row.card.family,
-        "decoding": one.decoding,
-        "sample": one.sample,
-        "key": one.key,
-        "finish_reason": one.finish_reason,
         "text": storable(one.text),
         "thinking": storable(one.thinking),
         "checks": json.dumps(row.checks),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from eval.judging.pairwise import Outcome, alpha, compared, controls, panel, sha
 from eval.judging.prompts import DIMENSIONS, MAX_SOURCE_CHARACTERS, Scores
 from eval.judging.qualification import QualificationTally
 from eval.judging.task import JudgeConfig, Summary, Task
+from eval.scoring.metrics import Metric
 from eval.stats.estimates import estimate_mean
 from eval.stats.figures import arrays, card_means, rounded
 
@@ -58,16 +59,7 @@ def described(task: Task, judges: Sequence[JudgeRun], notes: Sequence[str], bloc
     figures = {one.judge.model: judge_figures(one, draws, seed) for one in judges}
     faults = [f"{one.judge.model} failed the gate: {one.fault}" for one in judges if one.fault]
     return {
-        "metrics": [
-            {
-                "name": f"judge_{name}",
-                "label": f"{name.capitalize()} (judge)",
-                "group": "independent",
-                "unit": "share",
-                "better": "higher",
-            }
-            for name in METRICS
-        ],
+        "metrics": [asdict(Metric(f"judge_{name}", f"{name.capitalize()} (judge)", "independent")) for name in METRICS],
         "printed": bool(passed),
         "reason": "" if passed else "; ".join(faults),
         "notes": [

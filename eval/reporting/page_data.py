@@ -125,11 +125,6 @@ def packed(value: Any) -> str:
     return base64.b64encode(gzip.compress(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"), mtime=0)).decode()
 
 
-def unpacked(text: str) -> Any:
-    """What `packed` packed: for whoever reads the page without a browser."""
-    return json.loads(gzip.decompress(base64.b64decode(text)))
-
-
 def card_title(card: HeldOut) -> str:
     """The model's name as the source gives it, else the card's id."""
     named = re.search(r"^Model: (\S+)$", card.source, re.MULTILINE) or re.search(r"^# (.{1,80})$", card.source, re.MULTILINE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from data_prep.core.manifest import manifest_of
 from data_prep.core.recipe import did_you_mean
 from data_prep.core.text import plural
 from eval.runs.scored import read_metrics, refuse_changed
@@ -84,7 +84,7 @@ def refuse_unlike(a: ScoredRun, b: ScoredRun) -> None:
             f"{a.folder} and {b.folder} hold the same cards under other prompts (prompts {a.metrics['prompts'][:12]} and "
             f"{b.metrics['prompts'][:12]}); copy one run's data/heldout.jsonl to the other, then run eval.generate and eval.score"
         )
-    ours, theirs = (manifest_recipe(run.folder / "eval" / "score.manifest.json").get("code") for run in (a, b))
+    ours, theirs = (manifest_of(run.folder / "eval", "score").get("recipe", {}).get("code") for run in (a, b))
     if ours != theirs:
         raise ValueError(
             f"{a.folder} and {b.folder} were scored by different versions of the checks; "
@@ -182,12 +182,8 @@ def drawn_with(side: Side) -> dict[str, Any]:
 
 
 def generate_recipe(run: ScoredRun, system: str) -> dict[str, Any]:
-    return manifest_recipe(run.folder / "eval" / "generations" / f"{system}.manifest.json")
-
-
-def manifest_recipe(path: Path) -> dict[str, Any]:
-    """What a manifest says its stage ran with; nothing where there is no manifest."""
-    return json.loads(path.read_text(encoding="utf-8"))["recipe"] if path.exists() else {}
+    """What the system's manifest says that its texts were made with; nothing where there is no manifest."""
+    return manifest_of(run.folder / "eval" / "generations", system).get("recipe", {})
 
 
 def is_baseline(recipe: dict[str, Any]) -> bool:

@@ -1,5 +1,7 @@
 """The report of a small run, read as a file and as a browser shows it."""
 
+import base64
+import gzip
 import json
 import re
 import shutil
@@ -20,7 +22,7 @@ from data_prep.core.records import HeldOut
 from data_prep.core.text import probability, signed
 from eval.report import ReportConfig, main
 from eval.reporting.markdown import markdown_results, measure_rows, plain
-from eval.reporting.page_data import card_title, headline_decodings, packed, pieces, unpacked
+from eval.reporting.page_data import card_title, headline_decodings, packed, pieces
 from eval.reporting.plots import copying, differences, lengths, range_mark
 from eval.stats.figures import rounded
 
@@ -58,6 +60,10 @@ def test_the_page_loads_nothing_and_runs_only_its_own_script(page):
 
 def data_of(page):
     return json.loads(HTMLParser(page).css_first("script#data").text())
+
+
+def unpacked(text):
+    return json.loads(gzip.decompress(base64.b64decode(text)))
 
 
 def test_untrusted_text_stays_data(page):
