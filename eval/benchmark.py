@@ -1,12 +1,11 @@
 """Measures the checks: summaries a second on one core, where each source is indexed once for all systems.
 
     python -m eval.benchmark
-    python -m eval.benchmark --benchmark.cards folder/of/cards --benchmark.systems 6
+    python -m eval.benchmark --benchmark.systems 6
 
-Without `cards` the sources are put together from invented cards and their notes; with it, from the .md files of a folder. Each
-source is about `source_tokens` long, at four characters a token. Summaries hold sentences of several sources, as bullets with
-links, so that every check has something to find. Times are CPU seconds of this process, the best of `rounds`; what a round
-takes on the wall depends on what else the machine does. Writes nothing.
+The sources are put together from invented cards and their notes. Each is about `source_tokens` long, at four characters a token.
+Summaries hold sentences of several sources, as bullets with links, so that every check has something to find. Times are CPU seconds
+of this process, the best of `rounds`; what a round takes on the wall depends on what else the machine does. Writes nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from pydantic import Field
 
@@ -37,8 +35,6 @@ BULLET = 15  # words of a bullet at least: written summaries have 13 to 20
 
 
 class BenchmarkConfig(Block):
-    cards: str | None = None
-    """Folder of .md files to take as sources; null for the invented world."""
     count: int = Field(20, ge=2)
     """Sources."""
     systems: int = Field(6, ge=1)
@@ -60,7 +56,7 @@ class Speed:
 
 
 def main(block: BenchmarkConfig) -> None:
-    sources = folder_sources(Path(block.cards), block) if block.cards else invented_sources(block)
+    sources = invented_sources(block)
     size = sum(map(len, sources)) / len(sources)
     print(f"{len(sources)} sources of {size:,.0f} characters, {block.systems} systems, best of {block.rounds}, one core")
     print(f"{'words':>7} {'summaries':>10} {'index ms/source':>16} {'checks ms/summary':>18} {'summaries/s':>12}")
@@ -126,22 +122,6 @@ def invented_sources(block: BenchmarkConfig) -> list[str]:
         if len(made) == block.count:
             return made
     raise AssertionError("the invented world has no end")
-
-
-def folder_sources(folder: Path, block: BenchmarkConfig) -> list[str]:
-    """Cards of `folder` in the order of their names, each with the next ones as pages. Raises ValueError where there are none."""
-    texts = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(folder.glob("*.md"))]
-    if len(texts) < 2:
-        raise ValueError(f"{folder} holds {len(texts)} .md files, expected two or more; name a folder of cards")
-    room, made, at = block.source_tokens * CHARACTERS_A_TOKEN, list[str](), 0
-    while len(made) < block.count:
-        card, notes = texts[at % len(texts)], list[Note]()
-        at += 1
-        while len(card) + sum(len(note.text) for note in notes) < room:
-            notes.append(Note(f"https://pages.example/{at}", texts[at % len(texts)]))
-            at += 1
-        made.append(source_text("someone/model", card[:room], [Note(n.url, n.text[: room // 2]) for n in notes]))
-    return made
 
 
 if __name__ == "__main__":
