@@ -33,7 +33,7 @@ from eval.decoding.pieces import Pieces
 from eval.decoding.repeat_rule import RepeatRule
 from eval.decoding.sampling import Decoding, warpers
 
-GROUNDED_VERSION = 6  # of the rules: under others the same model writes another text
+GROUNDED_VERSION = 7  # of the rules: under others the same model writes another text
 KINDS = ("link", "number", "form", "heading", "length", "repeat")
 TRIED = 64
 FRESH_STARTS = 3  # of a page that is too short where it begins to repeat itself
@@ -122,16 +122,20 @@ class Row:
     def _follow(self, text: str) -> None:
         self.text += text
         first, *rest = text.split("\n")
-        self.line += first
+        self._extend(first)
         self.form.wrote(text)
         for part in rest:
             self._complete()
-            self.line = part
+            self.line = ""
+            self._extend(part)
         self._full = self._full or (bool(rest) and self.length.is_full(self.page))
-        if "think>" in self.line:
-            self._thinks = self.line.rfind("<think>") > self.line.rfind("</think>")
         is_open = self.numbers.is_open(self.line) or self.links.is_open(self.line) or self.form.is_open(self.line)
         self._alert = is_open or self.line[-1:] in "].!?"
+
+    def _extend(self, part: str) -> None:
+        self.line += part
+        if "think>" in self.line:
+            self._thinks = self.line.rfind("<think>") > self.line.rfind("</think>")
 
     def _complete(self) -> None:
         self._newlines, self._excused = self._newlines + 1, 0

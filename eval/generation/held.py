@@ -29,7 +29,7 @@ class DecodingControl:
         stops: Sequence[Callable[..., Any]] = (),
     ) -> None:
         self._decoding, self._length, self._stops = decoding, prompt_length, list(stops)
-        begun, sources = [opening.begun for opening in openings], [opening.source for opening in openings]
+        begun, sources = [opening.said for opening in openings], [opening.source for opening in openings]
         self._loops: dict[int, int] = {}
         self._grounded: Grounded | None = None
         self.rows: list[Row | None] = [None] * len(openings)

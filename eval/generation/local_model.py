@@ -110,7 +110,7 @@ def summary(
     they were decoded under."""
     length = before_end(ids, model.end_ids)
     # Special tokens stay visible: a summary that spells one is faulty and must look it.
-    said = ask.opening.begun + model.tokenizer.decode(ids[:length], skip_special_tokens=False)
+    said = ask.opening.said + model.tokenizer.decode(ids[:length], skip_special_tokens=False)
     if grounded:
         said = grounded.kept(said, cut=length is None)
     said, reason = finished(said, cut=length is None)

@@ -27,6 +27,11 @@ class PromptPrefix:
     def text(self) -> str:
         return self.prompt + self.begun
 
+    @property
+    def said(self) -> str:
+        """What stands already of what the model says: `begun`, behind the tag where the prompt ends in an open think block."""
+        return ("<think>" if self.prompt.rstrip().endswith("<think>") else "") + self.begun
+
 
 @dataclass(frozen=True)
 class GenerationRequest:

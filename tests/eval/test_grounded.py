@@ -291,11 +291,11 @@ def test_a_model_that_says_nothing_new_is_stuck_and_its_text_kept_up_to_there(pi
 # --- with a model -----------------------------------------------------------------------------------------------------
 
 
-def written(folder, monkeypatch, texts, sources, decoding=GREEDY, second=None, grounded=True, new=150):
+def written(folder, monkeypatch, texts, sources, decoding=GREEDY, second=None, grounded=True, new=150, opens=""):
     model = open_model(str(folder), None)
     monkeypatch.setattr(transformers_backend, "load_weights", lambda *_: ScriptedModel(folder, model.tokenizer, texts, second))
     messages = [{"role": "user", "content": "hello"}]
-    prompt = render(messages, model.tokenizer)
+    prompt = render(messages, model.tokenizer) + opens
     asks = [
         GenerationRequest(
             PromptPrefix(f"card{at}", messages, prompt, source=source if grounded else ""), decoding, f"{at}" * 64
@@ -333,6 +333,32 @@ def test_references_of_many_cards_are_never_refused(pieces):
                     count += 1
                     assert refusals(text, pieces, source) == [], raw.model_id
     assert count > 20
+
+
+def test_thoughts_that_the_prompt_opens_are_free_and_no_summary(tiny_model, monkeypatch):
+    """Templates of reasoning models end a prompt in `<think>`: what comes first is thought, also where the token limit cuts it."""
+    thought, end = "It has 9999 layers, says https://no.example.\n", AutoTokenizer.from_pretrained(BASE).eos_token
+    said = TITLE + "It has 40 layers."
+    whole, cut = (
+        written(tiny_model, monkeypatch, [text], [SOURCE], new=new, opens="<think>\n")[0]
+        for text, new in ((f"{thought}</think>\n{said}{end}", 150), (thought * 20, 40))
+    )
+    assert (whole.text, whole.thinking, whole.interventions) == (said, thought.strip(), NOTHING)
+    assert (cut.text, cut.finish_reason, cut.interventions) == ("", "length", NOTHING)
+    assert cut.thinking.startswith(thought.strip())
+
+
+def test_tags_of_thoughts_count_wherever_they_stand_in_a_token(pieces, monkeypatch):
+    text_of, wrong = pieces.text, pieces.tokens("It has 9999 layers.")
+    monkeypatch.setattr(pieces, "text", lambda token: {1: "<think>\n", 2: "</think>\n\n"}.get(token) or text_of(token))
+    row = Row(SOURCE, "", pieces, (4,))
+    row.follow(1)
+    for token in wrong:
+        assert not row.refused(token)
+        row.follow(token)
+    for token in (2, *pieces.tokens(TITLE)):
+        row.follow(token)
+    assert any(row.refused(token) == "number" or row.follow(token) for token in wrong)
 
 
 def test_what_goes_wrong_is_mended_row_by_row_and_counted(tiny_model, monkeypatch):
