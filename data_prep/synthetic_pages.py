@@ -38,15 +38,15 @@ def pages_of(card: Card) -> Iterator[tuple[str, str]]:
     """URL and Markdown of each page that the card links to. Raises ValueError for a card that is not of the invented world."""
     if not card.truth:
         raise ValueError(f"card {card.id} ({card.model_id}) is no invented one; pages of real cards are fetched by research")
-    facts = Facts(**{name: value for name, value in card.truth.items() if name != "family"})
-    for source in (Source(**row) for row in card.truth["sources"]):
+    facts = Facts.of_truth(card.truth)
+    for source in facts.sources:
         yield source.url, render_page(source, facts, random.Random(f"{card.id}:{source.url}"))
 
 
 def render_page(source: Source, facts: Facts, rng: random.Random) -> str:
     """The page's own facts among sentences that say nothing."""
     around = rng.sample(FILLERS, 6)
-    told = note_text(source, facts, rng)
+    told = note_text(source, rng)
     title = f"# {facts.name}, {PAGE_NAMES[source.kind]}"
     return "\n\n".join([title, " ".join(around[:3]), told, " ".join(around[3:])]) + "\n"
 

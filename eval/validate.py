@@ -25,7 +25,8 @@ from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.wilson import wilson
 from data_prep.prompts.student import source_text
-from data_prep.synthetic.planted import KINDS, PlantedFault, planted, true_facts
+from data_prep.synthetic.facts import Facts
+from data_prep.synthetic.planted import KINDS, PlantedFault, planted
 from data_prep.synthetic.world import raw_cards
 
 GATED = ("links", "numbers", "contradiction", "length")
@@ -90,7 +91,7 @@ def count(seed: int, cards: int) -> FaultTally:
             tally.clean += 1
             tally.clean_flags += bool(flagged)
             tally.flags.update(result.name for result in flagged)
-        for text in planted(raw.summaries[0], true_facts(raw.truth or {}), source, raw.model_id):
+        for text in planted(raw.summaries[0], Facts.of_truth(raw.truth or {}), source, raw.model_id):
             count_one(tally, text, check_summary(text.text, source))
     return tally
 

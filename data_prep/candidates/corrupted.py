@@ -34,7 +34,7 @@ def broken_versions(summary: str, seed: str) -> Iterator[tuple[str, str]]:
 
 def _number(summary: str, rng: random.Random) -> str:
     """One figure off by one digit, as a slip of the pen is."""
-    return _replaced(_NUMBER, summary, rng, lambda found: _other_digit(found, rng))
+    return replaced(_NUMBER, summary, rng, lambda found: _other_digit(found, rng))
 
 
 def _name(summary: str, rng: random.Random) -> str:
@@ -48,11 +48,11 @@ def _name(summary: str, rng: random.Random) -> str:
 
 def _link(summary: str, rng: random.Random) -> str:
     """A page beside the real one that nobody has written."""
-    return _replaced(_LINK, summary, rng, lambda found: f"](https://{canonical(found[2:-1]).rstrip('/')}-{rng.randint(2, 9)})")
+    return replaced(_LINK, summary, rng, lambda found: f"https://{canonical(found).rstrip('/')}-{rng.randint(2, 9)}", group=1)
 
 
 def _licence(summary: str, rng: random.Random) -> str:
-    return _replaced(_LICENCE, summary, rng, lambda found: rng.choice([name for name in _LICENCES if name != found.lower()]))
+    return replaced(_LICENCE, summary, rng, lambda found: rng.choice([name for name in _LICENCES if name != found.lower()]))
 
 
 def _praise(summary: str, rng: random.Random) -> str:
@@ -89,12 +89,15 @@ BREAKERS: dict[str, Breaker] = {
 }
 
 
-def _replaced(pattern: re.Pattern[str], text: str, rng: random.Random, change: Callable[[str], str]) -> str:
-    found = list(pattern.finditer(text))
+def replaced(
+    pattern: str | re.Pattern[str], text: str, rng: random.Random, change: Callable[[str], str], group: int = 0
+) -> str:
+    """`text` with one match of `pattern`, or its `group`, changed; as it is where there is none."""
+    found = list(re.finditer(pattern, text))
     if not found:
         return text
     match = rng.choice(found)
-    return text[: match.start()] + change(match[0]) + text[match.end() :]
+    return text[: match.start(group)] + change(match[group]) + text[match.end(group) :]
 
 
 def _other_digit(text: str, rng: random.Random) -> str:

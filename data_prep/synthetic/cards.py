@@ -140,60 +140,48 @@ PAGE_NAMES = {
 }
 
 
+# What a note says of its page: two facts that only the page gives, each in one of two wordings.
+NOTE_WORDINGS = {
+    "report": (
+        ("The report describes {layers} layers.", "According to the report the network has {layers} layers."),
+        ("Ablations over {ablation} tokens guided the design.", "Design choices rest on ablations of {ablation} tokens."),
+    ),
+    "code": (
+        (
+            "The code reaches {throughput} tokens per second on one GPU.",
+            "Measured speed: {throughput} tokens per second on one GPU.",
+        ),
+        ("Launch files for up to {nodes} nodes are included.", "The repository has launch files for {nodes} nodes."),
+    ),
+    "dataset": (
+        ("The corpus counts {documents} documents.", "In all there are {documents} documents."),
+        ("Near-duplicate removal dropped {dropped} of them.", "Filtering for near-duplicates removed {dropped}."),
+    ),
+    "blog": (
+        (
+            "The learning rate decayed over the last {decay} of training.",
+            "A decay phase covered the final {decay} of training.",
+        ),
+        ("The released weights average {checkpoints} checkpoints.", "The final model is a mean of {checkpoints} checkpoints."),
+    ),
+    "evaluation": (
+        ("Prompts had {shots} examples each.", "All tasks ran with {shots} examples in the prompt."),
+        ("A contamination test removed {removed} items.", "After a contamination test {removed} items were left out."),
+    ),
+    "demo": (
+        ("The first token appears after {latency}.", "Time to the first token is {latency}."),
+        ("Serving takes {memory} of memory.", "The demo runs in {memory} of memory."),
+    ),
+}
+
+
 def render_notes(facts: Facts, rng: random.Random) -> list[Note]:
     """One note per linked page, in the order of the card."""
-    return [Note(source.url, note_text(source, facts, rng)) for source in facts.sources]
+    return [Note(source.url, note_text(source, rng)) for source in facts.sources]
 
 
-def note_text(source: Source, facts: Facts, rng: random.Random) -> str:
-    given = source.facts
-    match source.kind:
-        case "report":
-            first = (
-                f"The report describes {given['layers']} layers.",
-                f"According to the report the network has {given['layers']} layers.",
-            )
-            second = (
-                f"Ablations over {given['ablation']} tokens guided the design.",
-                f"Design choices rest on ablations of {given['ablation']} tokens.",
-            )
-        case "code":
-            first = (
-                f"The code reaches {given['throughput']} tokens per second on one GPU.",
-                f"Measured speed: {given['throughput']} tokens per second on one GPU.",
-            )
-            second = (
-                f"Launch files for up to {given['nodes']} nodes are included.",
-                f"The repository has launch files for {given['nodes']} nodes.",
-            )
-        case "dataset":
-            first = (f"The corpus counts {given['documents']} documents.", f"In all there are {given['documents']} documents.")
-            second = (
-                f"Near-duplicate removal dropped {given['dropped']} of them.",
-                f"Filtering for near-duplicates removed {given['dropped']}.",
-            )
-        case "blog":
-            first = (
-                f"The learning rate decayed over the last {given['decay']} of training.",
-                f"A decay phase covered the final {given['decay']} of training.",
-            )
-            second = (
-                f"The released weights average {given['checkpoints']} checkpoints.",
-                f"The final model is a mean of {given['checkpoints']} checkpoints.",
-            )
-        case "evaluation":
-            first = (
-                f"Prompts had {given['shots']} examples each.",
-                f"All tasks ran with {given['shots']} examples in the prompt.",
-            )
-            second = (
-                f"A contamination test removed {given['removed']} items.",
-                f"After a contamination test {given['removed']} items were left out.",
-            )
-        case _:
-            first = (f"The first token appears after {given['latency']}.", f"Time to the first token is {given['latency']}.")
-            second = (f"Serving takes {given['memory']} of memory.", f"The demo runs in {given['memory']} of memory.")
-    return f"{rng.choice(first)} {rng.choice(second)}"
+def note_text(source: Source, rng: random.Random) -> str:
+    return " ".join(rng.choice(wordings).format(**source.facts) for wordings in NOTE_WORDINGS[source.kind])
 
 
 def join(words: tuple[str, ...] | list[str]) -> str:

@@ -22,19 +22,8 @@ LANGUAGES = {
     "pl": "Polish", "nl": "Dutch", "sv": "Swedish", "fi": "Finnish", "ja": "Japanese", "ko": "Korean",
 }  # fmt: skip
 BENCHMARKS = (
-    "MMLU",
-    "GSM8K",
-    "HumanEval",
-    "ARC-C",
-    "HellaSwag",
-    "IFEval",
-    "BBH",
-    "TruthfulQA",
-    "WinoGrande",
-    "MBPP",
-    "DROP",
-    "PIQA",
-)
+    "MMLU", "GSM8K", "HumanEval", "ARC-C", "HellaSwag", "IFEval", "BBH", "TruthfulQA", "WinoGrande", "MBPP", "DROP", "PIQA",
+)  # fmt: skip
 OPTIMISERS = ("AdamW", "Lion", "Muon", "Adafactor", "SOAP", "Sophia")
 GPUS = ("A100", "H100", "H200", "MI300X", "L40S", "B200")
 CONTEXTS = ("4,096", "8,192", "16,384", "32,768", "65,536", "131,072")
@@ -98,6 +87,12 @@ class Facts:
 
     def states(self, fact: str) -> bool:
         return fact not in self.unstated
+
+    @classmethod
+    def of_truth(cls, truth: dict[str, Any]) -> Facts:
+        """The facts that a synthetic card was made from, out of its `truth`."""
+        known = {field.name: truth[field.name] for field in dataclasses.fields(cls)}
+        return cls(**{**known, "sources": tuple(Source(**source) for source in known["sources"])})
 
 
 def draw_family(rng: random.Random) -> list[Facts]:
@@ -179,38 +174,23 @@ def draw_unstated(rng: random.Random) -> tuple[str, ...]:
 
 def draw_sources(owner: str, name: str, corpus: str, rng: random.Random) -> tuple[Source, ...]:
     """Three to six linked pages on hosts that cannot exist, each with two facts of its own."""
-    slug = name.lower()
-    count = rng.randint(3, 6)
-    pages = [
-        Source(
-            "report",
-            f"https://papers.example/abs/{rng.randint(23, 26)}{rng.randint(1, 12):02d}.{rng.randint(1000, 9999)}",
-            {"layers": str(rng.randint(12, 80)), "ablation": f"{rng.randint(2, 90)}B"},
-        ),
-        Source(
-            "code",
-            f"https://code.example/{owner}/{slug}",
-            {"throughput": f"{rng.randint(2, 60)},{rng.randint(1, 9)}00", "nodes": str(rng.randint(2, 64))},
-        ),
-        Source(
-            "dataset",
-            f"https://data.example/{owner}/{corpus.lower()}",
-            {"documents": f"{rng.randint(12, 980)}M", "dropped": f"{rng.randint(5, 60)}%"},
-        ),
-        Source(
-            "blog",
-            f"https://{owner}.example/blog/{slug}",
-            {"decay": f"{rng.randint(4, 30)}%", "checkpoints": str(rng.randint(3, 12))},
-        ),
-        Source(
-            "evaluation",
-            f"https://evals.example/{slug}",
-            {"shots": str(rng.choice((1, 2, 3, 4, 5, 8, 10))), "removed": str(rng.randint(110, 990))},
-        ),
-        Source(
-            "demo",
-            f"https://spaces.example/{owner}/{slug}-demo",
-            {"latency": f"{rng.randint(12, 480)} ms", "memory": f"{rng.randint(3, 90)} GB"},
-        ),
-    ]
+    slug, count = name.lower(), rng.randint(3, 6)
+    paper = f"{rng.randint(23, 26)}{rng.randint(1, 12):02d}.{rng.randint(1000, 9999)}"
+    given = {
+        "report": {"layers": str(rng.randint(12, 80)), "ablation": f"{rng.randint(2, 90)}B"},
+        "code": {"throughput": f"{rng.randint(2, 60)},{rng.randint(1, 9)}00", "nodes": str(rng.randint(2, 64))},
+        "dataset": {"documents": f"{rng.randint(12, 980)}M", "dropped": f"{rng.randint(5, 60)}%"},
+        "blog": {"decay": f"{rng.randint(4, 30)}%", "checkpoints": str(rng.randint(3, 12))},
+        "evaluation": {"shots": str(rng.choice((1, 2, 3, 4, 5, 8, 10))), "removed": str(rng.randint(110, 990))},
+        "demo": {"latency": f"{rng.randint(12, 480)} ms", "memory": f"{rng.randint(3, 90)} GB"},
+    }
+    urls = {
+        "report": f"https://papers.example/abs/{paper}",
+        "code": f"https://code.example/{owner}/{slug}",
+        "dataset": f"https://data.example/{owner}/{corpus.lower()}",
+        "blog": f"https://{owner}.example/blog/{slug}",
+        "evaluation": f"https://evals.example/{slug}",
+        "demo": f"https://spaces.example/{owner}/{slug}-demo",
+    }
+    pages = [Source(kind, urls[kind], facts) for kind, facts in given.items()]
     return tuple(pages[index] for index in sorted(rng.sample(range(6), count)))

@@ -7,20 +7,18 @@ contradiction. `seen_by` is the check that must see it, `may` are those that may
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from data_prep.candidates.corrupted import BREAKERS
-from data_prep.synthetic.facts import GPUS, Facts, Source
-from data_prep.synthetic.summaries import FAULTS
+from data_prep.candidates.corrupted import BREAKERS, replaced
+from data_prep.synthetic.facts import BENCHMARKS, GPUS, LICENCES, Facts, draw_model, draw_word
 
 TRIES = 20  # draws until a fault puts in what the source does not hold
+SCORE_TRIES = 100  # draws until a score is none of the known
 PASSAGE = 80  # words lifted in one piece
 
 # (summary, facts, source, rng) -> the faulty text; the summary itself where it offers no place for the fault
@@ -44,12 +42,6 @@ class PlantedFault:
     fault: str
     text: str
     spans: tuple[tuple[int, int], ...]
-
-
-def true_facts(truth: dict[str, Any]) -> Facts:
-    """The facts that a synthetic card was made from, out of its `truth`."""
-    known = {field.name: truth[field.name] for field in dataclasses.fields(Facts)}
-    return Facts(**{**known, "sources": tuple(Source(**source) for source in known["sources"])})
 
 
 def planted(summary: str, facts: Facts, source: str, seed: str) -> Iterator[PlantedFault]:
@@ -109,31 +101,14 @@ def _broken(name: str) -> Plant:
     return lambda summary, facts, source, rng: BREAKERS[name](summary, rng)
 
 
-def _faulty(name: str) -> Plant:
-    return lambda summary, facts, source, rng: FAULTS[name](summary, facts, rng)
-
-
 def _swap(pattern: str, choices: Mapping[str, Sequence[str]]) -> Plant:
     """One match of `pattern`, whose group 1 becomes another of the choices for it."""
-
-    def plant(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
-        found = [match for match in re.finditer(pattern, summary) if match[1] in choices]
-        if not found:
-            return summary
-        match = rng.choice(found)
-        return summary[: match.start(1)] + rng.choice(choices[match[1]]) + summary[match.end(1) :]
-
-    return plant
+    return lambda summary, facts, source, rng: replaced(pattern, summary, rng, lambda old: rng.choice(choices[old]), group=1)
 
 
 def _bullet(*texts: str) -> Plant:
     """One of `texts` as a bullet before another bullet."""
-
-    def plant(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
-        at = rng.choice([match.start() for match in re.finditer(r"^- ", summary, re.MULTILINE)])
-        return f"{summary[:at]}- {rng.choice(texts)}\n{summary[at:]}"
-
-    return plant
+    return lambda summary, facts, source, rng: replaced(r"(?m)^(?=- )", summary, rng, lambda _: f"- {rng.choice(texts)}\n")
 
 
 def _before(*texts: str) -> Plant:
@@ -144,12 +119,36 @@ def _after(*texts: str) -> Plant:
     return lambda summary, facts, source, rng: summary.rstrip("\n") + rng.choice(texts)
 
 
+def _score(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
+    name, score = rng.choice(facts.scores)
+    known = {value for _, value in facts.scores}
+    draws = (f"{rng.randint(21, 94)}.{rng.randint(1, 9)}" for _ in range(SCORE_TRIES))
+    wrong = next(value for value in draws if value not in known)
+    return re.sub(rf"(\*\*{re.escape(name)}\*\*: [a-z ]*){re.escape(score)}", rf"\g<1>{wrong}", summary)
+
+
 def _percent(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
-    found = list(re.finditer(r"\b(\d+)%", summary))
-    if not found:
-        return summary
-    match = rng.choice(found)
-    return f"{summary[: match.start(1)]}{rng.choice([n for n in range(2, 98) if n != int(match[1])])}{summary[match.end(1) :]}"
+    others = range(2, 98)
+    return replaced(r"\b(\d+)%", summary, rng, lambda old: str(rng.choice([n for n in others if n != int(old)])), group=1)
+
+
+def _licence(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
+    other = rng.choice([name for name in LICENCES if name != facts.licence])
+    return re.sub(rf"(?<!\w){re.escape(facts.licence)}(?!\w)", other, summary)  # not the "mit" of "limits"
+
+
+def _no_page(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
+    return summary.replace(rng.choice(facts.sources).url, f"https://{draw_word(rng)}.example/{draw_word(rng)}/{draw_word(rng)}")
+
+
+def _page_of_another(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
+    return summary.replace(rng.choice(facts.sources).url, rng.choice(draw_model(rng).sources).url)
+
+
+def _lineage_of_another(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
+    other = draw_model(rng)
+    line = f"- **Lineage**: the weights start from {other.model_id} and its {rng.choice(other.datasets)} corpus."
+    return summary.replace("\n\n", f"\n\n{line}\n\n", 1)
 
 
 def _parameters(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
@@ -167,13 +166,11 @@ def _owner(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
 
 def _user(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
     """`https://other.example@host/page`: what stands before the sign is a user, and read as the host."""
-    match = rng.choice(list(re.finditer(r"(?<=\]\(https://)", summary)))
-    return f"{summary[: match.start()]}pages.example@{summary[match.start() :]}"
+    return replaced(r"(?<=\]\(https://)", summary, rng, lambda _: "pages.example@")
 
 
 def _two_scripts(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
-    match = rng.choice(list(re.finditer(r"(?<![\w/.:(-])[ABCEHMOPT](?=[A-Z]+\b)", summary)))
-    return summary[: match.start()] + _LOOK_ALIKE[match[0]] + summary[match.end() :]
+    return replaced(r"(?<![\w/.:(-])[ABCEHMOPT](?=[A-Z]+\b)", summary, rng, lambda letter: _LOOK_ALIKE[letter])
 
 
 def _gpu(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
@@ -200,13 +197,47 @@ def _left_out(summary: str, facts: Facts, source: str, rng: random.Random) -> st
     return "\n\n".join(["## What the pages say", *kept]) + "\n"
 
 
+def _too_long(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
+    """Padded with true remarks, each in new words, so that only the length is wrong."""
+    unused = [name for name in BENCHMARKS if name not in dict(facts.scores)]
+    remarks = [
+        f"- The card says nothing about {name}, which a comparison with other models would have to measure first."
+        for name in unused
+    ]
+    remarks += [
+        f"- Whether {text.removeprefix('it ')} is a question that only a test on your own data can answer."
+        for text in facts.limitations
+    ]
+    rng.shuffle(remarks)
+    padding = "\n".join(remarks * 4)
+    return f"{summary}\n### Open questions\n\n{padding}\n"
+
+
+def _too_short(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
+    return "\n\n".join(summary.split("\n\n")[:4]) + "\n"
+
+
+def _repeated(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
+    bullet = rng.choice(re.findall(r"^- .*$", summary, flags=re.MULTILINE))
+    return summary.replace(bullet, "\n".join([bullet] * 4), 1)
+
+
+def _preamble(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
+    sure, here = "Sure, here is the summary you asked for:", f"Here is a summary of {facts.name} for researchers:"
+    return f"{rng.choice((sure, here))}\n\n{summary}"
+
+
+def _praise(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
+    verdict = f"- **Verdict**: {facts.name} is {rng.choice(_CLAIMS)}."
+    return re.sub(r"\n\n- ", f"\n\n{verdict}\n- ", summary, count=1)
+
+
 def _unclosed_fence(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
     return summary.rstrip("\n") + "\n\n```python\nfrom transformers import pipeline\n"
 
 
 def _unclosed_emphasis(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
-    match = rng.choice(list(re.finditer(r"(?<=^- )\*\*([^*\n]+)\*\*", summary, re.MULTILINE)))
-    return summary[: match.start()] + f"**{match[1]}" + summary[match.end() :]
+    return replaced(r"(?m)(?<=^- )\*\*[^*\n]+\*\*", summary, rng, lambda bold: bold.removesuffix("**"))
 
 
 def _echo(summary: str, facts: Facts, source: str, rng: random.Random) -> str:
@@ -234,6 +265,11 @@ _FOREIGN = (
     "**Итог**: модель обучена на текстах, отобранных авторами, и проверена на нескольких наборах заданий; результаты зависят от"
     " подсказок, поэтому каждый ответ следует проверять перед использованием.",
 )
+_CLAIMS = (
+    "a groundbreaking, state-of-the-art model that sets a new standard for its class",
+    "a truly revolutionary model with unparalleled quality",
+    "a world-class model that outperforms all competitors",
+)
 _LOOK_ALIKE = dict(zip("ABCEHMOPT", "АВСЕНМОРТ", strict=True))  # Latin, Cyrillic
 _SCALES = {"T": ("B", "M"), "B": ("T", "M"), "M": ("B", "T")}
 _UNITS = {"GB": ("MB", "TB"), "ms": ("s", "hours"), "days": ("hours", "weeks")}
@@ -244,24 +280,24 @@ def _kind(seen_by: str, plant: Plant, may: str = "", new_text: bool = False) -> 
 
 
 KINDS: dict[str, Kind] = {
-    "a page that is nowhere": _kind("links", _faulty("link invented")),
+    "a page that is nowhere": _kind("links", _no_page),
     "a page beside the real one": _kind("links", _broken("link invented")),
-    "another model's page": _kind("links", _faulty("source wrong")),
+    "another model's page": _kind("links", _page_of_another),
     "a user before the host": _kind("links", _user),
-    "a benchmark score changed": _kind("numbers", _faulty("number changed"), new_text=True),
+    "a benchmark score changed": _kind("numbers", _score, new_text=True),
     "one digit of a number changed": _kind("numbers", _broken("number changed"), "contradiction facts names", new_text=True),
     "a scale changed (11.2T, 11.2B)": _kind(
         "numbers", _swap(r"(?<![\w.-])\d+(?:\.\d+)?([TBM])\b", _SCALES), "contradiction facts", new_text=True
     ),
     "a unit changed (66 GB, 66 MB)": _kind("numbers", _swap(r"\d (GB|ms|days)\b", _UNITS)),
     "a percentage changed": _kind("numbers", _percent, new_text=True),
-    "another licence": _kind("contradiction", _faulty("licence swapped"), "facts"),
+    "another licence": _kind("contradiction", _licence, "facts"),
     "another number of parameters": _kind("contradiction", _parameters, "numbers facts", new_text=True),
     "another number of parameters in words": _kind(
         "contradiction", _bullet("**Size**: ninety-seven billion parameters.", "**Size**: it has eighty-nine million parameters."), "numbers"
     ),
     "another base model": _kind("contradiction", _base_model, "names numbers facts"),
-    "another model's lineage": _kind("names", _faulty("fact of another"), "contradiction numbers"),
+    "another model's lineage": _kind("names", _lineage_of_another, "contradiction numbers"),
     "one digit of a name changed": _kind("names", _broken("name changed"), "contradiction numbers facts", new_text=True),
     "another owner of the base model": _kind("names", _owner, "contradiction"),
     "letters of two scripts in a name": _kind("names", _two_scripts, "facts"),
@@ -270,20 +306,20 @@ KINDS: dict[str, Kind] = {
         "names", _bullet("**HELMET**: the authors report results as well.", "**Also tested**: ZeroSCROLLS and RepoQA.")
     ),
     "facts left out": _kind("facts", _left_out, "length structure numbers links"),
-    "too long": _kind("length", _faulty("too long"), "repetition numbers"),  # it speaks of limits that a card may keep silent on
-    "too short": _kind("length", _faulty("too short"), "facts links structure numbers"),
-    "no bullets": _kind("structure", _faulty("no bullets")),
+    "too long": _kind("length", _too_long, "repetition numbers"),  # it speaks of limits that a card may keep silent on
+    "too short": _kind("length", _too_short, "facts links structure numbers"),
+    "no bullets": _kind("structure", _broken("no bullets")),
     "think text": _kind("structure", _before("<think>\nThe card is long, so be brief.\n</think>\n\n", "</think>\n\n"), "preamble"),
     "front matter copied": _kind("structure", _echo),
     "a fence left open": _kind("structure", _unclosed_fence),
     "emphasis left open": _kind("structure", _unclosed_emphasis),
     "raw HTML": _kind("structure", _after("\n\n<div>More on the page.</div>\n", "<br>\n")),
     "control tokens": _kind("structure", _after("<|im_end|>\n", "\n<|endoftext|>\n")),
-    "words before the heading": _kind("preamble", _faulty("preamble")),
+    "words before the heading": _kind("preamble", _preamble),
     "words after the end": _kind("preamble", _after("\n\nLet me know if you need more.\n", "\n\nI hope this helps!\n")),
-    "a bullet repeated": _kind("repetition", _faulty("repetition"), "length"),
+    "a bullet repeated": _kind("repetition", _repeated, "length"),
     "a bullet in place of another": _kind("repetition", _broken("repetition"), "facts links"),
-    "praise beyond the card": _kind("praise", _faulty("praise")),
+    "praise beyond the card": _kind("praise", _praise),
     "a passage lifted from the card": _kind("copying", _lifted, "length structure facts"),
     "a paragraph in another language": _kind("language", _bullet(*_FOREIGN), "length"),
     "letters of a wrong encoding": _kind("language", _garbled, "length"),

@@ -130,12 +130,7 @@ def lists(facts: Facts) -> list[Asked]:
         ("Give all results.", "; ".join(f"{benchmark} {score}" for benchmark, score in facts.scores) + "."),
         ("Give all links.", "\n".join(f"* [{PAGE_NAMES[page.kind]}]({page.url})" for page in facts.sources)),
     ]
-    sections = {
-        "training": training_section,
-        "results": evaluation_section,
-        "pages": pages_section,
-        "limits": limits_section,
-    }
+    sections = {"training": training_section, "results": evaluation_section, "pages": pages_section, "limits": limits_section}
     for place, ordinal in enumerate(ORDINALS):
         for what, write in sections.items():
             bullets = write(facts, Always(place)).partition("\n\n")[2]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from data_prep.core.records import RawCard
 from data_prep.synthetic.cards import render_card, render_notes
 from data_prep.synthetic.facts import draw_family
-from data_prep.synthetic.summaries import reference_summaries
+from data_prep.synthetic.summaries import reference_summary
 
 
 def raw_cards(seed: int, cards: int) -> Iterator[RawCard]:
@@ -24,7 +24,7 @@ def raw_cards(seed: int, cards: int) -> Iterator[RawCard]:
                 source="synthetic",
                 revision="1",
                 notes=render_notes(facts, rng),
-                summaries=reference_summaries(facts, rng, count=2),
+                summaries=[reference_summary(facts, rng) for _ in range(2)],
                 truth={"family": family, **dataclasses.asdict(facts)},
             )
             made += 1

@@ -1,9 +1,7 @@
-"""The checks against invented models whose facts are known: true summaries pass, each planted fault is caught."""
+"""The checks against invented models whose facts are known: true summaries pass."""
 
 from __future__ import annotations
 
-import dataclasses
-import random
 import subprocess
 import sys
 from collections import Counter
@@ -14,25 +12,12 @@ from commands import ROOT
 from data_prep.candidates.extractive import extractive_summary
 from data_prep.checks import CHECKS, check_summary
 from data_prep.prompts.student import source_text
-from data_prep.synthetic.facts import Facts, Source
-from data_prep.synthetic.summaries import FAULTS, faulty_summary
 from data_prep.synthetic.world import raw_cards
-
-CAUGHT_BY = {
-    "number changed": "numbers", "licence swapped": "contradiction", "link invented": "links", "source wrong": "links",
-    "fact of another": "names", "too long": "length", "too short": "length", "no bullets": "structure", "repetition": "repetition",
-    "preamble": "preamble", "praise": "praise",
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def world():
     return [(raw, source_text(raw.model_id, raw.content, raw.notes)) for raw in raw_cards(seed=11, cards=40)]
-
-
-def facts(truth: dict) -> Facts:
-    known = {field.name: truth[field.name] for field in dataclasses.fields(Facts)}
-    return Facts(**{**known, "sources": tuple(Source(**source) for source in known["sources"])})
 
 
 def test_true_summaries_pass_every_check(world):
@@ -62,13 +47,3 @@ def test_checks_load_no_language_model_until_one_is_needed():
     code = "import sys, data_prep.checks as c; c.check_summary('The model is one of many.', 'x'); print({'py3langid', 'rensa'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "set()", done.stdout + done.stderr
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_planted_fault_is_caught(world, fault):
-    missed = []
-    for raw, source in world[:15]:
-        text = faulty_summary(facts(raw.truth), fault, random.Random(raw.model_id))
-        found = {entry.name: entry for entry in check_summary(text, source)}[CAUGHT_BY[fault]]
-        missed += [found.reason] if found.passed else []
-    assert not missed

@@ -7,7 +7,8 @@ from commands import ROOT
 
 from data_prep.core.recipe import Recipe
 from data_prep.prompts.student import source_text
-from data_prep.synthetic.planted import KINDS, changed, planted, true_facts
+from data_prep.synthetic.facts import Facts
+from data_prep.synthetic.planted import KINDS, changed, planted
 from data_prep.synthetic.world import raw_cards
 from eval.validate import GATED, FaultTally, ValidateConfig, main, refuse_poor, summarised
 
@@ -31,7 +32,7 @@ def test_a_second_run_finds_its_work_done(validated, capsys):
 
 def card():
     raw = next(raw_cards(seed=9, cards=1))
-    return raw, source_text(raw.model_id, raw.content, raw.notes), true_facts(raw.truth)
+    return raw, source_text(raw.model_id, raw.content, raw.notes), Facts.of_truth(raw.truth)
 
 
 def test_planted_texts_are_seeded_differ_from_the_truth_and_say_where():
