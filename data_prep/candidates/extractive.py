@@ -6,7 +6,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from data_prep.cards.parse import extract_links, licence, prose, split_front_matter
+from data_prep.cards.front_matter import split_front_matter
+from data_prep.cards.links import extract_links
+from data_prep.cards.parse import licence, prose
 from data_prep.checks.document import rendered_words
 from data_prep.checks.links import canonical
 from data_prep.core.records import Note

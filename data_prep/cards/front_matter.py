@@ -22,17 +22,7 @@ CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\
 KEY_LINE = re.compile(r"([A-Za-z_][\w.-]{0,99})[ ]*:(?:[ ]+(.*)|$)")
 ITEM_LINE = re.compile(r"[ ]*-[ ]+(\S.*)$")
 # A block that was never closed counts as front matter only where it names one of these: a card may open with a rule.
-COMMON_KEYS = {
-    "license",
-    "language",
-    "tags",
-    "library_name",
-    "pipeline_tag",
-    "base_model",
-    "datasets",
-    "metrics",
-    "model-index",
-}
+COMMON_KEYS = set("license language tags library_name pipeline_tag base_model datasets metrics model-index".split())
 
 
 @dataclass(frozen=True)

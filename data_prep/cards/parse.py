@@ -17,37 +17,9 @@ from data_prep.cards.links import extract_links
 from data_prep.core.files import stable_id
 from data_prep.core.records import Card, RawCard
 
-__all__ = [
-    "Draft",
-    "FrontMatter",
-    "base_models",
-    "decode",
-    "draft",
-    "extract_links",
-    "licence",
-    "parse_card",
-    "prose",
-    "split_front_matter",
-    "split_prose",
-    "words",
-]
-
 MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?")
 HUB_ADDRESS = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)/?(?:tree/[\w./-]+)?", re.IGNORECASE)
-FOLDERS = {
-    "model",
-    "models",
-    "output",
-    "outputs",
-    "checkpoint",
-    "checkpoints",
-    "results",
-    "tmp",
-    "home",
-    "data",
-    "local",
-    "content",
-}
+FOLDERS = set("model models output outputs checkpoint checkpoints results tmp home data local content".split())
 NO_MODEL = {"none", "null", "unknown", "n", "na", "base_model", "other", "scratch", "model"}
 
 FENCE = re.compile(r"[ \t]{0,3}(```+|~~~+)")

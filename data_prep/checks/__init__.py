@@ -44,20 +44,7 @@ from data_prep.checks.wording import check_praise, check_repetition
 
 __all__ = ["CHECKS", "CheckResult", "Fact", "SourceIndex", "Span", "check_summary", "facts_of", "failures", "passed_all"]
 
-CHECKS = (
-    "length",
-    "structure",
-    "preamble",
-    "repetition",
-    "praise",
-    "copying",
-    "language",
-    "links",
-    "numbers",
-    "names",
-    "facts",
-    "contradiction",
-)
+CHECKS = tuple("length structure preamble repetition praise copying language links numbers names facts contradiction".split())
 
 
 def check_summary(summary: str, source: str) -> list[CheckResult]:

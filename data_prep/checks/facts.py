@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from data_prep.cards.parse import base_models, languages, licence, split_front_matter
+from data_prep.cards.front_matter import split_front_matter
+from data_prep.cards.parse import base_models, languages, licence
 from data_prep.checks import licences
 from data_prep.checks.document import Document, lowered
 from data_prep.checks.names import compact

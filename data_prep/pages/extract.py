@@ -7,7 +7,8 @@ import json
 import logging
 from dataclasses import dataclass
 
-from data_prep.cards.parse import decode, split_front_matter
+from data_prep.cards.front_matter import split_front_matter
+from data_prep.cards.parse import decode
 
 MAX_PDF_PAGES = 40
 MAX_CHARACTERS = 400_000

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from data_prep.candidates.extractive import extractive_summary
-from data_prep.cards.parse import split_front_matter
+from data_prep.cards.front_matter import split_front_matter
 from data_prep.core.records import HeldOut
 from data_prep.prompts.student import read_source
 

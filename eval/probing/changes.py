@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
-from data_prep.cards.parse import licence, prose, split_front_matter
+from data_prep.cards.front_matter import split_front_matter
+from data_prep.cards.parse import licence, prose
 from data_prep.checks.facts import LANGUAGE_NAMES, facts_of, stated_amounts
 from data_prep.checks.licences import agree, licences_in, normal
 from data_prep.checks.number_grounding import is_grounded, numbers_of

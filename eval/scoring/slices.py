@@ -13,7 +13,8 @@ from statistics import median
 
 import numpy as np
 
-from data_prep.cards.parse import languages, licence, prose, split_front_matter, words
+from data_prep.cards.front_matter import split_front_matter
+from data_prep.cards.parse import languages, licence, prose, words
 from data_prep.checks.licences import PERMISSIVE, UNKNOWN, normal
 from data_prep.core.files import read_jsonl, read_split
 from data_prep.core.records import Card, CardNotes, HeldOut

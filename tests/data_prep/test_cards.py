@@ -6,17 +6,9 @@ import time
 
 import pytest
 
-from data_prep.cards.parse import (
-    base_models,
-    decode,
-    extract_links,
-    languages,
-    licence,
-    parse_card,
-    prose,
-    split_front_matter,
-    words,
-)
+from data_prep.cards.front_matter import split_front_matter
+from data_prep.cards.links import extract_links
+from data_prep.cards.parse import base_models, decode, languages, licence, parse_card, prose, words
 from data_prep.core.records import RawCard
 
 BODY = "# Tavira\n\nTavira sorts sea shells by sound.\n"
