@@ -13,11 +13,11 @@ rows to both tables and writes data/heldout_notes.jsonl.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from pydantic import Field
 from tqdm import tqdm
@@ -26,7 +26,7 @@ from data_prep.candidates.checked import CheckedSummary
 from data_prep.checks import CheckResult, check_summary, failures
 from data_prep.core.files import merge_join, read_jsonl, read_split, replacing, set_aside, stable_id, to_json
 from data_prep.core.manifest import Manifest
-from data_prep.core.parquet import EXAMPLE_SCHEMA, TableWriter
+from data_prep.core.parquet import EXAMPLE_SCHEMA, table_writer
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.records import ATTACHED, Candidate, Card, CardNotes, Example, HeldOut, Note, Rejected, SourceRecord
 from data_prep.core.text import count_words
@@ -42,6 +42,7 @@ from data_prep.prompts.student import (
     source_text,
 )
 
+SPLITS = ("train", "validation", "heldout")
 NO_SUMMARY = "no summary of the card is accepted: it is in no table"
 BEYOND_BUDGET = "states what the budget cut from the prompt; raise examples.max_prompt_tokens"
 SURPLUS = "passes, but the card has better ones enough"
@@ -102,50 +103,53 @@ class Built:
 
 
 def main(recipe: Recipe[ExamplesConfig]) -> None:
-    data = recipe.run_dir / "data"
+    data, block = recipe.run_dir / "data", recipe.block
     inputs = [data / name for name in ("cards.jsonl", "split.json", "notes.jsonl", "candidates.jsonl")]
     tables = {split: data / "sft" / f"{split}.parquet" for split in ("train", "validation")}
     outputs = [*tables.values(), data / "heldout.jsonl", data / "sampling.jsonl", data / "findings.jsonl"]
-    if recipe.block.notes_rows:
+    if block.notes_rows:
         inputs += [data / "sources.jsonl", data / "pages.sqlite"]
         outputs.append(data / "heldout_notes.jsonl")
     else:
         (data / "heldout_notes.jsonl").unlink(missing_ok=True)  # of an earlier build, whose split may have been another
-    manifest = Manifest(
-        data / "examples.manifest.json", "examples", recipe.resolved(), inputs, outputs, data / "rejected.jsonl"
-    )
+    rejected = data / "rejected.jsonl"
+    manifest = Manifest(data / "examples.manifest.json", "examples", recipe.resolved(), inputs, outputs, rejected)
     if manifest.is_done():
         return
-    tokenizer = load_tokenizer(recipe.block.tokenizer, "examples.tokenizer")
+    tokenizer = load_tokenizer(block.tokenizer, "examples.tokenizer")
     tally = RowTally()
     with ExitStack() as stack:
-        rows = {split: stack.enter_context(TableWriter(path, EXAMPLE_SCHEMA)) for split, path in tables.items()}
-        cards = {path.stem: stack.enter_context(replacing(path)) for path in outputs if path.suffix == ".jsonl"}
-        noted = open_notes(data, tokenizer, recipe.block, stack) if recipe.block.notes_rows else None
+        rows = {split: stack.enter_context(table_writer(path, EXAMPLE_SCHEMA)) for split, path in tables.items()}
+        files = {path.stem: stack.enter_context(replacing(path)) for path in outputs if path.suffix == ".jsonl"}
+        noted = open_notes(data, tokenizer, block, stack) if block.notes_rows else None
         for material in tqdm(materials(data, noted is not None), desc="examples", unit=" cards", mininterval=1):
-            built = build(material, tokenizer, recipe.block)
+            built = build(material, tokenizer, block)
             tally.add(built, tokenizer)
-            cards["findings"].writelines(to_json(finding) + "\n" for finding in built.findings)
-            if built.prompt is not None and built.used:
-                store = cards["heldout" if material.split == "heldout" else "sampling"]
-                store.write(to_json(held_out(material, built.prompt, built.used[0].text)) + "\n")
-                if material.split in rows:
-                    for candidate in built.used:
-                        rows[material.split].add(example(material, candidate, built.prompt, tokenizer))
-            if noted:
-                for row in noted.of(material.card, material.notes, material.records, material.split, material.family):
-                    if material.split in rows:
-                        rows[material.split].add(row.example(tokenizer))
-                    else:
-                        cards["heldout_notes"].write(to_json(row.held_out()) + "\n")
+            write_rows(built, noted, rows, files, tokenizer)
     aside = [*tally.rejected, *tally.without, *(noted.rejected if noted else [])]
-    set_aside(data / "rejected.jsonl", "examples", aside)
+    set_aside(rejected, "examples", aside)
     counts, tokens = tally.result()
     second = {"notes": dict(noted.counts) | {"prompt_tokens": spread(noted.prompt_lengths)}} if noted else {}
     manifest.write(**counts, rejected=len(tally.rejected), cards_without=len(tally.without), tokens=tokens, **second)
-    report(counts, tokens, aside)
-    if noted:
-        report_notes(noted)
+    report(counts, tokens, aside, noted)
+
+
+def write_rows(
+    built: Built, noted: NotesRows | None, rows: dict[str, Callable[[Example], None]], files: dict[str, TextIO], tokenizer: Any
+) -> None:
+    """To the table of the card's split, or to the files of cards."""
+    material, add = built.material, rows.get(built.material.split)
+    files["findings"].writelines(to_json(finding) + "\n" for finding in built.findings)
+    if built.prompt is not None and built.used:
+        store = files["heldout" if material.split == "heldout" else "sampling"]
+        store.write(to_json(held_out(material, built.prompt, built.used[0].text)) + "\n")
+        for candidate in built.used if add else ():
+            add(example(material, candidate, built.prompt, tokenizer))
+    for row in noted.of(material.card, material.notes, material.records, material.split, material.family) if noted else ():
+        if add:
+            add(row.example(tokenizer))
+        else:
+            files["heldout_notes"].write(to_json(row.held_out()) + "\n")
 
 
 class RowTally:
@@ -181,20 +185,18 @@ class RowTally:
 
 def build(material: Material, tokenizer: Any, block: ExamplesConfig) -> Built:
     """Fits the prompt and chooses among the candidates; each one is used or set aside with the reason."""
-    prompt, problem = fit(material, tokenizer, block)
-    if prompt is None:
-        return Built(
-            material,
-            None,
-            [],
-            [Rejected("examples", row.id, "the prompt does not fit", problem) for row in material.candidates],
-        )
+    card = material.card
+    try:
+        prompt = build_prompt(card.model_id, card.text, material.notes, tokenizer, block.max_prompt_tokens)
+    except ValueError as error:  # its frame alone is over the budget
+        refused = [Rejected("examples", row.id, "the prompt does not fit", str(error)) for row in material.candidates]
+        return Built(material, None, [], refused)
     accepted, refused, findings = split_accepted(material, prompt, block)
     most = 1 if material.split == "heldout" else block.references
     surplus = [Rejected("examples", row.id, SURPLUS) for row in accepted[most:]]
-    used = accepted[:most]
-    told = [finding for finding in findings if any(finding.candidate_id == candidate.id for candidate in used)]
-    return Built(material, prompt, used, [*refused, *surplus], told)
+    used = {candidate.id for candidate in accepted[:most]}
+    told = [finding for finding in findings if finding.candidate_id in used]
+    return Built(material, prompt, accepted[:most], [*refused, *surplus], told)
 
 
 def open_notes(data: Path, tokenizer: Any, block: ExamplesConfig, stack: ExitStack) -> NotesRows:
@@ -214,15 +216,6 @@ def materials(data: Path, with_records: bool = False) -> Iterator[Material]:
     for ((card, rows), candidates), records in merge_join(matched, told, lambda both: both[0][0].id, lambda row: row.card_id):
         notes = [note for row in rows for note in row.notes]
         yield Material(card, notes, candidates, split["splits"][card.id], split["families"][card.id], records)
-
-
-def fit(material: Material, tokenizer: Any, block: ExamplesConfig) -> tuple[Prompt | None, str]:
-    """The card's prompt, or None and why its frame alone is over the budget."""
-    try:
-        card = material.card
-        return build_prompt(card.model_id, card.text, material.notes, tokenizer, block.max_prompt_tokens), ""
-    except ValueError as error:
-        return None, str(error)
 
 
 def source_of(material: Material, prompt: Prompt) -> str:
@@ -250,7 +243,7 @@ def split_accepted(
         if judged.accepted or not block.check:
             accepted.append((candidate, quality_score(judged)))
         elif candidate.writer != ATTACHED or block.attached == "check":
-            why = failed_names(judged.results) or "to finish"
+            why = ", ".join(result.name for result in judged.results if not result.passed) or "to finish"
             refused.append(Rejected("examples", candidate.id, f"fails {why}", detail))
         elif material.split != "heldout" and (unseen := stated_beyond(candidate.text, judged.results, material, prompt)):
             refused.append(Rejected("examples", candidate.id, BEYOND_BUDGET, ", ".join(unseen)))
@@ -281,32 +274,15 @@ def quality_score(judged: CheckedSummary) -> float:
     return round(judged.value("facts") - judged.value("repetition"), 3)
 
 
-def failed_names(results: Sequence[CheckResult]) -> str:
-    return ", ".join(result.name for result in results if not result.passed)
-
-
 def example(material: Material, candidate: Candidate, prompt: Prompt, tokenizer: Any) -> Example:
     return Example(
         id=stable_id(candidate.id, PROMPT_VERSION),
         prompt=prompt.messages,
         completion=build_completion(candidate.text, tokenizer),
         chat_template_kwargs=prompt.template_kwargs,
-        provenance=provenance(material, prompt) | {"writer": candidate.writer, "decoding": candidate.decoding},
+        provenance=prompt.provenance(material.card, material.family, PROMPT_VERSION)
+        | {"writer": candidate.writer, "decoding": candidate.decoding},
     )
-
-
-def provenance(material: Material, prompt: Prompt) -> dict[str, Any]:
-    card = material.card
-    return {
-        "card_id": card.id,
-        "model_id": card.model_id,
-        "revision": card.revision,
-        "licence": card.licence,
-        "family": material.family,
-        "prompt_version": PROMPT_VERSION,
-        "prompt_tokens": prompt.tokens,
-        "omitted": {omission.part: omission.tokens for omission in prompt.omitted},
-    }
 
 
 def held_out(material: Material, prompt: Prompt, reference: str) -> HeldOut:
@@ -323,24 +299,25 @@ def spread(values: Sequence[int]) -> dict[str, int]:
     return {"n": len(ordered)} | {name: ordered[min(place, len(ordered) - 1)] for name, place in at.items()}
 
 
-def report(counts: dict[str, int], tokens: dict[str, dict[str, int]], rejected: list[Rejected]) -> None:
+def report(
+    counts: dict[str, int], tokens: dict[str, dict[str, int]], rejected: list[Rejected], noted: NotesRows | None
+) -> None:
     print("examples: " + count_words(counts))
     if not counts["train_rows"]:
         print("  nothing to train on: no summary of a training card passes every check")
     for name, numbers in tokens.items():
-        print(f"  tokens {name.replace('_', ' ')}: " + ", ".join(f"{key} {number:,}" for key, number in numbers.items()))
+        print(f"  tokens {name.replace('_', ' ')}: {spelled(numbers)}")
     for reason, count in Counter(row.reason for row in rejected).most_common():
         print(f"  set aside {count}: {reason}")
+    if noted:
+        of = noted.counts
+        parts = [f"{of[f'{split}_told']} {split} (+{of[f'{split}_declined']} NOTHING NEW)" for split in SPLITS]
+        print(f"examples: notes rows of {of['notes']} notes: {', '.join(parts)}")
+        print("  tokens notes prompt: " + spelled(spread(noted.prompt_lengths)))
 
 
-def report_notes(noted: NotesRows) -> None:
-    counts = noted.counts
-    parts = [
-        f"{counts[f'{split}_told']} {split} (+{counts[f'{split}_declined']} NOTHING NEW)"
-        for split in ("train", "validation", "heldout")
-    ]
-    print(f"examples: notes rows of {counts['notes']} notes: {', '.join(parts)}")
-    print("  tokens notes prompt: " + ", ".join(f"{key} {number:,}" for key, number in spread(noted.prompt_lengths).items()))
+def spelled(numbers: dict[str, int]) -> str:
+    return ", ".join(f"{key} {number:,}" for key, number in numbers.items())
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -31,7 +32,7 @@ from data_prep.candidates.checked import CheckedSummary, length_gap
 from data_prep.candidates.corrupted import broken_versions
 from data_prep.core.files import read_jsonl, read_split, samples_of, set_aside, stable_id
 from data_prep.core.manifest import Manifest
-from data_prep.core.parquet import PAIR_SCHEMA, TableWriter
+from data_prep.core.parquet import PAIR_SCHEMA, table_writer
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.records import Candidate, HeldOut, PreferencePair, Rejected
 from data_prep.core.text import count_words
@@ -61,22 +62,11 @@ class PairsConfig(Block):
 
 def main(recipe: Recipe[PairsConfig]) -> None:
     data, block = recipe.run_dir / "data", recipe.block
-    if "small" in block.shares and block.small and not (data / f"samples.{block.small}.jsonl").exists():
-        raise ValueError(f"{data}/samples.{block.small}.jsonl is missing; add {block.small} to sample.systems and sample again")
-    if not (data / "samples.jsonl").exists():
-        raise ValueError(
-            f"{data}/samples.jsonl is missing; run eval.generate --stage sample first (or make it empty for broken pairs)"
-        )
+    refuse_missing_samples(data, block)
     inputs = [data / name for name in ("samples.jsonl", "sampling.jsonl", "split.json", "repairs.jsonl", "revisions.jsonl")]
-    outputs = [data / "pairs" / f"{split}.parquet" for split in SPLITS]
-    manifest = Manifest(
-        data / "pairs.manifest.json",
-        "pairs",
-        recipe.resolved(),
-        [*inputs, *small_samples(data, block)],
-        outputs,
-        data / "rejected.jsonl",
-    )
+    inputs += small_samples(data, block)
+    tables, aside = {split: data / "pairs" / f"{split}.parquet" for split in SPLITS}, data / "rejected.jsonl"
+    manifest = Manifest(data / "pairs.manifest.json", "pairs", recipe.resolved(), inputs, [*tables.values()], aside)
     if manifest.is_done():
         return
     splits = read_split(data / "split.json")["splits"]
@@ -94,15 +84,23 @@ def main(recipe: Recipe[PairsConfig]) -> None:
     for split, pairs in found.items():
         kept, beyond = in_shares(pairs, block.shares)
         rejected += [Rejected("pairs", pair.id, BEYOND_SHARE, f"pool {pair.provenance['pool']}") for pair in beyond]
-        table = TableWriter(data / "pairs" / f"{split}.parquet", PAIR_SCHEMA)
-        for pair in kept:
-            table.add(pair)
-            counts[f"{split}_{pair.provenance['pool']}"] += 1
-        table.close()
-    set_aside(data / "rejected.jsonl", "pairs", rejected)
+        counts.update(f"{split}_{pair.provenance['pool']}" for pair in kept)
+        with table_writer(tables[split], PAIR_SCHEMA) as add:
+            for pair in kept:
+                add(pair)
+    set_aside(aside, "pairs", rejected)
     faults = Counter(fault for pairs in found.values() for pair in pairs for fault in pair.provenance["failed"])
     manifest.write(**counts, rejected=len(rejected), faults=dict(faults), matches_reference=level.result())
     report(counts, faults, rejected, level)
+
+
+def refuse_missing_samples(data: Path, block: PairsConfig) -> None:
+    if "small" in block.shares and block.small and not (data / f"samples.{block.small}.jsonl").exists():
+        raise ValueError(f"{data}/samples.{block.small}.jsonl is missing; add {block.small} to sample.systems and sample again")
+    if not (data / "samples.jsonl").exists():
+        raise ValueError(
+            f"{data}/samples.jsonl is missing; run eval.generate --stage sample first (or make it empty for broken pairs)"
+        )
 
 
 def small_samples(data: Path, block: PairsConfig) -> list[Path]:
@@ -118,33 +116,27 @@ def judged_cards(
     """Each card with the judged texts of its pools; a pool without a share is not judged."""
     has_repairs = "repair" in block.shares and (data / "repairs.jsonl").exists()
     repaired = [own for _, own in samples_of(cards, data / "repairs.jsonl")] if has_repairs else [[]] * len(cards)
+    small = small_samples(data, block) if "small" in block.shares else []
+    smaller = [own for _, own in samples_of(cards, small[0])] if small else [[]] * len(cards)
     revisions: dict[str, list[Candidate]] = defaultdict(list)
     if "revision" in block.shares and (data / "revisions.jsonl").exists():
         for revision in read_jsonl(data / "revisions.jsonl", Candidate):
             revisions[revision.card_id].append(revision)
-    small = small_samples(data, block) if "small" in block.shares else []
-    smaller = [own for _, own in samples_of(cards, small[0])] if small else [[]] * len(cards)
     for (card, own), again, others in zip(samples_of(cards, data / "samples.jsonl"), repaired, smaller, strict=True):
-        yield (
-            card,
-            {
-                "own": [CheckedSummary.sample(sample, card.source) for sample in own],
-                "repair": [CheckedSummary.sample(sample, card.source, "repair") for sample in again],
-                "revision": [CheckedSummary.candidate(item, card.source, "revision") for item in revisions[card.id]],
-                "small": [CheckedSummary.sample(sample, card.source, "small model") for sample in others],
-                "broken": list(broken(card, block.per_card)) if "broken" in block.shares else [],
-            },
-        )
+        pools = {
+            "own": [CheckedSummary.sample(sample, card.source) for sample in own],
+            "repair": [CheckedSummary.sample(sample, card.source, "repair") for sample in again],
+            "revision": [CheckedSummary.candidate(item, card.source, "revision") for item in revisions[card.id]],
+            "small": [CheckedSummary.sample(sample, card.source, "small model") for sample in others],
+            "broken": list(broken(card, block.per_card)) if "broken" in block.shares else [],
+        }
+        yield card, pools
 
 
 def broken(card: HeldOut, most: int) -> Iterator[CheckedSummary]:
     """The reference with one rule broken, `most` different ones that the checks see."""
-    seen = 0
-    for fault, text in broken_versions(card.reference, card.id):
-        judged = CheckedSummary.broken(text, fault, card.source)
-        if not judged.accepted and seen < most:
-            seen += 1
-            yield judged
+    judged = (CheckedSummary.broken(text, fault, card.source) for fault, text in broken_versions(card.reference, card.id))
+    return islice((item for item in judged if not item.accepted), most)
 
 
 def pair_up(card: HeldOut, pools: dict[str, list[CheckedSummary]], block: PairsConfig) -> tuple[list[PreferencePair], str]:

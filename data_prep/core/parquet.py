@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,69 +19,37 @@ from data_prep.core.records import Example, PreferencePair
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 # A schema read off the first row would lose what later rows hold. Its field is null where the template takes no argument.
 KWARGS = pa.struct([("enable_thinking", pa.bool_())])
+TEXT = pa.string()
 EXAMPLE_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("prompt", MESSAGES),
-        ("completion", MESSAGES),
-        ("chat_template_kwargs", KWARGS),
-        ("provenance", pa.string()),
-    ]
+    {"id": TEXT, "prompt": MESSAGES, "completion": MESSAGES, "chat_template_kwargs": KWARGS, "provenance": TEXT}
 )
 PAIR_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("prompt", MESSAGES),
-        ("chosen", MESSAGES),
-        ("rejected", MESSAGES),
-        ("chat_template_kwargs", KWARGS),
-        ("reason", pa.string()),
-        ("provenance", pa.string()),
-    ]
+    {"id": TEXT, "prompt": MESSAGES, "chosen": MESSAGES, "rejected": MESSAGES}
+    | {"chat_template_kwargs": KWARGS, "reason": TEXT, "provenance": TEXT}
 )
 ROWS_PER_GROUP = 256
 
-
-class TableWriter:
-    """Appends rows to a Parquet file that appears under its name only when `close` is called."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self.rows: list[dict[str, Any]] = []
-        self.count = 0
-        self.schema = schema
-        self._place = replacing(path, "wb")
-        self._writer = pq.ParquetWriter(self._place.__enter__(), schema)
-
-    def add(self, row: Example | PreferencePair) -> None:
-        self.rows.append({**dataclasses.asdict(row), "provenance": json.dumps(row.provenance, ensure_ascii=False)})
-        self.count += 1
-        if len(self.rows) == ROWS_PER_GROUP:
-            self._flush()
-
-    def close(self) -> None:
-        self._flush()
-        self._writer.close()
-        self._place.__exit__(None, None, None)
-
-    def __enter__(self) -> TableWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
-        if kind is None:
-            self.close()
-        else:  # an unfinished table is no table: its handle is closed, its temporary name stays
-            with suppress(Exception):
-                self._writer.close()
-            with suppress(BaseException):
-                self._place.__exit__(kind, *error)
-
-    def _flush(self) -> None:
-        if self.rows:
-            self._writer.write_table(pa.Table.from_pylist(self.rows, self.schema))
-            self.rows = []
-
-
 Row = dict[str, Any]
+
+
+@contextmanager
+def table_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[Example | PreferencePair], None]]:
+    """Gives the function that appends a row to a Parquet file, which appears under its name when the block ends well."""
+    rows: list[Row] = []
+    with replacing(path, "wb") as handle, pq.ParquetWriter(handle, schema) as writer:
+
+        def flush() -> None:
+            if rows:
+                writer.write_table(pa.Table.from_pylist(rows, schema))
+                rows.clear()
+
+        def add(row: Example | PreferencePair) -> None:
+            rows.append({**dataclasses.asdict(row), "provenance": json.dumps(row.provenance, ensure_ascii=False)})
+            if len(rows) == ROWS_PER_GROUP:
+                flush()
+
+        yield add
+        flush()
 
 
 def read_table(path: Path) -> Iterator[Row]:

@@ -64,21 +64,9 @@ class NotesRow:
         return row_id(self.card, self.told.url)
 
     def example(self, tokenizer: Any) -> Example:
-        card, told = self.card, self.told
-        provenance = {
-            "task": "notes",
-            "card_id": card.id,
-            "model_id": card.model_id,
-            "revision": card.revision,
-            "licence": card.licence,
-            "family": self.family,
-            "prompt_version": NOTES_VERSION,
-            "prompt_tokens": self.prompt.tokens,
-            "omitted": {omission.part: omission.tokens for omission in self.prompt.omitted},
-            "writer": told.writer,
-            "url": told.url,
-            "page_sha256": told.sha256,
-        }
+        told = self.told
+        page = {"writer": told.writer, "url": told.url, "page_sha256": told.sha256}
+        provenance = {"task": "notes"} | self.prompt.provenance(self.card, self.family, NOTES_VERSION) | page
         return Example(
             self.id, self.prompt.messages, build_completion(told.notes, tokenizer), self.prompt.template_kwargs, provenance
         )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from data_prep.cards.front_matter import split_front_matter
-from data_prep.core.records import Note
+from data_prep.core.records import Card, Note
 from data_prep.core.text import first_line
 from data_prep.prompts.chat_format import ChatFormat, chat_format
 
@@ -79,6 +79,13 @@ class Prompt:
     card: str = ""  # as it stands in the prompt
     notes: list[Note] = field(default_factory=list)  # as they stand there
     template_kwargs: dict[str, bool] = field(default_factory=dict)  # what the template takes beside the messages
+
+    def provenance(self, card: Card, family: str, version: str) -> dict[str, Any]:
+        """What a training row tells of its card and of this prompt, which `version` of the words made."""
+        told = {name: getattr(card, name) for name in ("model_id", "revision", "licence")}
+        omitted = {omission.part: omission.tokens for omission in self.omitted}
+        own = {"prompt_version": version, "prompt_tokens": self.tokens, "omitted": omitted}
+        return {"card_id": card.id, **told, "family": family, **own}
 
 
 def load_tokenizer(name: str, key: str, revision: str | None = None) -> Tokenizer:

@@ -12,7 +12,7 @@ from loopback_hub import TOKEN, loopback_hub
 
 from data_prep.collecting.filters import PERMISSIVE
 from data_prep.core.files import read_jsonl, read_split, stable_id, write_jsonl
-from data_prep.core.parquet import PAIR_SCHEMA, TableWriter
+from data_prep.core.parquet import PAIR_SCHEMA, table_writer
 from data_prep.core.recipe import load
 from data_prep.core.records import Candidate, Card, PreferencePair
 from data_prep.publish import PublishConfig, main
@@ -31,16 +31,15 @@ def made(tmp_path_factory):
     for stage in STAGES:
         module = import_module(f"data_prep.{stage}")
         module.main(load(stage, getattr(module, f"{stage.title()}Config"), [*arguments, "--split.heldout", "0.3"]))
-    table = TableWriter(run_dir / "data" / "pairs" / "train.parquet", PAIR_SCHEMA)
-    for row in table_of(run_dir, "sft/train"):
-        told = json.loads(row["provenance"])
-        for chosen, text in (("own sample", "## Own\n\nText"), ("reference", row["completion"][0]["content"])):
-            bad = [{"role": "assistant", "content": "no"}]
-            good = [{"role": "assistant", "content": text}]
-            provenance = {"card_id": told["card_id"], "family": told["family"], "chosen": chosen}
-            name = stable_id(row["id"], chosen)
-            table.add(PreferencePair(name, row["prompt"], good, bad, row["chat_template_kwargs"], "too short", provenance))
-    table.close()
+    with table_writer(run_dir / "data" / "pairs" / "train.parquet", PAIR_SCHEMA) as add:
+        for row in table_of(run_dir, "sft/train"):
+            told = json.loads(row["provenance"])
+            for chosen, text in (("own sample", "## Own\n\nText"), ("reference", row["completion"][0]["content"])):
+                bad = [{"role": "assistant", "content": "no"}]
+                good = [{"role": "assistant", "content": text}]
+                provenance = {"card_id": told["card_id"], "family": told["family"], "chosen": chosen}
+                name = stable_id(row["id"], chosen)
+                add(PreferencePair(name, row["prompt"], good, bad, row["chat_template_kwargs"], "too short", provenance))
     return run_dir
 
 

@@ -12,7 +12,7 @@ from report_run import make_scored_run, report
 
 from data_prep.core.files import stable_id, write_jsonl
 from data_prep.core.manifest import Manifest
-from data_prep.core.parquet import PAIR_SCHEMA, TableWriter
+from data_prep.core.parquet import PAIR_SCHEMA, table_writer
 from data_prep.core.recipe import Recipe, load
 from data_prep.core.records import PreferencePair
 from eval import gate
@@ -50,14 +50,13 @@ def make_data(run_dir: Path) -> None:
         module = import_module(f"data_prep.{stage}")
         module.main(load(stage, getattr(module, f"{stage.title()}Config"), arguments))
     rows = pq.read_table(run_dir / "data" / "sft" / "train.parquet").to_pylist()
-    table = TableWriter(run_dir / "data" / "pairs" / "train.parquet", PAIR_SCHEMA)
-    for row in rows[:6]:
-        told = json.loads(row["provenance"])
-        bad = [{"role": "assistant", "content": row["completion"][0]["content"][:300]}]
-        provenance = {"card_id": told["card_id"], "family": told["family"], "chosen": "own sample", "failed": ["length"]}
-        kwargs = row["chat_template_kwargs"]
-        table.add(PreferencePair(stable_id(row["id"]), row["prompt"], row["completion"], bad, kwargs, "too short", provenance))
-    table.close()
+    with table_writer(run_dir / "data" / "pairs" / "train.parquet", PAIR_SCHEMA) as add:
+        for row in rows[:6]:
+            told = json.loads(row["provenance"])
+            bad = [{"role": "assistant", "content": row["completion"][0]["content"][:300]}]
+            provenance = {"card_id": told["card_id"], "family": told["family"], "chosen": "own sample", "failed": ["length"]}
+            kwargs = row["chat_template_kwargs"]
+            add(PreferencePair(stable_id(row["id"]), row["prompt"], row["completion"], bad, kwargs, "too short", provenance))
 
 
 def train(run_dir: Path, stage: str, **more: object) -> None:

@@ -8,7 +8,7 @@ from commands import TEMPLATE_KWARGS, run_command
 from loopback_hub import TOKEN, loopback_hub
 from training_runs import Ended, Run, hub_at
 
-from data_prep.core.parquet import EXAMPLE_SCHEMA, TableWriter
+from data_prep.core.parquet import EXAMPLE_SCHEMA, table_writer
 from data_prep.core.records import Example
 from data_prep.prompts.chat_format import ChatFormat
 from data_prep.prompts.student import build_prompt
@@ -30,12 +30,11 @@ def hub():
 @pytest.fixture
 def train(tmp_path, tiny_model, tokenizer, hub):
     """Runs `training.sft` for four steps with a push every two, forked where the imports are done; `launched` has accelerate start it."""
-    table = TableWriter(tmp_path / "run" / "data" / "sft" / "train.parquet", EXAMPLE_SCHEMA)
-    for index, raw in enumerate(raw_cards(4, 5)):
-        prompt = build_prompt(raw.model_id, raw.content[:300], [], tokenizer, 600).messages
-        answer = [{"role": "assistant", "content": "## A summary\n\n- one point"}]
-        table.add(Example(f"row{index}", prompt, answer, TEMPLATE_KWARGS, {"card_id": f"card{index}"}))
-    table.close()
+    with table_writer(tmp_path / "run" / "data" / "sft" / "train.parquet", EXAMPLE_SCHEMA) as add:
+        for index, raw in enumerate(raw_cards(4, 5)):
+            prompt = build_prompt(raw.model_id, raw.content[:300], [], tokenizer, 600).messages
+            answer = [{"role": "assistant", "content": "## A summary\n\n- one point"}]
+            add(Example(f"row{index}", prompt, answer, TEMPLATE_KWARGS, {"card_id": f"card{index}"}))
     recipe = {
         "run_dir": str(tmp_path / "run"), "model_name_or_path": str(tiny_model), "dtype": "float32", "use_cpu": True, "lora_r": 2,
         "max_steps": 4, "save_steps": 2, "logging_steps": 2, "per_device_train_batch_size": 1, "disable_tqdm": True,

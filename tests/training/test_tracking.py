@@ -13,7 +13,7 @@ from commands import TEMPLATE_KWARGS, run_command
 from wandb_records import records
 
 from data_prep.core.files import read_dicts, write_jsonl
-from data_prep.core.parquet import EXAMPLE_SCHEMA, TableWriter
+from data_prep.core.parquet import EXAMPLE_SCHEMA, table_writer
 from data_prep.core.records import Example, HeldOut
 from data_prep.prompts.student import build_prompt, source_text
 from data_prep.synthetic.world import raw_cards
@@ -35,11 +35,10 @@ def write_data(data, tokenizer):
         made.append(HeldOut(f"card{index}", prompt, source_text(raw.model_id, raw.content, raw.notes), raw.summaries[0], "f"))
     write_jsonl(data / "sampling.jsonl", made)
     for split, cards in (("train", made), ("validation", [made[2], made[2], made[1], made[1]])):
-        table = TableWriter(data / "sft" / f"{split}.parquet", EXAMPLE_SCHEMA)
-        for index, card in enumerate(cards):
-            answer = [{"role": "assistant", "content": f"## Summary {index}\n\n- one point"}]
-            table.add(Example(f"{split}{index}", card.prompt, answer, TEMPLATE_KWARGS, {"card_id": card.id}))
-        table.close()
+        with table_writer(data / "sft" / f"{split}.parquet", EXAMPLE_SCHEMA) as add:
+            for index, card in enumerate(cards):
+                answer = [{"role": "assistant", "content": f"## Summary {index}\n\n- one point"}]
+                add(Example(f"{split}{index}", card.prompt, answer, TEMPLATE_KWARGS, {"card_id": card.id}))
 
 
 def launch(folder, tiny_model, *before, **changes):
