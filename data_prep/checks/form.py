@@ -34,18 +34,16 @@ def check_length(document: Document) -> CheckResult:
     """`value`: rendered words, that is whitespace-separated pieces of the rendered text that hold a letter or a digit.
     Addresses, markup, fenced code, HTML and front matter are not rendered text."""
     words = len(document.words) + document.words_cut
+    fault, spans = "", []
     if document.is_cut and words <= LENGTH_MAX:
-        reason = f"{words} words in far more characters or brackets than {LENGTH_MAX} words take"
-        return CheckResult("length", False, float(words), reason)
-    if words < LENGTH_MIN:
-        reason = f"{words} words, {LENGTH_MIN - words} fewer than the {LENGTH_MIN} required"
-        return CheckResult("length", False, float(words), reason)
-    if words > LENGTH_MAX:
+        fault = f"{words} words in far more characters or brackets than {LENGTH_MAX} words take"
+    elif words < LENGTH_MIN:
+        fault = f"{words} words, {LENGTH_MIN - words} fewer than the {LENGTH_MIN} required"
+    elif words > LENGTH_MAX:
+        fault = f"{words} words, {words - LENGTH_MAX} more than the {LENGTH_MAX} allowed"
         first = _offset_of_word(document, LENGTH_MAX)
-        span = Span(first, len(document.text.rstrip()), f"beyond {LENGTH_MAX} words")
-        reason = f"{words} words, {words - LENGTH_MAX} more than the {LENGTH_MAX} allowed"
-        return CheckResult("length", False, float(words), reason, [span])
-    return CheckResult("length", True, float(words), f"{words} words")
+        spans = [Span(first, len(document.text.rstrip()), f"beyond {LENGTH_MAX} words")]
+    return CheckResult("length", not fault, float(words), fault or f"{words} words", spans)
 
 
 def _offset_of_word(document: Document, limit: int) -> int:

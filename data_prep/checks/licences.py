@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from data_prep.checks.document import lowered
 from data_prep.checks.result import Span
 
-UNKNOWN = frozenset(
-    {"other", "unknown", "custom", "n/a", "none", "proprietary"}
-)  # a field that names no licence to compare with
+# A field that names no licence to compare with.
+UNKNOWN = frozenset("other unknown custom n/a none proprietary".split())
 
 # Hub identifiers that ask for no more than attribution.
 PERMISSIVE = frozenset(

@@ -7,7 +7,7 @@ import re
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from data_prep.checks.document import Document, trimmed_url
-from data_prep.checks.result import CheckResult, Span, listed
+from data_prep.checks.result import CheckResult, Span, looked_up
 
 _ADDRESS = re.compile(
     r"(?=[hwga])(?:https?://|www\.|(?<![\w./@:-])(?:github\.com|huggingface\.co|hf\.co|arxiv\.org)/)[^\s<>\[\]\"'`|\\^]+",
@@ -101,11 +101,5 @@ def check_links(document: Document, known: frozenset[str], expected: bool) -> Ch
         reason = "no link, although the sources offer some" if expected else "no link, and the sources offer none"
         return CheckResult("links", not expected, 0.0 if expected else None, reason)
     wrong = [link for link in document.links if canonical(link.target) not in known]
-    missing = {canonical(link.target) for link in wrong}
-    value = 1 - len(missing) / len(targets)
-    if not wrong:
-        return CheckResult("links", True, value, f"all {len(targets)} links are in the sources")
-    verb = "is" if len(missing) == 1 else "are"
-    reason = f"{len(missing)} of {len(targets)} links {verb} not in the sources: {listed(link.target or '(empty)' for link in wrong)}"
-    spans = [Span(link.start, link.end, f"link not in the sources: {link.target or '(empty)'}") for link in wrong]
-    return CheckResult("links", False, value, reason, spans)
+    spans = [Span(link.start, link.end, link.target or "(empty)") for link in wrong]
+    return looked_up("links", len(targets), spans, len({canonical(link.target) for link in wrong}))

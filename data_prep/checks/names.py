@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from data_prep.checks.document import Document, blank
-from data_prep.checks.result import CheckResult, Span, listed
+from data_prep.checks.result import CheckResult, Span, looked_up
 
 MAX_PIECES = 5  # of one name: Qwen / 2.5 / Coder / 32B / Instruct
 
@@ -180,11 +180,4 @@ def check_names(document: Document, licences_named: Sequence[Span], known: froze
     if not found:
         return CheckResult("names", True, None, "no names to look up")
     wrong = [span for span in found if not is_known(span.label, known)]
-    value = 1 - len(wrong) / len(found)
-    if not wrong:
-        return CheckResult("names", True, value, f"all {len(found)} names are in the sources")
-    verb = "is" if len(wrong) == 1 else "are"
-    reason = f"{len(wrong)} of {len(found)} names {verb} not in the sources: {listed(span.label for span in wrong)}"
-    return CheckResult(
-        "names", False, value, reason, [Span(s.start, s.end, f"name not in the sources: {s.label}") for s in wrong]
-    )
+    return looked_up("names", len(found), wrong, len(wrong))

@@ -160,12 +160,10 @@ def quantities(text: str, bounds: bool = True) -> Iterator[Quantity]:
             quantity = _spelled(match, text)
         elif match["power"]:
             quantity = _power(match, text)
-        elif match["day_only"]:
+        elif match["day_only"] or match["iso"] or match["day_first"] or match["month_first"]:
             date = _date(match)
-            day = Decimal(date[2] or 0)
-            quantity = Quantity(text[slice(*match.span())], *match.span(), (Reading(day, day, day),), kind="date", date=date)
-        elif match["iso"] or match["day_first"] or match["month_first"]:
-            quantity = Quantity(text[slice(*match.span())], *match.span(), (), kind="date", date=_date(match))
+            readings = _exactly(Decimal(date[2] or 0)) if match["day_only"] else ()
+            quantity = Quantity(text[slice(*match.span())], *match.span(), readings, kind="date", date=date)
         else:
             quantity = None
         if quantity is not None:
@@ -229,7 +227,7 @@ def _power(match: re.Match[str], text: str) -> Quantity:
     """1.5 x 10^-4, also as LaTeX and with raised digits."""
     exponent = (match["exponent"] or match["raised"].translate(_RAISED)).replace("−", "-")
     value = Decimal(match["factor"] or 1).scaleb(int(exponent))
-    return Quantity(text[slice(*match.span())], *match.span(), (Reading(value, value, value),))
+    return Quantity(text[slice(*match.span())], *match.span(), _exactly(value))
 
 
 def _half_widths(literal: str, scale: str, kind: str, counts: bool, before: str) -> tuple[Decimal, Decimal]:
@@ -247,13 +245,12 @@ def _half_widths(literal: str, scale: str, kind: str, counts: bool, before: str)
     else:
         # A bare small number, a count or a year is meant exactly; 71 for a score of 71.2 is rounding.
         unit = Decimal(0) if counts or len(whole) in (1, 4) else Decimal(1)
+    rough = unit if decimals else max(unit, Decimal(1).scaleb(zeros))
     if _MORE_THAN.search(before):
-        return Decimal(0), max(unit, Decimal(1).scaleb(zeros) if not decimals else unit)
+        return Decimal(0), rough
     if _LESS_THAN.search(before):
-        return max(unit, Decimal(1).scaleb(zeros) if not decimals else unit), Decimal(0)
-    if _ABOUT.search(before) and not decimals:
-        unit = max(unit, Decimal(1).scaleb(zeros))
-    return unit / 2, unit / 2
+        return rough, Decimal(0)
+    return (rough / 2, rough / 2) if _ABOUT.search(before) else (unit / 2, unit / 2)
 
 
 def _readings(literal: str, scale: str, widths: tuple[Decimal, Decimal]) -> tuple[Reading, ...]:
@@ -263,11 +260,14 @@ def _readings(literal: str, scale: str, widths: tuple[Decimal, Decimal]) -> tupl
     factor = Decimal(1).scaleb(power)
     found = [Reading(value * factor, (value - below) * factor, (value + above) * factor)]
     if scale in ("k", "K", "m", "M"):  # 64k tokens are 65,536 as often as 64,000
-        binary = value * (1024 if power == 3 else 1024**2)
-        found.append(Reading(binary, binary, binary))
+        found += _exactly(value * (1024 if power == 3 else 1024**2))
     if scale in ("m", "b", "t"):  # 140m may be metres or minutes
-        found.append(Reading(value, value, value))
+        found += _exactly(value)
     return tuple(found)
+
+
+def _exactly(value: Decimal) -> tuple[Reading]:
+    return (Reading(value, value, value),)
 
 
 def _spelled(match: re.Match[str], text: str) -> Quantity | None:
@@ -277,7 +277,7 @@ def _spelled(match: re.Match[str], text: str) -> Quantity | None:
     if value < 2 and not scale:
         return None  # "one" is a pronoun, "zero-shot" a term
     value *= {"hundred": 100, "dozen": 12}.get(scale) or Decimal(1).scaleb(SCALES.get(scale, 0))
-    return Quantity(text[slice(*match.span())], *match.span(), (Reading(value, value, value),), counts=True)
+    return Quantity(text[slice(*match.span())], *match.span(), _exactly(value), counts=True)
 
 
 def _date(match: re.Match[str]) -> tuple[int | None, int | None, int | None]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -33,3 +33,15 @@ def listed(items: Iterable[str], at_most: int = 5) -> str:
     short = [item if len(item) <= 80 else item[:77] + "..." for item in unique[:at_most]]
     rest = len(unique) - at_most
     return ", ".join(short) + (f" and {rest} more" if rest > 0 else "")
+
+
+def looked_up(name: str, total: int, wrong: Sequence[Span], missing: int) -> CheckResult:
+    """Of a check that looks the summary's `name` (links, numbers, names) up in the sources. `wrong`: where it has what they lack,
+    labelled with that alone. `missing` of `total`: how many they are, where one may stand in several places."""
+    value = 1 - missing / total
+    if not wrong:
+        return CheckResult(name, True, value, f"all {total} {name} are in the sources")
+    verb = "is" if missing == 1 else "are"
+    reason = f"{missing} of {total} {name} {verb} not in the sources: {listed(span.label for span in wrong)}"
+    spans = [replace(span, label=f"{name.removesuffix('s')} not in the sources: {span.label}") for span in wrong]
+    return CheckResult(name, False, value, reason, spans)

@@ -33,27 +33,23 @@ class SourceIndex:
     broken_letters: frozenset[str]
 
     @classmethod
+    @lru_cache(maxsize=CACHED_SOURCES)
     def from_source(cls, source: str) -> SourceIndex:
         """Index of a source text (card as found, `Model: ORG/NAME`, `<source url="URL">` pages). Cached on the text."""
-        return _index(source)
-
-
-@lru_cache(maxsize=CACHED_SOURCES)
-def _index(source: str) -> SourceIndex:
-    links = links_of(source)
-    return SourceIndex(
-        links=links,
-        offers_links=has_links_to_cite(source, links),
-        numbers=numbers_of(source, counts=list_lengths(source)),
-        names=names_of(source),
-        facts=facts_of(source),
-        licences=frozenset(named_in(source)),
-        praise=praise_of(source),
-        words=index_words(source),
-        broken_letters=mojibake_of(source),
-    )
+        links = links_of(source)
+        return cls(
+            links=links,
+            offers_links=has_links_to_cite(source, links),
+            numbers=numbers_of(source, counts=list_lengths(source)),
+            names=names_of(source),
+            facts=facts_of(source),
+            licences=frozenset(named_in(source)),
+            praise=praise_of(source),
+            words=index_words(source),
+            broken_letters=mojibake_of(source),
+        )
 
 
 def forget() -> None:
     """Empties the cache, for those who measure."""
-    _index.cache_clear()
+    SourceIndex.from_source.cache_clear()

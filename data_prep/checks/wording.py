@@ -91,7 +91,6 @@ def check_praise(document: Document, given: frozenset[str]) -> CheckResult:
     ]
     if not found:
         return CheckResult("praise", True, 0.0, "no praise beyond the sources")
-    spans = [Span(match.start(), match.end(), "praise that the sources do not give") for match in found]
-    return CheckResult(
-        "praise", False, float(len(found)), f"praise that the sources do not give: {listed(m[0] for m in found)}", spans
-    )
+    fault = "praise that the sources do not give"
+    spans = [Span(*match.span(), fault) for match in found]
+    return CheckResult("praise", False, float(len(found)), f"{fault}: {listed(match[0] for match in found)}", spans)
