@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -62,7 +63,7 @@ def main() -> None:
         raise ValueError("say what to measure and on what: python -m data_prep.benchmark cards --path CARDS.parquet")
     overrides = parse_overrides(sys.argv[2:])
     path = overrides.pop("path", "")
-    given = [part for name, value in overrides.items() for part in (f"--{name}", value)]
+    given = [f"--{name}={value}" for name, value in overrides.items()]
     with tempfile.TemporaryDirectory() as folder:
         twice = Path(folder) / "twice.parquet"
         config = cards_config(path, given)
@@ -75,15 +76,9 @@ def main() -> None:
 
 
 def cards_config(path: str, given: list[str]) -> CardsConfig:
-    own = [
-        part
-        for name, value in zip(given[::2], given[1::2], strict=True)
-        if name.startswith("--collect.")
-        for part in (name, value)
-    ]
-    return load(
-        "collect", CardsConfig, ["--run_dir", "unused", "--collect.source", "parquet", "--collect.path", path, *own]
-    ).block
+    source = ["--run_dir", "unused", "--collect.source", "parquet", "--collect.path", path]
+    own = [option for option in given if option.startswith("--collect.")]
+    return load("collect", CardsConfig, [*source, *own]).block
 
 
 def doubled(config: CardsConfig, target: Path) -> Path:
@@ -91,22 +86,13 @@ def doubled(config: CardsConfig, target: Path) -> Path:
     columns = (config.model_column, config.text_column)
     schema = pa.schema([(columns[0], pa.string()), (columns[1], pa.binary())])
     with pq.ParquetWriter(target, schema) as writer:
-        for batch in _batches(config):
+        cards = _cards(config)
+        while batch := list(islice(cards, BATCH)):
             for prefix in ("", "again-"):
                 ids = [prefix + card.model_id for card in batch]
                 texts = [card.content.encode() if isinstance(card.content, str) else card.content for card in batch]
                 writer.write_table(pa.table([ids, pa.array(texts, pa.binary())], schema=schema))
     return target
-
-
-def _batches(config: CardsConfig) -> Iterator[list[RawCard]]:
-    batch: list[RawCard] = []
-    for card in _cards(config):
-        batch.append(card)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    yield batch
 
 
 def _cards(config: CardsConfig) -> Iterator[RawCard]:

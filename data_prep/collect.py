@@ -49,7 +49,8 @@ def main(recipe: Recipe[CollectConfig]) -> None:
         return
     started, counts, reasons = time.monotonic(), Counter(cards=0, attached=0), Counter[str]()
     folder = data / "collect.work" / sha256_text(to_json([settings, hashes(manifest.inputs)]))[:16]
-    made = rows(seed, source, filters) if in_one_go(block) else in_shards(seed, source, filters, block, folder)
+    in_one_go = block.executor == "inline" and block.tasks == 1
+    made = rows(seed, source, filters) if in_one_go else in_shards(seed, source, filters, block, folder)
     if made is None:
         return
     found = tqdm(without_duplicates(made), desc="collect", unit=" cards", mininterval=1)
@@ -64,10 +65,6 @@ def main(recipe: Recipe[CollectConfig]) -> None:
 
 def part(schema: type[Part], block: Block) -> Part:
     return schema(**{name: getattr(block, name) for name in schema.model_fields})
-
-
-def in_one_go(block: CollectConfig) -> bool:
-    return block.executor == "inline" and block.tasks == 1
 
 
 def in_shards(

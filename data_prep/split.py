@@ -124,12 +124,8 @@ def shipped(path: Path, known: list[LineageKeys]) -> Placed:
     """Where an earlier collection put those of the cards that are here. Raises ValueError where it cannot be read."""
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
-        return Placed(
-            *(
-                {card.id: written[name][card.id] for card in known if card.id in written["splits"]}
-                for name in ("splits", "families")
-            )
-        )
+        here = [card.id for card in known if card.id in written["splits"]]
+        return Placed(*({card: written[name][card] for card in here} for name in ("splits", "families")))
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"split.placed: {path} is no split.json ({error!r}); correct the path, or leave the key out") from None
 
@@ -150,15 +146,8 @@ def cap(families: dict[str, list[str]], placed: Placed, most: int) -> tuple[dict
         if first := ids[:room]:
             # A new family is named after a card that stays, so that its name cannot come to mean another family.
             kept[family if before[family] else min(first)] = first
-        aside += [
-            Rejected(
-                "split",
-                card_id,
-                "more relatives than split.family_cap",
-                f"family {family}: {len(ids) + before[family]} cards, cap {most}",
-            )
-            for card_id in ids[room:]
-        ]
+        detail = f"family {family}: {len(ids) + before[family]} cards, cap {most}"
+        aside += [Rejected("split", card_id, "more relatives than split.family_cap", detail) for card_id in ids[room:]]
     return kept, aside
 
 
@@ -172,9 +161,8 @@ def assign(families: dict[str, list[str]], placed: Placed, block: SplitConfig, s
         counts[split_of[family]] += len(families[family])
     total = len(placed.splits) + sum(map(len, families.values()))
     room = {name: round(getattr(block, name) * total) - counts[name] for name in ("heldout", "validation")}
-    for family in sorted(
-        families.keys() - split_of.keys(), key=lambda family: hashlib.sha256(f"{seed}:{family}".encode()).digest()
-    ):
+    new = families.keys() - split_of.keys()
+    for family in sorted(new, key=lambda family: hashlib.sha256(f"{seed}:{family}".encode()).digest()):
         size = len(families[family])
         split_of[family] = next((name for name in room if size <= room[name]), "train")
         if split_of[family] in room:

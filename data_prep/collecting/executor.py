@@ -117,10 +117,15 @@ def _datatrove() -> ModuleType:
     return datatrove.executor
 
 
+def _settings(config: ExecutorConfig, task: Task) -> dict[str, Any]:
+    """What all three take. Which tasks are complete is told by their files, not by datatrove's marks."""
+    return {"tasks": config.tasks, "workers": config.workers, "logging_dir": str(task.folder), "skip_completed": False}
+
+
 def _run_local(config: ExecutorConfig, task: Task) -> None:
     executor = _datatrove().LocalPipelineExecutor
     with _main_unseen():
-        executor([task], tasks=config.tasks, workers=config.workers, logging_dir=str(task.folder), skip_completed=False).run()
+        executor([task], **_settings(config, task)).run()
 
 
 @contextmanager
@@ -147,14 +152,7 @@ def _run_ray(config: ExecutorConfig, task: Task) -> None:
     path = os.pathsep.join(entry for entry in sys.path if entry)
     ray.init(runtime_env={"env_vars": {**QUIET, "PYTHONPATH": path}}, log_to_driver=False)
     try:
-        datatrove.RayPipelineExecutor(
-            [task],
-            tasks=config.tasks,
-            workers=config.workers,
-            logging_dir=str(task.folder),
-            skip_completed=False,
-            mem_per_cpu_gb=1,
-        ).run()
+        datatrove.RayPipelineExecutor([task], **_settings(config, task), mem_per_cpu_gb=1).run()
     finally:
         ray.shutdown()
 
@@ -174,15 +172,12 @@ def _run_slurm(config: ExecutorConfig, task: Task) -> None:
         )
     executor = _datatrove().SlurmPipelineExecutor(
         [task],
-        tasks=config.tasks,
-        workers=config.workers,
+        **_settings(config, task),
         time=config.slurm_time,
         partition=config.slurm_partition,
         venv_path=str(activate),
         job_name="card-rows",
         qos="",  # datatrove's own default is a name that not every cluster has
-        logging_dir=str(task.folder),
-        skip_completed=False,
     )
     try:
         executor.run()

