@@ -65,11 +65,8 @@ def main(published: Path, to: Path, tokenizer: Any, max_prompt_tokens: int, api:
     set_aside(to / "rejected.jsonl", "rebuild", gone.values())
     if not any(counts.values()):
         raise ValueError(f"no row of {published} could be rebuilt; {len(gone)} cards are named in {to / 'rejected.jsonl'}")
-    print(
-        "rebuild: "
-        + ", ".join(f"{count} rows of {name}" for name, count in counts.items() if count)
-        + f"; {len(gone)} cards gone"
-    )
+    told = ", ".join(f"{count} rows of {name}" for name, count in counts.items() if count)
+    print(f"rebuild: {told}; {len(gone)} cards gone")
 
 
 def fetch(api: HfApi, model_id: str, revision: str | None, sha256: str) -> str | Rejected:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from data_prep.candidates.checked import CheckedSummary
 from data_prep.candidates.from_teacher import candidate_of, refuse_licences
-from data_prep.chat.client import Answer, Endpoint, Failure, Question, Usage, ask_all
+from data_prep.chat.client import Answer, Endpoint, Question, Usage, ask_all
 from data_prep.core.files import read_jsonl, replacing, samples_of, to_json
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command
@@ -66,10 +66,8 @@ def main(recipe: Recipe[ReviseConfig]) -> None:
 def revisions(data: Path, block: ReviseConfig, usage: Usage) -> Iterator[Candidate]:
     assert block.teacher is not None
     for (card, sample), answer in ask_all(block.teacher, data / "answers.sqlite", questions(data, block), usage):
-        if isinstance(answer, Answer):
+        if isinstance(answer, Answer):  # a failure is counted by `usage` and asked again by the next run
             yield revision(card, sample, answer, block.teacher)
-        else:
-            assert isinstance(answer, Failure)  # counted by `usage`, asked again by the next run
 
 
 def questions(data: Path, block: ReviseConfig) -> Iterator[tuple[tuple[HeldOut, CheckedSummary], Question]]:

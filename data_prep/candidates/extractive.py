@@ -4,7 +4,8 @@ a teacher uses."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from data_prep.cards.front_matter import split_front_matter
 from data_prep.cards.links import extract_links
@@ -25,13 +26,7 @@ _SPACE = re.compile(r"\s+")
 
 def lead_notes(page: str, words: int) -> str:
     """The first sentences of a page as bullets, `words` words at most."""
-    taken, left = [], words
-    for sentence in sentences(page):
-        left -= len(sentence.split())
-        if left < 0:
-            break
-        taken.append(f"- {sentence}")
-    return "\n".join(taken)
+    return "\n".join(_bullets(sentences(page), words))
 
 
 def extractive_summary(model_id: str, card: str, notes: Sequence[Note]) -> str:
@@ -47,13 +42,8 @@ def extractive_summary(model_id: str, card: str, notes: Sequence[Note]) -> str:
     ending = [f"- **Licence**: {licence(front.metadata)}."] if licence(front.metadata) else []
     tail = [*(["", "### Linked pages", "", *pages] if pages else []), *(["", "### Licence", "", *ending] if ending else [])]
     room = ENOUGH - len(rendered_words("\n".join(tail)))
-    lines = [f"## {model_id.rpartition('/')[2]}", "", spoken[0], "", "### From the card", ""]
-    for sentence in spoken[1:]:
-        room -= len(sentence.split())
-        if room < 0:
-            break
-        lines.append(f"- {sentence}")
-    return "\n".join([*lines, *tail]) + "\n"
+    head = [f"## {model_id.rpartition('/')[2]}", "", spoken[0], "", "### From the card", ""]
+    return "\n".join([*head, *_bullets(spoken[1:], room), *tail]) + "\n"
 
 
 def sentences(text: str) -> Iterator[str]:
@@ -66,8 +56,15 @@ def sentences(text: str) -> Iterator[str]:
             yield sentence
 
 
-def _page_bullets(note: Note) -> Iterator[str]:
-    for number, sentence in enumerate(sentences(note.text)):
-        if number == PER_PAGE:
+def _bullets(spoken: Iterable[str], words: int) -> Iterator[str]:
+    """The first sentences, `words` words at most."""
+    for sentence in spoken:
+        words -= len(sentence.split())
+        if words < 0:
             return
+        yield f"- {sentence}"
+
+
+def _page_bullets(note: Note) -> Iterator[str]:
+    for number, sentence in enumerate(islice(sentences(note.text), PER_PAGE)):
         yield f"- {sentence}" + (f" ([page]({note.url}))" if number == 0 else "")

@@ -107,17 +107,13 @@ class NotesRows:
             found = SURPLUS if made == self.per_card else self.row(card, told, split, family)
             if isinstance(found, NotesRow):
                 made += 1
-                self.count(found, split)
+                self.counts[f"{split}_declined" if told.notes == NOTHING_NEW else f"{split}_told"] += 1
+                self.prompt_lengths.append(found.prompt.tokens)
                 yield found
             else:
                 reason, _, detail = found.partition("\n")
                 self.rejected.append(Rejected("examples", row_id(card, told.url), reason, f"{told.url} {detail}".strip()))
         assert self.counts["notes"] == len(self.rejected) + len(self.prompt_lengths), "a note is lost"
-
-    def count(self, row: NotesRow, split: str) -> None:
-        kind = "declined" if row.told.notes == NOTHING_NEW else "told"
-        self.counts[f"{split}_{kind}"] += 1
-        self.prompt_lengths.append(row.prompt.tokens)
 
     def row(self, card: Card, told: NoteTarget, split: str, family: str) -> NotesRow | str:
         """The row, or why there is none, details behind a line end."""

@@ -284,21 +284,14 @@ def fair_shares(sizes: Sequence[int], room: int) -> list[int]:
 
 def cut_short(text: str, limit: int, tokenizer: Tokenizer) -> str:
     """At most `limit` tokens from the start: whole lines, or whole words where a long line would cost half of the room."""
-    lines = cut_to(text, limit, tokenizer)
-    return lines if 2 * count_tokens(lines, tokenizer) >= limit else cut_to_words(text, limit, tokenizer)
-
-
-def cut_to(text: str, limit: int, tokenizer: Tokenizer) -> str:
-    """The longest run of whole lines from the start with at most `limit` tokens."""
-    return _longest_start(text.splitlines(keepends=True), limit, tokenizer)
-
-
-def cut_to_words(text: str, limit: int, tokenizer: Tokenizer) -> str:
-    """The longest run of whole words from the start with at most `limit` tokens."""
+    lines = _longest_start(text.splitlines(keepends=True), limit, tokenizer)
+    if 2 * count_tokens(lines, tokenizer) >= limit:
+        return lines
     return _longest_start(re.findall(r"\s*\S+", text), limit, tokenizer)
 
 
 def _longest_start(pieces: Sequence[str], limit: int, tokenizer: Tokenizer) -> str:
+    """The longest run of whole pieces from the start with at most `limit` tokens."""
     low, high = 0, len(pieces)
     while low < high:
         middle = (low + high + 1) // 2

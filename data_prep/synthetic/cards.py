@@ -21,10 +21,7 @@ def render_card(facts: Facts, rng: random.Random) -> str:
     """A README: front matter in one of its forms, then the body in one of three shapes."""
     sections = [overview(facts, rng), training(facts, rng), evaluation(facts, rng), usage(facts, rng), limits(facts, rng)]
     headings = rng.choice((("Overview", "Training", "Evaluation", "How to use", "Limitations"), ()))
-    body = []
-    for index, text in enumerate(sections):
-        if text:
-            body += [f"## {headings[index]}\n\n{text}" if headings else text]
+    body = [f"## {headings[index]}\n\n{text}" if headings else text for index, text in enumerate(sections) if text]
     if rng.random() < 0.4:
         body.insert(0, BADGES.format(slug=facts.name.lower()).strip())
     if rng.random() < 0.5:
@@ -41,12 +38,8 @@ def front_matter(facts: Facts, rng: random.Random) -> str:
     quote = '"' if form == "quoted" else ""
     lines = [f"license: {quote}{facts.licence}{quote}"]
     if form != "sparse" and facts.states("languages"):
-        listed = (
-            f"[{', '.join(facts.languages)}]"
-            if form == "flow"
-            else "".join(f"\n- {quote}{code}{quote}" for code in facts.languages)
-        )
-        lines.append(f"language: {listed}" if form == "flow" else f"language:{listed}")
+        block = "".join(f"\n- {quote}{code}{quote}" for code in facts.languages)
+        lines.append(f"language: [{', '.join(facts.languages)}]" if form == "flow" else f"language:{block}")
     if facts.base_model and (facts.relation != "fork" or form != "sparse"):
         lines.append(f"base_model: {quote}{facts.base_model}{quote}")
     if form != "sparse":
@@ -59,15 +52,12 @@ def front_matter(facts: Facts, rng: random.Random) -> str:
 
 
 def overview(facts: Facts, rng: random.Random) -> str:
-    text = [
-        rng.choice(
-            (
-                f"{facts.name} is a language model with {facts.parameters} parameters by {facts.organisation}.",
-                f"{facts.organisation} presents {facts.name}, a decoder-only transformer with {facts.parameters} parameters.",
-                f"This repository holds {facts.name} from {facts.organisation}. The model has {facts.parameters} parameters.",
-            )
-        )
-    ]
+    openings = (
+        f"{facts.name} is a language model with {facts.parameters} parameters by {facts.organisation}.",
+        f"{facts.organisation} presents {facts.name}, a decoder-only transformer with {facts.parameters} parameters.",
+        f"This repository holds {facts.name} from {facts.organisation}. The model has {facts.parameters} parameters.",
+    )
+    text = [rng.choice(openings)]
     if facts.relation == "fine-tune":
         text.append(f"It is a fine-tune of {facts.base_model}.")
     elif facts.relation == "quantised" and facts.quantisation:
@@ -77,18 +67,16 @@ def overview(facts: Facts, rng: random.Random) -> str:
     elif facts.relation == "fork":
         text.append(f"It is a renamed copy of {facts.base_model} with unchanged weights.")
     if facts.states("context"):
-        text.append(
-            rng.choice((f"It reads a context of {facts.context} tokens.", f"The context length is {facts.context} tokens."))
-        )
+        reads = f"It reads a context of {facts.context} tokens."
+        text.append(rng.choice((reads, f"The context length is {facts.context} tokens.")))
     if facts.states("languages"):
         text.append(f"Supported languages: {', '.join(LANGUAGES[code] for code in facts.languages)}.")
     return " ".join(text)
 
 
 def training(facts: Facts, rng: random.Random) -> str:
-    text = [
-        rng.choice((f"The model was trained on {facts.tokens} tokens.", f"Training covered {facts.tokens} tokens of text."))
-    ]
+    trained = f"The model was trained on {facts.tokens} tokens."
+    text = [rng.choice((trained, f"Training covered {facts.tokens} tokens of text."))]
     if facts.states("datasets"):
         text.append(f"The data come from {join(facts.datasets)}.")
     if facts.states("optimiser"):

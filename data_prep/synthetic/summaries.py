@@ -57,12 +57,8 @@ def compose(facts: Facts, rng: random.Random, cautions: int = 1) -> str:
 
 
 def opening(facts: Facts, rng: random.Random) -> str:
-    what = rng.choice(
-        (
-            f"{facts.name} is a language model with {facts.parameters} parameters, published by {facts.organisation}",
-            f"{facts.name}, published by {facts.organisation}, is a language model with {facts.parameters} parameters",
-        )
-    )
+    model, by = f"is a language model with {facts.parameters} parameters", f"published by {facts.organisation}"
+    what = rng.choice((f"{facts.name} {model}, {by}", f"{facts.name}, {by}, {model}"))
     kind = {
         "original": "It was trained from scratch and is not derived from another released model.",
         "fine-tune": f"It is a fine-tune of {facts.base_model}, so the findings about its parent carry over only in part.",
@@ -79,13 +75,10 @@ def opening(facts: Facts, rng: random.Random) -> str:
 
 
 def training_section(facts: Facts, rng: random.Random) -> str:
+    scale = f"**Scale**: {facts.parameters} parameters trained on {facts.tokens} tokens of text."
+    budget = f"**Size and budget**: the network has {facts.parameters} parameters and saw {facts.tokens} tokens in training."
     bullets = [
-        rng.choice(
-            (
-                f"**Scale**: {facts.parameters} parameters trained on {facts.tokens} tokens of text.",
-                f"**Size and budget**: the network has {facts.parameters} parameters and saw {facts.tokens} tokens in training.",
-            )
-        ),
+        rng.choice((scale, budget)),
         told(
             facts,
             "context",
