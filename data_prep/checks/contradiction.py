@@ -51,9 +51,9 @@ def check_contradiction(
 ) -> CheckResult:
     """`value`: how many statements differ from the sources."""
     spans = [
-        *_licences(document, licences_named, facts, licences_known),
-        *_amounts(document, facts, numbers),
-        *_base_models(document, facts, names),
+        *(_licences(document, licences_named, facts["licence"], licences_known) if "licence" in facts else ()),
+        *(span for name in _AMOUNTS if name in facts for span in _amounts(document, facts[name], numbers)),
+        *(_base_models(document, facts["base_model"], names) if "base_model" in facts else ()),
     ]
     if not spans:
         return CheckResult("contradiction", True, 0.0, "nothing contradicts the stated facts")
@@ -65,31 +65,22 @@ def _is_set_apart(document: Document, start: int) -> bool:
     return _SET_APART.search(document.lower, max(0, start - APART_CHARACTERS), start) is not None
 
 
-def _licences(document: Document, named: Sequence[Span], facts: Mapping[str, Fact], known: frozenset[str]) -> Iterator[Span]:
-    fact = facts.get("licence")
-    if fact is None:
-        return
+def _licences(document: Document, named: Sequence[Span], fact: Fact, known: frozenset[str]) -> Iterator[Span]:
     stated = known | {str(value) for value in fact.values}
     for span in named:
         if not any(agree(span.label, licence) for licence in stated) and not _is_set_apart(document, span.start):
             yield Span(span.start, span.end, f"licence {span.label} is stated, the sources say {fact.display}")
 
 
-def _amounts(document: Document, facts: Mapping[str, Fact], numbers: Numbers) -> Iterator[Span]:
-    for name, what in _AMOUNTS.items():
-        fact = facts.get(name)
-        if fact is None:
-            continue
-        for span in dict.fromkeys(span for _, span in stated_amounts(name, document.prose)):
-            readings = [reading for quantity in quantities(span.label) for reading in quantity.readings]
-            if not any(contains(numbers.plain, reading) for reading in readings) and not _is_set_apart(document, span.start):
-                yield Span(span.start, span.end, f"{span.label} is stated as {what}, the sources say {fact.display}")
+def _amounts(document: Document, fact: Fact, numbers: Numbers) -> Iterator[Span]:
+    for span in dict.fromkeys(span for _, span in stated_amounts(fact.name, document.prose)):
+        readings = [reading for quantity in quantities(span.label) for reading in quantity.readings]
+        if not any(contains(numbers.plain, reading) for reading in readings) and not _is_set_apart(document, span.start):
+            said = f"{span.label} is stated as {_AMOUNTS[fact.name]}, the sources say {fact.display}"
+            yield Span(span.start, span.end, said)
 
 
-def _base_models(document: Document, facts: Mapping[str, Fact], names: frozenset[str]) -> Iterator[Span]:
-    fact = facts.get("base_model")
-    if fact is None:
-        return
+def _base_models(document: Document, fact: Fact, names: frozenset[str]) -> Iterator[Span]:
     for match in _DERIVED.finditer(document.lower):
         start, end = match.span("name")
         name = document.prose[start:end]

@@ -46,15 +46,14 @@ TASK_WORDS = {
 }  # fmt: skip
 
 # Results that a card may report, in lower case without signs; what a summary must name some of.
-BENCHMARKS = (
-    "mmlu", "mmlupro", "mmluredux", "cmmlu", "ceval", "gsm8k", "mathqa", "math500", "minervamath", "aime", "humaneval", "mbpp", "livecodebench",
-    "bigcodebench", "arcc", "arce", "arcchallenge", "arceasy", "hellaswag", "winogrande", "piqa", "siqa", "boolq", "openbookqa",
-    "obqa", "commonsenseqa", "csqa", "truthfulqa", "drop", "squad", "triviaqa", "naturalquestions", "race", "bbh", "bigbenchhard", "agieval",
-    "gpqa", "ifeval", "mtbench", "alpacaeval", "arenahard", "mixeval", "ruler", "longbench", "infinitebench", "needleinahaystack", "bfcl", "taubench",
-    "swebench", "musr", "lambada", "glue", "superglue", "mnli", "xnli", "sst2", "stsb", "conll2003", "mteb", "beir", "msmarco", "miracl", "flores",
-    "wmt14", "wmt19", "belebele", "globalmmlu", "mgsm", "xwinograd", "librispeech", "commonvoice", "fleurs", "imagenet", "imagenet1k", "coco",
-    "vqav2", "textvqa", "docvqa", "chartqa", "mmmu", "mathvista", "mmbench", "mmvet", "seedbench", "ocrbench", "pope", "simpleqa",
-)  # fmt: skip
+BENCHMARKS = frozenset(
+    "mmlu mmlupro mmluredux cmmlu ceval gsm8k mathqa math500 minervamath aime humaneval mbpp livecodebench bigcodebench arcc "
+    "arce arcchallenge arceasy hellaswag winogrande piqa siqa boolq openbookqa obqa commonsenseqa csqa truthfulqa drop squad "
+    "triviaqa naturalquestions race bbh bigbenchhard agieval gpqa ifeval mtbench alpacaeval arenahard mixeval ruler longbench "
+    "infinitebench needleinahaystack bfcl taubench swebench musr lambada glue superglue mnli xnli sst2 stsb conll2003 mteb "
+    "beir msmarco miracl flores wmt14 wmt19 belebele globalmmlu mgsm xwinograd librispeech commonvoice fleurs imagenet "
+    "imagenet1k coco vqav2 textvqa docvqa chartqa mmmu mathvista mmbench mmvet seedbench ocrbench pope simpleqa".split()
+)
 _ENGLISH = {"race", "drop", "pope", "ruler", "coco", "glue", "beir", "aime"}  # benchmarks only where a capital says so
 _BENCHMARK = re.compile(r"(?<![\w/.-])[A-Za-z][A-Za-z0-9]*(?:[-_ ][A-Za-z0-9]+){0,2}(?![\w/])")
 _SCORE = re.compile(r"(?<![\w.])\d{1,3}\.\d{1,2}(?![\w.]*\d)")

@@ -71,10 +71,6 @@ def _is_enough(document: Document) -> bool:
     return any((letters := letters + _plain_letters(block.text)) >= LEAST_LETTERS for block in document.blocks)
 
 
-def _letters(text: str) -> int:
-    return sum(map(len, _WORD.findall(text)))
-
-
 def _plain_letters(text: str) -> int:
     return sum(len(word) for word in _PLAIN_WORD.findall(text) if word.islower())
 
@@ -83,8 +79,9 @@ def _other_script(text: str) -> str | None:
     """Of a block most of whose letters are not Latin."""
     if text.isascii():
         return None
+    letters = sum(map(len, _WORD.findall(text)))
     foreign = sum(character.isalpha() and not _LATIN.match(character) for character in text)
-    return "another script" if foreign >= LEAST_FOREIGN and 2 * foreign > _letters(text) else None
+    return "another script" if foreign >= LEAST_FOREIGN and 2 * foreign > letters else None
 
 
 def _is_english(text: str) -> bool:

@@ -36,8 +36,8 @@ def listed(items: Iterable[str], at_most: int = 5) -> str:
 
 
 def looked_up(name: str, total: int, wrong: Sequence[Span], missing: int) -> CheckResult:
-    """Of a check that looks the summary's `name` (links, numbers, names) up in the sources. `wrong`: where it has what they lack,
-    labelled with that alone. `missing` of `total`: how many they are, where one may stand in several places."""
+    """Of a check that looks the summary's `name` (links, numbers, names) up in the sources. `wrong`: where it has what they
+    lack, labelled with that alone. `missing` of `total`: how many they are, where one may stand in several places."""
     value = 1 - missing / total
     if not wrong:
         return CheckResult(name, True, value, f"all {total} {name} are in the sources")

@@ -16,8 +16,8 @@ from typing import Any
 from data_prep.core.files import read_dicts, sha256_file, write_json
 
 PACKAGES = (
-    "torch transformers trl peft accelerate datasets bitsandbytes tokenizers huggingface_hub markdown-it-py selectolax py3langid "
-    "trafilatura pypdf pyarrow rouge-score scipy vllm"
+    "torch transformers trl peft accelerate datasets bitsandbytes tokenizers huggingface_hub markdown-it-py selectolax "
+    "py3langid trafilatura pypdf pyarrow rouge-score scipy vllm"
 ).split()
 
 
