@@ -7,9 +7,9 @@ in the Hub library's cache, so a run that was stopped asks for the rest only. Wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice, takewhile
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from data_prep.collecting.config import Order, SourceConfig
+from data_prep.collecting.config import SourceConfig
 from data_prep.collecting.hub_wait import BUSY, patiently, unreachable
 from data_prep.collecting.references import Reference
 from data_prep.core.records import RawCard, Rejected
@@ -33,45 +33,24 @@ from data_prep.core.records import RawCard, Rejected
 README = "README.md"
 MOST_COMMITS = 500  # of one model, newest first, among which the card of a reference is looked for
 MAX_BYTES = 2_000_000  # a README beyond this is a log
+# Keys that select among the two million models of the Hub, as authors do; `limit` alone does not.
+SELECTING = ("task", "library", "min_downloads", "min_likes", "modified_after", "sort")
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which models of the Hub are asked for; a model that does not fit is not an input, so it is not set aside either."""
+def fits(wanted: SourceConfig, model: ModelInfo) -> bool:
+    """A model that does not is not an input, so it is not set aside either."""
+    day = model.last_modified.date().isoformat() if model.last_modified else ""
+    return (
+        (model.downloads or 0) >= (wanted.min_downloads or 0)
+        and (model.likes or 0) >= (wanted.min_likes or 0)
+        and day >= (wanted.modified_after or "")
+    )
 
-    authors: tuple[str, ...] = ()
-    task: str | None = None
-    library: str | None = None
-    min_downloads: int | None = None
-    min_likes: int | None = None
-    modified_after: str | None = None
-    sort: Order | None = None
-    limit: int | None = None
 
-    @classmethod
-    def of(cls, config: SourceConfig) -> Wanted:
-        """Raises ValueError where nothing narrows the two million models of the Hub."""
-        keys = ("task", "library", "min_downloads", "min_likes", "modified_after", "sort", "limit")
-        wanted = cls(tuple(config.authors), **{key: getattr(config, key) for key in keys})
-        if not config.ids and wanted == cls(limit=config.limit):
-            raise ValueError(
-                "collect.source hub needs collect.ids, collect.authors or another key that selects models; "
-                "add for example --collect.ids '[owner/name]'"
-            )
-        return wanted
-
-    def fits(self, model: ModelInfo) -> bool:
-        day = model.last_modified.date().isoformat() if model.last_modified else ""
-        return (
-            (model.downloads or 0) >= (self.min_downloads or 0)
-            and (model.likes or 0) >= (self.min_likes or 0)
-            and day >= (self.modified_after or "")
-        )
-
-    def may_follow(self, model: ModelInfo) -> bool:
-        """False where `model`, and so all after it in the order asked for, are below the bound."""
-        bounds = {"downloads": self.min_downloads, "likes": self.min_likes, "last_modified": self.modified_after}
-        return self.sort is None or bounds.get(self.sort) is None or self.fits(model)
+def may_follow(wanted: SourceConfig, model: ModelInfo) -> bool:
+    """False where `model`, and so all after it in the order asked for, are below the bound."""
+    bounds = {"downloads": wanted.min_downloads, "likes": wanted.min_likes, "last_modified": wanted.modified_after}
+    return wanted.sort is None or bounds.get(wanted.sort) is None or fits(wanted, model)
 
 
 class HubCards:
@@ -80,28 +59,31 @@ class HubCards:
     def __init__(self, api: HfApi | None = None):
         self.api = api or HfApi()
 
-    def names(self, wanted: Wanted, ids: Iterable[str]) -> Iterator[str]:
-        """The named models, then those that fit, each author's in turn."""
-        yield from ids
-        for author in wanted.authors or ((None,) if wanted != Wanted(limit=wanted.limit) else ()):
-            try:
-                yield from (model.id for model in self._listed(wanted, author) if wanted.fits(model))
-            except (HTTPError, OfflineModeIsEnabled) as error:
-                raise unreachable(self.api, error) from None
+    def names(self, wanted: SourceConfig) -> Iterator[str]:
+        """The named models, then those that fit, each author's in turn. Raises ValueError where nothing narrows them."""
+        selects = wanted.authors or any(getattr(wanted, key) is not None for key in SELECTING)
+        if not wanted.ids and not selects:
+            raise ValueError(
+                "collect.source hub needs collect.ids, collect.authors or another key that selects models; "
+                "add for example --collect.ids '[owner/name]'"
+            )
+        authors: list[str | None] = [*wanted.authors] or [None]
+        return chain(wanted.ids, *(self._listed(wanted, author) for author in authors if selects))
 
-    def _listed(self, wanted: Wanted, author: str | None) -> Iterator[ModelInfo]:
+    def _listed(self, wanted: SourceConfig, author: str | None) -> Iterator[str]:
         every = not (wanted.min_downloads or wanted.min_likes or wanted.modified_after)
-        return takewhile(
-            wanted.may_follow,
-            self.api.list_models(
+        try:
+            models = self.api.list_models(
                 author=author,
                 pipeline_tag=wanted.task,
                 filter=wanted.library,
                 sort=wanted.sort,
                 limit=wanted.limit if every else None,
                 expand=["downloads", "likes", "lastModified"],
-            ),
-        )
+            )
+            yield from (model.id for model in takewhile(partial(may_follow, wanted), models) if fits(wanted, model))
+        except (HTTPError, OfflineModeIsEnabled) as error:
+            raise unreachable(self.api, error) from None
 
     def card(self, model_id: str) -> RawCard | Rejected:
         """The card of one model; Rejected where there is none to be had."""

@@ -44,10 +44,10 @@ def open_source(config: SourceConfig, seed: int) -> Source:
             return Source(raw_cards(seed, config.cards), lambda card: card)
         case "hub":
             # The Hub library takes a second that other sources need not wait for.
-            from data_prep.collecting.hub import HubCards, Wanted
+            from data_prep.collecting.hub import HubCards
 
             hub = HubCards()
-            return Source(hub.names(Wanted.of(config), config.ids), hub.card)
+            return Source(hub.names(config), hub.card)
         case "folder":
             root = existing(config)
             return Source(folder_files(root), partial(folder_card, root.parent if root.is_file() else root))

@@ -15,7 +15,6 @@ from commands import run_command
 from loopback import Replies
 
 from data_prep.collecting.config import SourceConfig
-from data_prep.collecting.hub import Wanted
 from data_prep.collecting.hub_datasets import pinned
 from data_prep.core.files import git_blob
 
@@ -233,7 +232,7 @@ def chosen(**keys):
             )
 
     api = Api()
-    return list(HubCards(api).names(Wanted.of(SourceConfig(source="hub", **keys)), keys.get("ids", []))), api
+    return list(HubCards(api).names(SourceConfig(source="hub", **keys))), api
 
 
 MANY = [("a/a", 9, 0), ("a/b", 5, 7), ("a/c", 1, 9), ("a/d", 8, 8)]
