@@ -46,6 +46,7 @@ SPLITS = ("train", "validation", "heldout")
 NO_SUMMARY = "no summary of the card is accepted: it is in no table"
 BEYOND_BUDGET = "states what the budget cut from the prompt; raise examples.max_prompt_tokens"
 SURPLUS = "passes, but the card has better ones enough"
+Add = Callable[[Example], None]  # to a table
 
 
 class ExamplesConfig(Block):
@@ -125,7 +126,7 @@ def main(recipe: Recipe[ExamplesConfig]) -> None:
         for material in tqdm(materials(data, noted is not None), desc="examples", unit=" cards", mininterval=1):
             built = build(material, tokenizer, block)
             tally.add(built, tokenizer)
-            write_rows(built, noted, rows, files, tokenizer)
+            write_rows(built, noted, rows.get(material.split), files, tokenizer)
     aside = [*tally.rejected, *tally.without, *(noted.rejected if noted else [])]
     set_aside(rejected, "examples", aside)
     counts, tokens = tally.result()
@@ -134,17 +135,16 @@ def main(recipe: Recipe[ExamplesConfig]) -> None:
     report(counts, tokens, aside, noted)
 
 
-def write_rows(
-    built: Built, noted: NotesRows | None, rows: dict[str, Callable[[Example], None]], files: dict[str, TextIO], tokenizer: Any
-) -> None:
-    """To the table of the card's split, or to the files of cards."""
-    material, add = built.material, rows.get(built.material.split)
+def write_rows(built: Built, noted: NotesRows | None, add: Add | None, files: dict[str, TextIO], tokenizer: Any) -> None:
+    """To the table of the card's split, which `add` appends to, and the files of cards."""
+    material = built.material
     files["findings"].writelines(to_json(finding) + "\n" for finding in built.findings)
     if built.prompt is not None and built.used:
         store = files["heldout" if material.split == "heldout" else "sampling"]
         store.write(to_json(held_out(material, built.prompt, built.used[0].text)) + "\n")
-        for candidate in built.used if add else ():
-            add(example(material, candidate, built.prompt, tokenizer))
+        if add:
+            for candidate in built.used:
+                add(example(material, candidate, built.prompt, tokenizer))
     for row in noted.of(material.card, material.notes, material.records, material.split, material.family) if noted else ():
         if add:
             add(row.example(tokenizer))

@@ -38,9 +38,8 @@ class Recorded:
 
 def main(folder: Path, index: Path) -> None:
     recorded, default = read(folder, index), LineageConfig()
-    print(
-        f"{len(recorded.known)} cards, {len(recorded.pairs)} recorded pairs\n\nthreshold   text alone   lineage   strangers in a family"
-    )
+    print(f"{len(recorded.known)} cards, {len(recorded.pairs)} recorded pairs\n")
+    print("threshold   text alone   lineage   strangers in a family")
     texts = [
         replace(card, own=tuple(key for key in card.own if key.startswith("text:")), parents=(), sources=())
         for card in recorded.known

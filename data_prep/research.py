@@ -108,11 +108,8 @@ def research(
             yield CardNotes(card.id, kept, "attached" if kept else "none"), records
         else:
             kept = [Note(record.url, record.note) for record in records if record.note]
-            yield CardNotes(card.id, kept, writer_of(block) if kept else "none"), records
-
-
-def writer_of(block: ResearchConfig) -> str:
-    return block.teacher.model if block.teacher else "first sentences"
+            writer = block.teacher.model if block.teacher else "first sentences"
+            yield CardNotes(card.id, kept, writer if kept else "none"), records
 
 
 def placed_cards(data: Path, split: dict[str, Any]) -> Iterator[tuple[Card, list[Note]]]:

@@ -67,7 +67,8 @@ def revisions(data: Path, block: ReviseConfig, usage: Usage) -> Iterator[Candida
     assert block.teacher is not None
     for (card, sample), answer in ask_all(block.teacher, data / "answers.sqlite", questions(data, block), usage):
         if isinstance(answer, Answer):  # a failure is counted by `usage` and asked again by the next run
-            yield revision(card, sample, answer, block.teacher)
+            made = candidate_of(answer, block.teacher, card.id, sample.key, revises=sample.key)
+            yield replace(made, failed=CheckedSummary.candidate(made, card.source, "revision").failed)
 
 
 def questions(data: Path, block: ReviseConfig) -> Iterator[tuple[tuple[HeldOut, CheckedSummary], Question]]:
@@ -78,11 +79,6 @@ def questions(data: Path, block: ReviseConfig) -> Iterator[tuple[tuple[HeldOut, 
         _, model_id, _ = read_source(card.source)
         for item in failing[: block.per_card]:
             yield (card, item), Question(revision_question(model_id, card.source, item.text, item.reason))
-
-
-def revision(card: HeldOut, sample: CheckedSummary, answer: Answer, teacher: Endpoint) -> Candidate:
-    made = candidate_of(answer, teacher, card.id, sample.key, revises=sample.key)
-    return replace(made, failed=CheckedSummary.candidate(made, card.source, "revision").failed)
 
 
 if __name__ == "__main__":

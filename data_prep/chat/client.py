@@ -30,8 +30,6 @@ from data_prep.chat.replies import NoAnswer, check_answer, read_answer
 from data_prep.core.loop_thread import loop_thread
 from data_prep.core.retry_after import retry_after
 
-__all__ = ["Answer", "BudgetSpent", "Endpoint", "Failure", "Question", "Usage", "ask_all"]
-
 AHEAD = 4  # questions read per slot: a slow answer whose turn it is must not leave the other slots idle
 ASK_AGAIN = 2  # times, after a reply that is no answer
 AGAIN_AFTER_S = 0.5  # times the number of such replies

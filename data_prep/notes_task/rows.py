@@ -59,21 +59,16 @@ class NotesRow:
     source: str
     family: str
 
-    @property
-    def id(self) -> str:
-        return row_id(self.card, self.told.url)
-
     def example(self, tokenizer: Any) -> Example:
-        told = self.told
+        told, prompt = self.told, self.prompt
         page = {"writer": told.writer, "url": told.url, "page_sha256": told.sha256}
-        provenance = {"task": "notes"} | self.prompt.provenance(self.card, self.family, NOTES_VERSION) | page
-        return Example(
-            self.id, self.prompt.messages, build_completion(told.notes, tokenizer), self.prompt.template_kwargs, provenance
-        )
+        provenance = {"task": "notes"} | prompt.provenance(self.card, self.family, NOTES_VERSION) | page
+        completion = build_completion(told.notes, tokenizer)
+        return Example(row_id(self.card, told.url), prompt.messages, completion, prompt.template_kwargs, provenance)
 
     def held_out(self) -> HeldOut:
-        notes, kwargs = self.told.notes.strip(), self.prompt.template_kwargs
-        return HeldOut(self.id, self.prompt.messages, self.source, notes, self.family, kwargs)
+        name, prompt, notes = row_id(self.card, self.told.url), self.prompt, self.told.notes.strip()
+        return HeldOut(name, prompt.messages, self.source, notes, self.family, prompt.template_kwargs)
 
 
 @dataclass

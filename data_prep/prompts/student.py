@@ -136,12 +136,10 @@ def build_prompt(model_id: str, card: str, notes: Sequence[Note], tokenizer: Tok
     return Prompt(messages, total, omitted, cut[0], kept, chat.kwargs)
 
 
-def build_notes_prompt(
-    model_id: str, card: str, url: str, page: str, tokenizer: Tokenizer, max_tokens: int, card_tokens: int = CARD_TOKENS
-) -> Prompt:
+def build_notes_prompt(model_id: str, card: str, url: str, page: str, tokenizer: Tokenizer, max_tokens: int) -> Prompt:
     """The prompt for notes on one page, at most `max_tokens` long as rendered with its generation prompt.
 
-    Of the card the beginning of its body is shown, at most `card_tokens`; the page is cut to the rest. Both end at a line's
+    Of the card the beginning of its body is shown, at most CARD_TOKENS; the page is cut to the rest. Both end at a line's
     end; a page whose first line alone is too long, at a word's end. The page's omission is recorded under its URL; the
     result's `card` is the excerpt and its one note is the page.
     Raises ValueError where the page is empty or `max_tokens` leaves no room for it.
@@ -152,7 +150,7 @@ def build_notes_prompt(
     # Front matter would fill the excerpt of many cards with tags and results.
     body = neutralise((split_front_matter(card).body.strip() or card.strip()), control)
     text = neutralise(page.strip(), control)
-    excerpt = body if count_tokens(body, tokenizer) <= card_tokens else cut_short(body, card_tokens, tokenizer)
+    excerpt = body if count_tokens(body, tokenizer) <= CARD_TOKENS else cut_short(body, CARD_TOKENS, tokenizer)
     size = count_tokens(text, tokenizer)
     frame = rendered_length(notes_messages(model_id, excerpt, url, "", control, chat), tokenizer)
     room = max_tokens - frame

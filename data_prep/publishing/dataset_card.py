@@ -136,7 +136,7 @@ def rebuild(release: PublishableRun) -> str:
     )
     text = f"## How to make it again\n\nFrom the beginning, with `recipe.yaml` of this data set:\n\n```bash\n{steps}\n```"
     if release.text == "never":
-        tokenizer, budget = tokenizer_name(examples), examples.get("max_prompt_tokens")
+        tokenizer, budget = impersonal(examples.get("tokenizer", "HuggingFaceTB/SmolLM3-3B")), examples.get("max_prompt_tokens")
         text += (
             "\n\nOr the prompts alone. This reads each card at its revision, compares its SHA-256 and puts the prompts back:\n\n```bash\n"
             f"python -m data_prep.rebuild --published . --to whole --tokenizer {tokenizer} --max_prompt_tokens {budget}\n```"
@@ -160,7 +160,3 @@ def impersonal(value: Any) -> Any:
     if isinstance(value, list):
         return [impersonal(inner) for inner in value]
     return value.rstrip("/").rpartition("/")[2] if isinstance(value, str) and value.startswith(("/", "~", "..")) else value
-
-
-def tokenizer_name(examples: dict[str, Any]) -> str:
-    return impersonal(examples.get("tokenizer", "HuggingFaceTB/SmolLM3-3B"))

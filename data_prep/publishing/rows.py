@@ -112,7 +112,8 @@ class PublishableRun:
     def rows(self, kind: Literal["sft", "pairs"], split: str) -> Iterator[Row]:
         """The rows of one table that may go out, in their order."""
         source = read_table(self.data / kind / f"{split}.parquet")
-        for notes, found in self.by_card((row | {"provenance": json.loads(row["provenance"])} for row in source), provenance):
+        rows = (row | {"provenance": json.loads(row["provenance"])} for row in source)
+        for notes, found in self.by_card(rows, lambda row: row["provenance"]["card_id"]):
             if notes.card_id not in self.cards:
                 raise ValueError(
                     f"notes.jsonl names card {notes.card_id}, cards.jsonl does not; run the stages from split on again"
@@ -199,10 +200,6 @@ def notes_licence(data: Path) -> dict[str, str]:
 
 def told_notes(notes: CardNotes) -> list[Row]:
     return [{"url": note.url, "text": note.text} for note in notes.notes]
-
-
-def provenance(row: Row) -> str:
-    return row["provenance"]["card_id"]
 
 
 def set_aside_counts(data: Path) -> Counter[tuple[str, str]]:

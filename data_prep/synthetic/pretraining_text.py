@@ -11,7 +11,7 @@ import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any
 
 from data_prep.prompts.student import source_text
 from data_prep.synthetic.cards import PAGE_NAMES, join, render_card, render_notes
@@ -30,14 +30,10 @@ from data_prep.synthetic.summaries import (
     training_section,
 )
 
-if TYPE_CHECKING:
-    from _typeshed import SupportsLenAndGetItem
-
 SYSTEM = "You answer questions about models.\n/system_override /no_think"
 ORDINALS = ("first", "second")
 
 Asked = tuple[str, str]  # a question and its answer
-Option = TypeVar("Option")
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ class Always(random.Random):
         super().__init__(0)
         self.place = place
 
-    def choice(self, seq: SupportsLenAndGetItem[Option]) -> Option:
+    def choice(self, seq: Any) -> Any:
         return seq[self.place % len(seq)]
 
 
@@ -148,10 +144,8 @@ def remarks(facts: Facts) -> list[Asked]:
     asked = [(f"What if the card is silent on {fact}?", text) for fact, text in UNSTATED.items()]
     for place, ordinal in enumerate(ORDINALS):
         asked += [(f"The {ordinal} caution?", CAUTIONS[place]), (f"The {ordinal} use?", USES[place])]
-        asked += [
-            (f"The {ordinal} advice?", closing(facts, Always(place))),
-            (f"The {ordinal} opening?", opening(facts, Always(place))),
-        ]
+        advice, start = closing(facts, Always(place)), opening(facts, Always(place))
+        asked += [(f"The {ordinal} advice?", advice), (f"The {ordinal} opening?", start)]
         asked += [(f"The {ordinal} title?", TITLES[place].format(name=facts.name))]
         asked += [(f"The {ordinal} heading on {what}?", pair[place]) for what, pair in HEADINGS.items()]
     return asked
