@@ -1,5 +1,6 @@
 """Rules of the repository that a reviewer would otherwise have to remember."""
 
+import os
 import re
 import subprocess
 import sys
@@ -41,6 +42,17 @@ def test_the_lower_floors_need_no_torch():
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in rooms]
     code = "import sys; " + "; ".join(f"import {name}" for name in names) + "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["data_prep.collect", "training.sft", "eval.generate"])
+@pytest.mark.parametrize(("set_to", "expected"), [(None, "passive"), ("active", "active")])
+def test_threads_that_wait_sleep_unless_the_person_says_otherwise(command, set_to, expected):
+    env = {**os.environ, "OMP_WAIT_POLICY": set_to or ""}
+    if set_to is None:
+        del env["OMP_WAIT_POLICY"]
+    code = f"import {command.partition('.')[0]}, os, sys; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.stdout.split() == [expected, "False"], done.stderr
 
 
 def test_the_base_model_is_small_and_safe():
