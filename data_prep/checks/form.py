@@ -71,8 +71,8 @@ def check_structure(document: Document) -> CheckResult:
         faults.append(f"{len(titles)} titles of level one, at most {TITLES_MAX} allowed")
     for found, fault in (
         (document.unclosed_fences, "a code fence that is never closed"),
-        ([match.span() for match in _THINK.finditer(document.text)], "think text"),
-        ([match.span() for match in _CONTROL.finditer(document.text)], "control tokens"),
+        (list(_think_tags(document)), "think text"),
+        ([match.span() for match in _CONTROL.finditer(document.prose)], "control tokens"),  # named in code, one is a fact
         ([span for span in document.html if not _THINK.match(document.text, span[0])], "raw HTML"),
         ([document.front_matter] if document.front_matter else [], "front matter copied from the card"),
         (list(_stray_marks(document)), "emphasis or a link that is never closed"),
@@ -84,6 +84,13 @@ def check_structure(document: Document) -> CheckResult:
     value = sum(len(block.words) for block in bullets) / total if total else 0.0
     reason = "; ".join(faults) if faults else f"{len(headings)} headings, {len(bullets)} bullets"
     return CheckResult("structure", not faults, value, reason, sorted(spans, key=lambda span: span.start))
+
+
+def _think_tags(document: Document) -> Iterator[tuple[int, int]]:
+    """Tags that Markdown takes for HTML: what stands in code is spoken of."""
+    for match in _THINK.finditer(document.text):
+        if any(start <= match.start() < end for start, end in document.html):
+            yield match.span()
 
 
 def _stray_marks(document: Document) -> Iterator[tuple[int, int]]:

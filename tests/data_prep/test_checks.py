@@ -138,6 +138,22 @@ def test_structure_accepts_closed_fences_and_stars_that_are_no_emphasis_and_meas
     assert 0.5 < found.value < 1
 
 
+@pytest.mark.parametrize(
+    ("closing", "passed"),
+    [
+        ("\nTelephone numbers become `<|tel|>`, and a text ends in ``<|end of text|>``.\n", True),
+        ("\n```\n<|user|> Hi <|end|>\n```\n", True),
+        ("\nThoughts stand between `<think>` and `</think>`.\n", True),
+        ("\nTelephone numbers become <|tel|>.\n", False),
+        ("\nA text ends in `<|end|>`.<|im_end|>", False),
+        ("\nThoughts stand in `<think>`. </think>\n", False),
+        ("\nA prompt ends in </s>, which no page would show.\n", False),
+    ],
+)
+def test_structure_takes_tokens_named_in_code_for_text(closing, passed):
+    assert result("structure", summary(closing=closing)).passed is passed
+
+
 @pytest.mark.parametrize("opening", ["Sure, here is the summary:\n\n", "Here is a summary of Orvan-3B.\n\n---\n\n"])
 def test_preamble_before_the_heading_fails(opening):
     text = summary(opening=opening)
