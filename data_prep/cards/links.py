@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import zip_longest
 from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from selectolax.lexbor import LexborHTMLParser
+
+from data_prep.cards.mentions import mentions
 
 MAX_LINKED_CHARACTERS = 200_000  # where links are looked for; the rest of a longer card is a log or a table
 DROPPED_HOSTS = (
@@ -19,11 +20,9 @@ DROPPED_HOSTS = (
     "cdn-uploads.huggingface.co", "camo.githubusercontent.com", "user-images.githubusercontent.com", "zenodo.org/badge",
 )  # fmt: skip
 MEDIA = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".bmp", ".ico", ".mp4", ".webm", ".mov", ".wav", ".mp3", ".flac")
-ARXIV = re.compile(r"\barxiv:\s*((?:\d{4}\.\d{4,5}|[a-z-]{2,12}(?:\.[a-z]{2})?/\d{7})(?:v\d+)?)", re.IGNORECASE)
-DOI = re.compile(r"(?<![\w/.])(10\.\d{4,9}/[-.;()/:\w]{2,200})")
 
 # What any address that `extract_links` returns must contain: most cards, and most paragraphs of the others, do not.
-MAY_LINK = re.compile(r"http|www\.|arxiv:|\b10\.\d{4}|&#", re.IGNORECASE)
+MAY_LINK = re.compile(r"http|www\.|arxiv|10\.\d{4}|eprint|github\.com|hf\.co|huggingface\.co|\babs/|git@|://|&#", re.IGNORECASE)
 
 
 def _keep_what_may_link(state: StateCore) -> None:
@@ -39,13 +38,13 @@ def _keep_what_may_link(state: StateCore) -> None:
     ]
 
 
-_MARKDOWN = MarkdownIt("gfm-like")
+_MARKDOWN = MarkdownIt("gfm-like", {"linkify": False})  # bare addresses: `mentions`
 _MARKDOWN.core.ruler.before("inline", "keep_what_may_link", _keep_what_may_link)
 
 
 def extract_links(body: str) -> list[str]:
     """Absolute http(s) addresses a reader can follow, in order, each once: Markdown links in all forms, bare addresses,
-    `<a href>` in raw HTML, and bare arXiv numbers and DOIs as addresses. No code, images, badges, notebooks or chats.
+    `<a href>` in raw HTML, and repositories and papers that text names. No code, images, badges, notebooks or chats.
     """
     found: dict[str, None] = {}
     body = body[:MAX_LINKED_CHARACTERS]
@@ -59,12 +58,10 @@ def extract_links(body: str) -> list[str]:
 
 def _inline_links(children: list[Token]) -> Iterator[str]:
     inside = False  # text inside a link repeats its address
-    for token, following in zip_longest(children, children[1:]):
+    for token in children:
         if token.type == "link_open":
             address = str(token.attrGet("href") or "")
-            # linkify takes README.md and model.py for hosts in Moldova and Paraguay.
-            guessed = token.markup == "linkify" and following and not following.content.lower().startswith(("http", "www."))
-            inside = is_followable(address) and not guessed
+            inside = is_followable(address)
             if inside:
                 yield address
         elif token.type == "link_close":
@@ -72,7 +69,7 @@ def _inline_links(children: list[Token]) -> Iterator[str]:
         elif token.type == "html_inline":
             yield from _html_links(token.content)
         elif token.type == "text" and not inside:
-            yield from references(token.content)
+            yield from filter(is_followable, map(_MARKDOWN.normalizeLink, mentions(token.content)))
 
 
 def _html_links(fragment: str) -> Iterator[str]:
@@ -81,20 +78,6 @@ def _html_links(fragment: str) -> Iterator[str]:
             address = (node.attributes["href"] or "").strip()
             if is_followable(address):
                 yield address
-
-
-def references(text: str) -> Iterator[str]:
-    """Addresses of the arXiv numbers and DOIs in plain text, in order."""
-    matches = [(match.start(), f"https://arxiv.org/abs/{match[1]}") for match in ARXIV.finditer(text)]
-    matches += [(match.start(), f"https://doi.org/{_trimmed(match[1])}") for match in DOI.finditer(text)]
-    yield from (address for _, address in sorted(matches))
-
-
-def _trimmed(doi: str) -> str:
-    """Without the sentence's own punctuation: a closing bracket belongs to a DOI only if it was opened in it."""
-    while doi and (doi[-1] in ".,;:" or (doi[-1] == ")" and doi.count(")") > doi.count("("))):
-        doi = doi[:-1]
-    return doi
 
 
 def is_followable(address: str) -> bool:

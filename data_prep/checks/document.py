@@ -14,6 +14,8 @@ from urllib.parse import unquote
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from data_prep.cards.mentions import BARE, address_of, trimmed_url
+
 MAX_CHARACTERS = 20_000  # 500 words are 4,000 characters
 MAX_BRACKETS = 500  # the parser's time is quadratic in opening brackets; 500 words hold a few dozen
 
@@ -24,11 +26,11 @@ _FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\n(?:[A-Za-z_][\w-]*:.*\n|[ \t#-].*\n
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 # What is no prose. Order matters: code hides links, targets hide bare addresses.
 _NOT_PROSE = re.compile(
-    r"(?=[`\]<\[hH])(?:(?P<code>(?<!`)(?P<ticks>`{1,3})(?!`)(?P<inside>[^`\n]{1,300})(?P=ticks)(?!`))"
-    r"|(?P<target>\]\([ ]*(?:<[^>\n]*>|[^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:[ ]+[\"'][^\"'\n]*[\"'])?[ ]*\))"
+    r"(?=[`\]<\[hHgG])(?:(?P<code>(?<!`)(?P<ticks>`{1,3})(?!`)(?P<inside>[^`\n]{1,300})(?P=ticks)(?!`))"
+    r"|(?P<target>\]\([ ]*(?:<(?:\\[^\n]|[^<>\\\n])*>|(?!<)[^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:[ ]+[\"'][^\"'\n]*[\"'])?[ ]*\))"
     r"|(?P<angle><(?:!--.{0,2000}?--|[A-Za-z/][^<>\n]{0,2000})>)"
     r"|(?P<reference>^[ ]{0,3}\[[^\]\n]{1,200}\]:[ \t]*<?(?:https?:|[/.#])[^\n]*$)"
-    r"|(?P<bare>https?://[^\s<>\[\]\"'`|\\^]+))",
+    rf"|(?P<bare>{BARE}))",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
 # Inline code that is a name or an amount (`Lumen-3B`, `65,536`) is read like prose: else backticks would hide it from the checks.
@@ -135,20 +137,6 @@ def rendered_words(text: str) -> tuple[str, ...]:
     return tuple(piece for piece in text.split() if piece[0].isalnum() or _LETTER_OR_DIGIT.search(piece))
 
 
-def trimmed_url(url: str) -> str:
-    """A bare address without what follows it in the sentence: closing brackets that it did not open, punctuation, emphasis."""
-    for opening, closing in ("()", "{}"):
-        if closing not in url:
-            continue
-        depth = 0
-        for index, character in enumerate(url):
-            depth += (character == opening) - (character == closing)
-            if depth < 0:
-                url = url[:index]
-                break
-    return url.rstrip(".,;:!?*_~\"'")
-
-
 def _walk(tokens: list[Token], text: str) -> _Walk:
     found = _Walk()
     starts = [0, *(match.end() for match in _NEWLINE.finditer(text))]
@@ -235,7 +223,7 @@ def _not_prose(text: str) -> tuple[list[tuple[int, int]], list[Link]]:
             start += 1  # the bracket that closes the text stays
         elif match["bare"]:
             end = start + len(trimmed_url(match["bare"]))
-            bare.append(Link(text[start:end], start, end))
+            bare.append(Link(address_of(text[start:end]), start, end))
         hidden.append((start, end))
     return hidden, bare
 

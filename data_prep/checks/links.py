@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
+from collections.abc import Iterator
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-from data_prep.checks.document import Document, trimmed_url
+from markdown_it.helpers import parseLinkDestination
+
+from data_prep.cards.links import is_followable
+from data_prep.cards.mentions import longer_readings, mentions, other_readings
+from data_prep.checks.document import Document
 from data_prep.checks.result import CheckResult, Span, looked_up
 
-_ADDRESS = re.compile(
-    r"(?=[hwga])(?:https?://|www\.|(?<![\w./@:-])(?:github\.com|huggingface\.co|hf\.co|arxiv\.org)/)[^\s<>\[\]\"'`|\\^]+",
+_NO_SCHEME = re.compile(r"(?:www\.|(?:github\.com|huggingface\.co|hf\.co|arxiv\.org)/)[^\s<>\[\]\"'`|\\^]", re.IGNORECASE)
+# Where Markdown, or HTML, says itself how far an address reaches: `](`, `]:` and `<` before it, quotes around it.
+# A plain target is read alike as bare text.
+_TARGET = re.compile(
+    r"\](?:\(|:)\s{0,4}(?=<?(?:git\+)?https?://)(?![\w/:.#?=%-]{1,300}[)\s](?<=[A-Za-z0-9/].))", re.IGNORECASE | re.ASCII
+)
+_DELIMITED = re.compile(
+    r"(?=[<hs])(?:<(https?://[^\s<>]{1,2000})>|\b(?:href|src)\s?=\s?(?:\"([^\"\n]{1,2000})\"|'([^'\n]{1,2000})'))",
     re.IGNORECASE,
 )
-_ARXIV_MENTION = re.compile(r"\barxiv[:/ ]\s?(\d{4}\.\d{4,5})", re.IGNORECASE)
+_LONGEST = 2000  # characters of an address
 _ARXIV_PATH = re.compile(r"/(?:abs|pdf|html)/(.+?)(?:v\d+)?(?:\.pdf)?", re.IGNORECASE)
 _PAPER_PAGE = re.compile(r"/papers/(\d{4}\.\d{4,5})(?:v\d+)?")
 _README = re.compile(r"/(?:blob|tree|raw|resolve)/(?:main|master)(?:/readme\.md)?$")
 _MAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{2,64})+")
 _MODEL_LINE = re.compile(r"^Model: (\S+/\S+)[ \t]*$", re.MULTILINE)
 _TRACKING = re.compile(r"utm_\w+|ref_src|fbclid|gclid|msclkid|igshid|mc_[ce]id|trk", re.IGNORECASE)
-_ARXIV_DOI = re.compile(r"/10\.48550/arxiv\.(\d{4}\.\d{4,5})(?:v\d+)?", re.IGNORECASE)
-_DOI_MENTION = re.compile(r"\bdoi\b[\s:={\"']{1,4}(10\.\d{4,9}/[^\s{}\"'<>]+)", re.IGNORECASE)
+_ARXIV_DOI = re.compile(r"/10\.48550/arxiv\.(\d{4}\.\d{4,5}|[a-z.-]+/\d{7})(?:v\d+)?", re.IGNORECASE)
+_SUBJECT = re.compile(r"\.[a-z]{2}(?=/\d{7}\Z)")  # cs.CL/0112017 is cs/0112017
 _SAME_HOST = {
     "hf.co": "huggingface.co",
     "export.arxiv.org": "arxiv.org",
@@ -34,13 +46,13 @@ _CASE_BLIND = ("github.com", "huggingface.co")  # both redirect whatever the cas
 
 
 def canonical(url: str) -> str:
-    """One spelling for one page: no scheme, lower-case host without www, no fragment, tracking or trailing slash;
-    arXiv abs, pdf, html, DOI, versions and the Hub's page are one paper; a repository's README is the repository. An address with
-    a user is compared as it is written. Never raises; an address that is
+    """One spelling for one page: no scheme, lower-case host without www, no fragment, tracking, trailing slash or percent-encoding;
+    arXiv abs, pdf, html, DOI, versions and the Hub's page are one paper; a repository's README or `.git` is the repository. An
+    address with a user is compared as it is written. Never raises; an address that is
     no address, or a relative one, comes back in lower case and matches nothing that `links_of` finds."""
     url = html.unescape(url).strip().strip("<>")
     if not re.match(r"[A-Za-z][\w+.-]*:", url):
-        url = "https://" + url if _ADDRESS.match(url) else url
+        url = "https://" + url if _NO_SCHEME.match(url) else url
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").removeprefix("www.").rstrip("."), parts.port
@@ -52,12 +64,12 @@ def canonical(url: str) -> str:
         return url
     host = _ascii(host)
     host = _SAME_HOST.get(host, host) + (f":{port}" if port not in (None, 80, 443) else "")
-    path = unquote(parts.path).rstrip("/")
+    path = unicodedata.normalize("NFC", unquote(parts.path)).rstrip("/").removesuffix(".git")
     if host == "doi.org":  # names are the same whatever their case; arXiv gives each of its papers one
         paper = _ARXIV_DOI.fullmatch(path)
-        return f"arxiv.org/abs/{paper[1]}" if paper else host + path.lower()
+        return f"arxiv.org/abs/{_SUBJECT.sub('', paper[1].lower())}" if paper else host + path.lower()
     if host == "arxiv.org" and (paper := _ARXIV_PATH.fullmatch(path)):
-        return f"arxiv.org/abs/{paper[1].lower()}"
+        return f"arxiv.org/abs/{_SUBJECT.sub('', paper[1].lower())}"
     if host == "huggingface.co" and (paper := _PAPER_PAGE.fullmatch(path)):
         return f"arxiv.org/abs/{paper[1]}"
     if host in _CASE_BLIND:
@@ -77,21 +89,34 @@ def _ascii(host: str) -> str:
 
 
 def links_of(source: str) -> frozenset[str]:
-    """Canonical form of every absolute address anywhere in the source (prose, code, HTML, BibTeX), of papers named by
-    arXiv id or DOI, of mail boxes, and of the model's own page, which `Model: ORG/NAME` names."""
-    addresses = [trimmed_url(match[0]) for match in _ADDRESS.finditer(source)]
-    addresses += [f"https://arxiv.org/abs/{match[1]}" for match in _ARXIV_MENTION.finditer(source)]
-    addresses += [f"https://doi.org/{trimmed_url(match[1])}" for match in _DOI_MENTION.finditer(source)]
+    """Canonical form of every absolute address anywhere in the source (prose, code, HTML, BibTeX), of repositories named as
+    git does and papers by arXiv id or DOI, of mail boxes, and of the model's own page, which `Model: ORG/NAME` names."""
+    addresses = {*mentions(source), *other_readings(source), *_delimited(source)}
     # The pattern tries every word anew, and few lines hold the sign.
-    addresses += [f"mailto:{address}" for line in source.splitlines() if "@" in line for address in _MAIL.findall(line)]
-    addresses += [f"https://huggingface.co/{match[1]}" for match in _MODEL_LINE.finditer(source)]
+    addresses.update(f"mailto:{address}" for line in source.splitlines() if "@" in line for address in _MAIL.findall(line))
+    addresses.update(f"https://huggingface.co/{match[1]}" for match in _MODEL_LINE.finditer(source))
     return frozenset(canonical(address) for address in addresses)
 
 
+def _delimited(source: str) -> Iterator[str]:
+    """Addresses letter by letter, as the parser of the summary reads them in a link."""
+    for match in _DELIMITED.finditer(source):
+        yield match[1] or match[2] or match[3]
+    for match in _TARGET.finditer(source):
+        start = match.end()
+        target = parseLinkDestination(source, start, min(len(source), start + _LONGEST))
+        # An old DOI has angle brackets of its own, for which Markdown takes the link for text; its author did not.
+        end = source.find(">)", start, start + _LONGEST) if source[start] == "<" and not target.ok else -1
+        if target.ok:
+            yield target.str
+        elif end > 0 and "\n" not in source[start:end]:
+            yield source[start + 1 : end]
+
+
 def has_links_to_cite(source: str, links: frozenset[str]) -> bool:
-    """False where the model's own page is all that could be linked."""
+    """False where the model's own page, pictures and mail boxes are all that could be linked."""
     own = {canonical(f"https://huggingface.co/{match[1]}") for match in _MODEL_LINE.finditer(source)}
-    return bool(links - own)
+    return any(not link.startswith("mailto:") and is_followable(f"https://{link}") for link in links - own)
 
 
 def check_links(document: Document, known: frozenset[str], expected: bool) -> CheckResult:
@@ -101,5 +126,10 @@ def check_links(document: Document, known: frozenset[str], expected: bool) -> Ch
         reason = "no link, although the sources offer some" if expected else "no link, and the sources offer none"
         return CheckResult("links", not expected, 0.0 if expected else None, reason)
     wrong = [link for link in document.links if canonical(link.target) not in known]
+    wrong = [
+        link
+        for link in wrong
+        if not any(canonical(one) in known for one in longer_readings(document.text, link.start, link.end))
+    ]
     spans = [Span(link.start, link.end, link.target or "(empty)") for link in wrong]
     return looked_up("links", len(targets), spans, len({canonical(link.target) for link in wrong}))

@@ -6,13 +6,14 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import quote
 
-from data_prep.checks.document import trimmed_url
+from data_prep.cards.mentions import mentions, trimmed_url
 from data_prep.checks.links import canonical
 
 MOST_RESTS = 64  # ways on that are offered where the model knows none
 
-_IN_SOURCE = re.compile(r"https?://[^\s<>\[\]\"'`|\\^]+")
+_UNWRITABLE = re.compile(r"[\s<>\[\]\"'`|\\^]")  # ends a bare address
 _TARGET = re.compile(r"\]\((?P<address>[^\s()]*(?:\([^\s()]*\)[^\s()]*)*)(?P<after>\([^\s()]*\Z|.?)")
 _BARE = re.compile(r"https?:/[^\s<>\[\]\"'`|\\^]*", re.IGNORECASE)
 
@@ -26,15 +27,16 @@ class Addresses:
 
     @classmethod
     def of(cls, source: str, model_id: str, known: frozenset[str]) -> Addresses:
-        """As they stand in the source; those that the check knows by another name alone (an arXiv id, a host without a
-        scheme, the model's own page) in canonical form. `http` may be `https`, and a paper's PDF its page."""
-        found = {trimmed_url(match[0]) for match in _IN_SOURCE.finditer(source)} | {f"https://huggingface.co/{model_id}"}
+        """As they stand in the source; those that the check knows by another name alone (a link's with a space, the model's
+        own page) in canonical form. `http` may be `https`, and a paper's PDF its page."""
+        found = {*mentions(source), f"https://huggingface.co/{model_id}"}
         found = {address for address in found if canonical(address) in known}
         found |= {_with_scheme(one) for one in known - {canonical(address) for address in found}}
         found |= {address.replace("http://", "https://", 1) for address in found}
         found |= {
             address.replace("arxiv.org/pdf/", "arxiv.org/abs/").removesuffix(".pdf") for address in found if "arxiv" in address
         }
+        found = {_UNWRITABLE.sub(lambda match: quote(match[0]), address) for address in found}
         return cls(tuple(sorted(address for address in found if canonical(address) in known)), known)
 
     def goes_on(self, begun: str) -> bool:

@@ -21,7 +21,7 @@ from eval.scoring.rouge import rouge
 # What a figure follows from beside the texts: rooms whose change makes every stored figure void, and the parsers they use.
 ROOT = Path(__file__).parents[2]
 CODE = ("data_prep/cards", "data_prep/checks", "eval/scoring", "eval/probing")
-PARSERS = ("markdown-it-py", "linkify-it-py", "selectolax", "rouge-score", "PyYAML", "py3langid")
+PARSERS = ("markdown-it-py", "selectolax", "rouge-score", "PyYAML", "py3langid")
 
 
 @dataclass(frozen=True)
