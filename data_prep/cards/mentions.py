@@ -72,8 +72,10 @@ def longer_readings(text: str, start: int, end: int) -> Iterator[str]:
 
 def _longer(text: str, match: re.Match[str]) -> Iterator[str]:
     end = match.end()
-    if match[0].endswith(("!", "_")):
+    if match[0].endswith(("!", "_")) and trimmed_url(match[0]) == match[0][:-1]:
         yield address_of(match[0])
+    if text.startswith("'", end) and text[match.start() - 1 : match.start()] != "'":
+        yield address_of(match[0] + "'")
     goes_on = text.startswith("\u2013", end) or (match[0].endswith(("/", "=", "_", "-")) and text[end : end + 1].isalpha())
     if goes_on and (more := _LETTERS.match(text, end)):
         yield _read(match[0] + more[0])

@@ -24,10 +24,11 @@ _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 _FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\n(?:[A-Za-z_][\w-]*:.*\n|[ \t#-].*\n|\n){1,400}---[ \t]*(?:\n|\Z)")
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
+_INNER = r"(?:\\\S|[^()\s\\])*"  # of a link's target, escapes read
 # What is no prose. Order matters: code hides links, targets hide bare addresses.
 _NOT_PROSE = re.compile(
     r"(?=[`\]<\[hHgG])(?:(?P<code>(?<!`)(?P<ticks>`{1,3})(?!`)(?P<inside>[^`\n]{1,300})(?P=ticks)(?!`))"
-    r"|(?P<target>\]\([ ]*(?:<(?:\\[^\n]|[^<>\\\n])*>|(?!<)[^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:[ ]+[\"'][^\"'\n]*[\"'])?[ ]*\))"
+    rf"|(?P<target>\]\([ ]*(?:<(?:\\[^\n]|[^<>\\\n])*>|(?!<){_INNER}(?:\({_INNER}\){_INNER})*)(?:[ ]+[\"'][^\"'\n]*[\"'])?[ ]*\))"
     r"|(?P<angle><(?:!--.{0,2000}?--|[A-Za-z/][^<>\n]{0,2000})>)"
     r"|(?P<reference>^[ ]{0,3}\[[^\]\n]{1,200}\]:[ \t]*<?(?:https?:|[/.#])[^\n]*$)"
     rf"|(?P<bare>{BARE}))",

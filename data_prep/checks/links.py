@@ -12,7 +12,7 @@ from markdown_it.helpers import parseLinkDestination
 
 from data_prep.cards.links import is_followable
 from data_prep.cards.mentions import longer_readings, mentions, other_readings
-from data_prep.checks.document import Document
+from data_prep.checks.document import Document, blank
 from data_prep.checks.result import CheckResult, Span, looked_up
 
 _NO_SCHEME = re.compile(r"(?:www\.|(?:github\.com|huggingface\.co|hf\.co|arxiv\.org)/)[^\s<>\[\]\"'`|\\^]", re.IGNORECASE)
@@ -22,7 +22,7 @@ _TARGET = re.compile(
     r"\](?:\(|:)\s{0,4}(?=<?(?:git\+)?https?://)(?![\w/:.#?=%-]{1,300}[)\s](?<=[A-Za-z0-9/].))", re.IGNORECASE | re.ASCII
 )
 _DELIMITED = re.compile(
-    r"(?=[<hs])(?:<(https?://[^\s<>]{1,2000})>|\b(?:href|src)\s?=\s?(?:\"([^\"\n]{1,2000})\"|'([^'\n]{1,2000})'))",
+    r"(?=[<hs])(?:<(https?://[^\s<>]{1,2000})>|\b(?:href|src)\s?=\s?(?:\"(https?://[^\"\n]{1,2000})\"|'(https?://[^'\n]{1,2000})'))",
     re.IGNORECASE,
 )
 _LONGEST = 2000  # characters of an address
@@ -91,26 +91,31 @@ def _ascii(host: str) -> str:
 def links_of(source: str) -> frozenset[str]:
     """Canonical form of every absolute address anywhere in the source (prose, code, HTML, BibTeX), of repositories named as
     git does and papers by arXiv id or DOI, of mail boxes, and of the model's own page, which `Model: ORG/NAME` names."""
-    addresses = {*mentions(source), *other_readings(source), *_delimited(source)}
+    delimited = list(_delimited(source))
+    # Beside `<https://ex.example/my file>` there is no `https://ex.example/my`.
+    bare = blank(source, [(start, end) for start, end, _ in delimited])
+    addresses = {*mentions(bare), *other_readings(bare), *(address for _, _, address in delimited)}
     # The pattern tries every word anew, and few lines hold the sign.
     addresses.update(f"mailto:{address}" for line in source.splitlines() if "@" in line for address in _MAIL.findall(line))
     addresses.update(f"https://huggingface.co/{match[1]}" for match in _MODEL_LINE.finditer(source))
     return frozenset(canonical(address) for address in addresses)
 
 
-def _delimited(source: str) -> Iterator[str]:
-    """Addresses letter by letter, as the parser of the summary reads them in a link."""
+def _delimited(source: str) -> Iterator[tuple[int, int, str]]:
+    """Addresses letter by letter, as the parser of the summary reads them in a link, and where they end for sure."""
     for match in _DELIMITED.finditer(source):
-        yield match[1] or match[2] or match[3]
+        yield *match.span(match.lastindex or 0), match[match.lastindex or 0]
     for match in _TARGET.finditer(source):
         start = match.end()
         target = parseLinkDestination(source, start, min(len(source), start + _LONGEST))
-        # An old DOI has angle brackets of its own, for which Markdown takes the link for text; its author did not.
-        end = source.find(">)", start, start + _LONGEST) if source[start] == "<" and not target.ok else -1
         if target.ok:
-            yield target.str
-        elif end > 0 and "\n" not in source[start:end]:
-            yield source[start + 1 : end]
+            closed = match[0][1] == "(" and source.startswith((")", " )", ' "', " '"), target.pos)
+            yield start, target.pos if closed else start, target.str
+        elif source[start] == "<":
+            # An old DOI has angle brackets of its own, for which Markdown takes the link for text; its author did not.
+            end = source.find(">)", start, start + _LONGEST)
+            if end > 0 and "\n" not in source[start:end]:
+                yield start, end, source[start + 1 : end]
 
 
 def has_links_to_cite(source: str, links: frozenset[str]) -> bool:

@@ -13,7 +13,8 @@ from data_prep.checks.links import canonical
 
 MOST_RESTS = 64  # ways on that are offered where the model knows none
 
-_UNWRITABLE = re.compile(r"[\s<>\[\]\"'`|\\^]")  # ends a bare address
+_UNWRITABLE = re.compile(r"[\s<>\[\]\"'`|\\^]|[^\w\x00-\x7f]|[!_]\Z")
+_UNWRITABLE_WITH_BRACKETS = re.compile(rf"{_UNWRITABLE.pattern}|[()]")
 _TARGET = re.compile(r"\]\((?P<address>[^\s()]*(?:\([^\s()]*\)[^\s()]*)*)(?P<after>\([^\s()]*\Z|.?)")
 _BARE = re.compile(r"https?:/[^\s<>\[\]\"'`|\\^]*", re.IGNORECASE)
 
@@ -36,7 +37,7 @@ class Addresses:
         found |= {
             address.replace("arxiv.org/pdf/", "arxiv.org/abs/").removesuffix(".pdf") for address in found if "arxiv" in address
         }
-        found = {_UNWRITABLE.sub(lambda match: quote(match[0]), address) for address in found}
+        found = {_written(address) for address in found}
         return cls(tuple(sorted(address for address in found if canonical(address) in known)), known)
 
     def goes_on(self, begun: str) -> bool:
@@ -54,6 +55,12 @@ class Addresses:
             if not address.startswith(begun):
                 return
             yield address[len(begun) :]
+
+
+def _written(address: str) -> str:
+    """Percent-encoded where a link's target or a bare address would end."""
+    unwritable = _UNWRITABLE if address.count("(") == address.count(")") else _UNWRITABLE_WITH_BRACKETS
+    return unwritable.sub(lambda match: f"%{ord(match[0]):02X}" if match[0].isascii() else quote(match[0]), address)
 
 
 def _with_scheme(canonical_form: str) -> str:
@@ -76,7 +83,10 @@ class LinkRule:
             if asked and not self._target_stands(match["address"], match["after"], closed):
                 return True
         for match in _BARE.finditer(text):
-            asked = match.end() >= len(line) and match.start() >= excused and not _in_code(text, match.start())
+            is_target = text.startswith("](", match.start() - 2)  # which ends elsewhere
+            asked = (
+                match.end() >= len(line) and match.start() >= excused and not is_target and not _in_code(text, match.start())
+            )
             if asked and not self._bare_stands(match[0], is_open=match.end() == len(text) and not closed):
                 return True
         return False

@@ -50,25 +50,26 @@ def test_links_end_where_the_sentence_goes_on_in_another_script(after):
     "path",
     [
         "知识蒸馏", "증류", "けいおん！", "東京_(曖昧さ回避)", "（仮）", "Künstliche_Intelligenz", "Ёж", "हिन्दी_भाषा", "Zipf's_law", "Hooray!", "Players'",
-        "Leibler–Kull", "my file", "my_file", "_x_", "x_", "C++", "a[1].html", "?q[]=1&b=ü", "a|b", 'a"b', "a^b", "{x}", "100%", "f_(g_(h))", "a*b*c",
+        "Leibler–Kull", "my file", "my_file", "_x_", "x_", "C++", "a[1].html", "?q[]=1&b=ü", "a|b", 'a"b', "a^b", "{x}", "100%", "f_(g_(h))", "a*b*c", "a(b",
     ],
 )  # fmt: skip
 def test_links_copied_letter_by_letter_are_the_sources_own(path):
     """Encoded or not, in a link of any kind, with Markdown's escapes."""
     url = f"https://ex.example/wiki/{path}"
     encoded = quote(url, safe=":/?=&")
-    escaped = re.sub(r"([_|!'*])", r"\\\1", url)
+    escaped = re.sub(r"([_|!'*(])", r"\\\1", url)
     spelt = [f"[x](<{url}>)", f"[x](<{escaped}>)", f"[x]({encoded})", f"[x][r]\n\n[r]: <{url}>"]
-    spelt += [] if " " in url else [f"[x]({url})"]
-    for source in [*spelt, "x" if '"' in url else f'<a href="{url}">x</a>']:
-        for said in spelt if source != "x" else ():
+    spelt += [] if " " in url else [f"[x]({escaped if path == 'a(b' else url})"]
+    for source in [*spelt, f'<a href="{url.replace(chr(34), "&quot;")}">x</a>']:
+        for said in spelt:
             assert links_pass(said, source), (said, source)
         assert not links_pass_to(f"{encoded}-2", source)
         assert not links_pass_to(encoded.replace("ex.example", "ey.example"), source)
 
 
 @pytest.mark.parametrize(
-    "path", ["知识蒸馏", "Künstliche_Intelligenz", "Zipf's_law", "Hooray!", "my\\_file", "Leibler–Kull", "a;b=c", "~x/"]
+    "path",
+    ["知识蒸馏", "Künstliche_Intelligenz", "Zipf's_law", "Hooray!", "Players'", "my\\_file", "Leibler–Kull", "a;b=c", "~x/"],
 )
 def test_links_that_stand_bare_may_be_written_as_links(path):
     url = f"https://ex.example/wiki/{path}"
@@ -132,6 +133,35 @@ def test_links_to_a_repository_that_git_is_told(source):
     for other in (f"{KILN}-2", f"{KILN}@d40f54fc2f15", "https://github.com/zelkis", "https://git@github.com/zelkis/kiln"):
         assert not links_pass_to(other, source)
     assert [canonical(link) for link in extract_links(source)] == ["github.com/zelkis/kiln"]
+
+
+@pytest.mark.parametrize(
+    ("source", "beside"),
+    [
+        ("[x](<https://ex.example/my file>)", "https://ex.example/my"),
+        ("[x](https://ex.example/Hooray!)", "https://ex.example/Hooray"),
+        ("[x](https://ex.example/Zipf's_law)", "https://ex.example/Zipf"),
+        ("https://ex.example/Zipf's_law", "https://ex.example/Zipf"),
+        ("[x](https://ex.example/a/知识)", "https://ex.example/a"),
+        ('<a href="https://ex.example/a[1]">x</a>', "https://ex.example/a"),
+        (r"[x](https://ex.example/my\_file)", "https://ex.example/my"),
+        (r"https://ex.example/my\_file", "https://ex.example/my"),
+        ('<a href="README.md">x</a>', "README.md"),
+        ("see [x]: https://ex.example/a. (https://ex.example/b)!", "https://ex.example/b)!"),
+    ],
+)
+def test_links_to_a_page_that_another_reader_would_see_are_refused(source, beside):
+    assert not links_pass(f"[x](<{beside}>)", f"{source} {KILN}")
+
+
+def test_links_may_be_those_of_markdown_that_is_broken():
+    for source in (
+        "[x](https://ex.example/a. Next",
+        "[x]: https://ex.example/a. Next",
+        "[x](https://ex.example/a)!",
+        "[x] (https://ex.example/a!)",
+    ):
+        assert links_pass_to("https://ex.example/a", source), source
 
 
 def test_links_with_a_user_are_no_repository():

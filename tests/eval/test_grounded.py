@@ -9,6 +9,8 @@ from scripted_model import ScriptedModel
 from transformers import AutoTokenizer
 
 from data_prep.checks import SourceIndex, check_summary, passed_all
+from data_prep.checks.document import read
+from data_prep.checks.links import check_links
 from data_prep.core.records import Note
 from data_prep.prompts.student import render, source_text
 from data_prep.synthetic.world import raw_cards
@@ -113,6 +115,31 @@ def test_an_open_address_is_known_and_its_rests_are_offered():
     assert open_address("a [b](https://x(y") == "https://x(y"
     assert [open_address(line) for line in ("a [b](https://x)", "a (https://x) b", "a")] == [None] * 3
     assert {"2401.01234", ")"} <= set(rule.ways_on("[b](https://arxiv.org/abs/"))
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("[z](https://z.example/Zipf's_law)", "[z](https://z.example/Zipf%27s_law)"),
+        ("[z](https://z.example/Hooray!)", "[z](https://z.example/Hooray!)"),
+        ("[z](<https://z.example/my file>)", "[z](https://z.example/my%20file) or https://z.example/my%20file"),
+        ("代码见https://z.example/orvan，欢迎", "[z](https://z.example/orvan)"),
+        ("pip install git+https://z.example/a/kiln@v1", "[z](https://z.example/a/kiln)"),
+        ("eprint = {cs/0112017}", "[z](https://arxiv.org/abs/cs/0112017)"),
+        ("https://doi.org/10.1000/(X)1:8<693::A-X4>3.0.CO;2-O", "[z](https://doi.org/10.1000/(X)1:8%3C693::A-X4%3E3.0.CO;2-O)"),
+    ],
+)
+def test_addresses_that_a_bare_word_cannot_hold_may_be_written(source, text, pieces):
+    source = f"# Lumen\n\n{source}\n\nModel: acme/Lumen-3B"
+    assert refusals(text, pieces, source) == []
+    assert "link" in kinds(
+        text.replace("z.example/", "z.example/x").replace("abs/", "abs/x").replace("693", "694"), pieces, source
+    )
+    rule = LinkRule(Grounds.of(source).addresses)
+    for address in rule._addresses.spelled:
+        for said in (f"[z]({address})", f"at {address} now"):
+            assert not rule.refuses("", said, True, 0), said
+            assert check_links(read(said), Grounds.of(source).addresses.known, True).passed, said
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
