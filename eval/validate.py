@@ -2,79 +2,87 @@
 
     python -m eval.validate --config recipes/demo/eval.yaml
     python -m eval.validate --run_dir runs/demo --seed 1 --validate.output eval/checks.md
+    python -m eval.validate --run_dir runs/real --seed 1 --validate.references recipes/references \\
+        --validate.card_texts '[cards.parquet, my-cards/]' --validate.half work --validate.output eval/checks_real.md
 
-Reads nothing but its recipe: cards, true summaries and their facts are drawn from the invented world, and `data_prep.synthetic.planted` says
-which check must see each fault and which others may speak of it. Writes RUN/eval/validation.json and RUN/eval/checks.md (or
-`output`), the table that is kept in the repository as eval/checks.md. Ends with a mistake where links, numbers,
-contradiction or length fall below the least precision and recall.
+Without card texts it reads nothing but its recipe: cards, true summaries and their facts are drawn from the invented world, and
+`data_prep.synthetic.planted` says which check must see each fault and which others may speak of it. Writes RUN/eval/validation.json and
+RUN/eval/checks.md (or `output`), the table that is kept in the repository as eval/checks.md. Ends with a mistake where links,
+numbers, contradiction or length fall below the least precision and recall.
+
+With them it does the same on real cards (`eval/validation/`), for the reference summaries and their other writings with computed figures: how
+many of these true pages pass, and which planted faults are seen. Writes RUN/eval/validation_real.json and RUN/eval/checks_real.md (or
+`output`), kept as eval/checks_real.md. There no least is asked for.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from data_prep.checks import CHECKS, CheckResult, check_summary
+from data_prep.checks import CHECKS, check_summary
 from data_prep.core.files import write_json, write_text
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command
-from data_prep.core.wilson import wilson
 from data_prep.prompts.student import source_text
 from data_prep.synthetic.facts import Facts
-from data_prep.synthetic.planted import KINDS, PlantedFault, planted
+from data_prep.synthetic.planted import KINDS, planted
 from data_prep.synthetic.world import raw_cards
+from eval.validation.naming import pool_of
+from eval.validation.page import Page
+from eval.validation.real_cards import Half, RealCard, half_of, real_cards
+from eval.validation.real_faults import REAL_KINDS, planted_real
+from eval.validation.tables import rendered, rendered_real, shown
+from eval.validation.tally import FaultTally, count_one, count_true, share, summarised
 
 GATED = ("links", "numbers", "contradiction", "length")
-CODE = Path(__file__).parents[1] / "data_prep"
-
-Figure = dict[str, Any]  # "share", "ci95", "k", "n"
+FORM = frozenset("length structure preamble repetition copying".split())
+ROOT = Path(__file__).parents[1]
 
 
 class ValidateConfig(Block):
     cards: int = Field(30, ge=1)
     """Invented cards; each gives two true summaries and one text for every fault that it offers a place for."""
+    references: str = "recipes/references"
+    """Folder with references.jsonl and split.json: true summaries of real cards."""
+    card_texts: list[str] | None = None
+    """Folders of .md files and Parquet tables where the real cards are looked up by SHA-256; null for invented cards."""
+    half: Half = "work"
+    """Of the real cards, work: those that the checks may be mended on; final: the others, all held-out cards among them, to be
+    measured when nothing more is changed."""
     output: str | None = None
-    """Where the table goes; null for RUN/eval/checks.md."""
+    """Where the table goes; null for RUN/eval/checks.md, or checks_real.md."""
     min_precision: float = Field(0.98, ge=0, le=1)
-    """Least precision of links, numbers, contradiction and length."""
+    """Least precision of links, numbers, contradiction and length on invented cards."""
     min_recall: float = Field(0.95, ge=0, le=1)
     """Least recall of the same."""
 
 
-@dataclass
-class FaultTally:
-    """What was counted, by check or by fault."""
-
-    planted: Counter[str] = field(default_factory=Counter)
-    caught: Counter[str] = field(default_factory=Counter)
-    placed: Counter[str] = field(default_factory=Counter)  # caught with characters on both sides, and they overlap
-    placeable: Counter[str] = field(default_factory=Counter)
-    flags: Counter[str] = field(default_factory=Counter)
-    right: Counter[str] = field(default_factory=Counter)
-    others: dict[str, Counter[str]] = field(default_factory=dict)  # fault -> checks that flagged it beside the one that must
-    clean: int = 0
-    clean_flags: int = 0
-
-
 def main(recipe: Recipe[ValidateConfig]) -> None:
+    if recipe.block.card_texts is None:
+        validate_invented(recipe)
+    else:
+        validate_real(recipe, recipe.block.card_texts)
+
+
+def validate_invented(recipe: Recipe[ValidateConfig]) -> None:
     block, folder = recipe.block, recipe.run_dir / "eval"
     table = Path(block.output) if block.output else folder / "checks.md"
+    code = ("checks", "candidates/corrupted.py", "synthetic")
     manifest = Manifest(
         folder / "validate.manifest.json",
         "validate",
         recipe.resolved(),
-        [CODE / "checks", CODE / "candidates" / "corrupted.py", CODE / "synthetic"],
+        [ROOT / "data_prep" / name for name in code],
         [table, folder / "validation.json"],
     )
     if manifest.is_done():
         return
-    tally = count(recipe.seed, block.cards)
-    figures = summarised(tally)
+    figures = summarised(count(recipe.seed, block.cards), KINDS)
     write_text(table, rendered(figures, recipe.seed, block.cards))
     write_json(folder / "validation.json", figures)
     manifest.write(texts=figures["texts"], clean=figures["clean"])
@@ -87,59 +95,84 @@ def count(seed: int, cards: int) -> FaultTally:
     for raw in raw_cards(seed, cards):
         source = source_text(raw.model_id, str(raw.content), raw.notes)
         for summary in raw.summaries:
-            flagged = [result for result in check_summary(summary, source) if not result.passed]
-            tally.clean += 1
-            tally.clean_flags += bool(flagged)
-            tally.flags.update(result.name for result in flagged)
+            count_true(tally, check_summary(summary, source))
         for text in planted(raw.summaries[0], Facts.of_truth(raw.truth or {}), source, raw.model_id):
-            count_one(tally, text, check_summary(text.text, source))
+            count_one(tally, KINDS[text.fault], text, check_summary(text.text, source))
     return tally
 
 
-def count_one(tally: FaultTally, text: PlantedFault, results: list[CheckResult]) -> None:
-    kind = KINDS[text.fault]
-    flagged = {result.name: result for result in results if not result.passed}
-    tally.flags.update(flagged.keys())
-    tally.right.update(kind.may & set(flagged))
-    tally.others.setdefault(text.fault, Counter()).update(set(flagged) - {kind.seen_by})
-    tally.planted.update({text.fault, kind.seen_by})
-    if kind.seen_by not in flagged:
+def validate_real(recipe: Recipe[ValidateConfig], card_texts: Sequence[str]) -> None:
+    block, folder = recipe.block, recipe.run_dir / "eval"
+    table = Path(block.output) if block.output else folder / "checks_real.md"
+    references = Path(block.references)
+    manifest = Manifest(
+        folder / "validate_real.manifest.json",
+        "validate",
+        recipe.resolved(),
+        [ROOT / "data_prep" / "checks", ROOT / "eval" / "validation", references],
+        [table, folder / "validation_real.json"],
+    )
+    if manifest.is_done():
         return
-    tally.caught.update((text.fault, kind.seen_by))
-    spans = flagged[kind.seen_by].spans
-    if spans and text.spans:
-        names = (text.fault, kind.seen_by)
-        tally.placeable.update(names)
-        if any(start < span.end and span.start < end for start, end in text.spans for span in spans):
-            tally.placed.update(names)
+    cards = real_cards(references, card_texts)
+    chosen = half_of(cards, block.half)
+    if not chosen:
+        raise ValueError(f'the half "{block.half}" of {len(cards)} cards is empty; name a file of more references')
+    figures = {"made": _made(recipe, len(cards), chosen), **real_figures(chosen, str(recipe.seed))}
+    write_text(table, rendered_real(figures))
+    write_json(folder / "validation_real.json", figures)
+    manifest.write(texts=figures["texts"], clean=figures["clean"])
+    print(f"validate: {figures['texts']} faulty and {figures['clean']['n']} true summaries of real cards, see {table}")
 
 
-def share(k: int, n: int) -> Figure:
-    return {"share": k / n if n else None, "ci95": list(wilson(k, n)) if n else None, "k": k, "n": n}
-
-
-def summarised(tally: FaultTally) -> dict[str, Any]:
-    """Shares with Wilson's 95% intervals. The texts of one card share its facts, so intervals over them are a little narrow."""
-    checks = {
-        check: {
-            "recall": share(tally.caught[check], tally.planted[check]),
-            "precision": share(tally.right[check], tally.flags[check]),
-            "spans": share(tally.placed[check], tally.placeable[check]),
-        }
-        for check in CHECKS
+def _made(recipe: Recipe[ValidateConfig], of: int, chosen: Sequence[RealCard]) -> dict[str, Any]:
+    block = recipe.block
+    return {
+        "date": date.today().isoformat(),
+        "seed": recipe.seed,
+        "half": block.half,
+        "cards": len(chosen),
+        "of": of,
+        "families": len({card.family for card in chosen}),
+        "command": f"python -m eval.validate --run_dir runs/real --seed {recipe.seed} --validate.references {block.references} "
+        f"--validate.card_texts '[cards.parquet, my-cards/]' --validate.half {block.half}",
     }
-    faults = {
-        fault: {
-            "seen_by": kind.seen_by,
-            "may": sorted(kind.may - {kind.seen_by}),
-            "recall": share(tally.caught[fault], tally.planted[fault]),
-            "spans": share(tally.placed[fault], tally.placeable[fault]),
-            "others": dict(sorted(tally.others.get(fault, Counter()).items())),
+
+
+def real_figures(cards: Sequence[RealCard], seed: str) -> dict[str, Any]:
+    """What the checks say of the cards' true pages, and of their summaries with a fault each."""
+    tally, others = FaultTally(), FaultTally()
+    truth = {"summaries": 0, "pages with arithmetic": 0}  # passed by all checks but those of form
+    for card in cards:
+        before = count_true(tally, check_summary(card.summary, card.source))
+        truth["summaries"] += before <= FORM
+        if card.with_arithmetic:
+            truth["pages with arithmetic"] += count_true(others, check_summary(card.with_arithmetic, card.source)) <= FORM
+        pool = pool_of(other for other in cards if other.family != card.family)
+        for text in planted_real(Page(card.model_id, card.summary, card.source, pool), seed):
+            count_one(tally, REAL_KINDS[text.fault], text, check_summary(text.text, card.source), before)
+    true = {
+        name: {
+            "passed": share(counted.clean - counted.clean_flags, counted.clean),
+            "passed_truth": share(truth[name], counted.clean),
+            "refused": {check: share(counted.refused[check], counted.clean) for check in CHECKS},
         }
-        for fault, kind in KINDS.items()
+        for name, counted in zip(truth, (tally, others), strict=True)
+        if counted.clean
     }
-    texts = sum(tally.planted[fault] for fault in KINDS)
-    return {"texts": texts, "clean": share(tally.clean_flags, tally.clean), "checks": checks, "faults": faults}
+    return {"true": true, "found": _found(tally), **summarised(tally, REAL_KINDS)}
+
+
+def _found(tally: FaultTally) -> dict[str, Any]:
+    """Faults that some check flagged which may speak of them, by whether one claims to see their kind."""
+    kinds = {
+        name: [fault for fault, kind in REAL_KINDS.items() if bool(kind.seen_by) == claimed]
+        for name, claimed in (("claimed", True), ("unclaimed", False))
+    }
+    return {
+        name: share(sum(tally.seen[fault] for fault in faults), sum(tally.planted[fault] for fault in faults))
+        for name, faults in kinds.items()
+    }
 
 
 def refuse_poor(figures: dict[str, Any], block: ValidateConfig) -> None:
@@ -149,59 +182,9 @@ def refuse_poor(figures: dict[str, Any], block: ValidateConfig) -> None:
             found = figures["checks"][check][measure]
             if found["share"] is None or found["share"] < least:
                 raise ValueError(
-                    f"{check} has a {measure} of {_share(found)}, expected {least:g} or more; mend the check, or lower "
+                    f"{check} has a {measure} of {shown(found)}, expected {least:g} or more; mend the check, or lower "
                     f"validate.min_{measure}"
                 )
-
-
-def rendered(figures: dict[str, Any], seed: int, cards: int) -> str:
-    clean = figures["clean"]
-    lines = [
-        "# How far the checks can be trusted",
-        "",
-        f"Made by `python -m eval.validate` with seed {seed} on {cards} invented cards: {clean['n']} true summaries, "
-        f"{clean['k']} of them flagged, and {figures['texts']} with one planted fault each. What each check looks at is in",
-        "`data_prep/checks/__init__.py`, what is planted in `data_prep/synthetic/planted.py`. Intervals are Wilson's, 95%.",
-        "",
-        "Recall: of the faults that a check must see, those it flags. Precision: of all its flags, on true and on otherwise faulty",
-        "summaries, those where the planted fault is one that it may speak of. Spans: of the faults caught with a mark on the text, those",
-        "where the mark touches the planted characters. The invented cards are tidier than real ones; real errors are of more kinds.",
-        "",
-        "| check | planted | recall | flags | precision | spans |",
-        "|---|---|---|---|---|---|",
-        *_check_rows(figures),
-        "",
-        "By fault. Beside the check that must see it, a fault may rightly trip others; in brackets, how many of the texts they flagged.",
-        "",
-        "| fault | must be seen by | n | recall | spans | others that may see it |",
-        "|---|---|---|---|---|---|",
-        *_fault_rows(figures),
-        "",
-        "No check sees a true number in the wrong place: all of its texts pass, and the last row is there to say so.",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _check_rows(figures: dict[str, Any]) -> Iterator[str]:
-    for check, found in figures["checks"].items():
-        recall, precision, spans = found["recall"], found["precision"], found["spans"]
-        yield f"| {check} | {recall['n']} | {_share(recall)} | {precision['n']} | {_share(precision)} | {_share(spans)} |"
-
-
-def _fault_rows(figures: dict[str, Any]) -> Iterator[str]:
-    for fault, found in figures["faults"].items():
-        named = dict.fromkeys(found["may"], 0) | found["others"]
-        others = ", ".join(f"{name} ({count})" for name, count in sorted(named.items()) if name)
-        seen_by = found["seen_by"] or "none"
-        recall = found["recall"]
-        yield f"| {fault} | {seen_by} | {recall['n']} | {_share(recall)} | {_share(found['spans'])} | {others} |"
-
-
-def _share(figure: Figure) -> str:
-    if not figure["n"]:
-        return ""
-    low, high = figure["ci95"]
-    return f"{figure['share']:.3f} [{low:.3f}, {high:.3f}]"
 
 
 if __name__ == "__main__":

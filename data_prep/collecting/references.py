@@ -33,13 +33,15 @@ class Reference:
     git_blob: str  # its id in a Git repository, which the Hub's are
     summary: str
     notes: list[Note] = field(default_factory=list)
+    with_arithmetic: str | None = None  # another true writing, with computed figures: it trains nothing
 
     @classmethod
     def read(cls, row: dict[str, Any], place: str) -> Reference:
         """Raises ValueError that names `place` where a field is missing or is something else."""
         try:
             notes = [Note(note["url"], note["text"]) for note in row.get("notes", [])]
-            reference = cls(row["model_id"], row["sha256"], row["git_blob"], row["summary"], notes)
+            texts = (row["summary"], notes, row.get("with_arithmetic"))
+            reference = cls(row["model_id"], row["sha256"], row["git_blob"], *texts)
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"{place} lacks {error}; a reference has model_id, sha256, git_blob, summary and perhaps notes of url and text"

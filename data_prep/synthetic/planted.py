@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from data_prep.candidates.corrupted import BREAKERS, replaced
 from data_prep.synthetic.facts import BENCHMARKS, GPUS, LICENCES, Facts, draw_model, draw_word
@@ -23,15 +24,16 @@ PASSAGE = 80  # words lifted in one piece
 
 # (summary, facts, source, rng) -> the faulty text; the summary itself where it offers no place for the fault
 Plant = Callable[[str, Facts, str, random.Random], str]
+PlantT = TypeVar("PlantT")
 
 
 @dataclass(frozen=True)
-class Kind:
+class Kind(Generic[PlantT]):
     """`seen_by`: "" for a fault that no check can see, listed so that nobody takes silence for truth."""
 
     seen_by: str
     may: frozenset[str]
-    plant: Plant
+    plant: PlantT
     new_text: bool = False  # what is put in must be nowhere in the source
 
 
@@ -275,11 +277,13 @@ _SCALES = {"T": ("B", "M"), "B": ("T", "M"), "M": ("B", "T")}
 _UNITS = {"GB": ("MB", "TB"), "ms": ("s", "hours"), "days": ("hours", "weeks")}
 
 
-def _kind(seen_by: str, plant: Plant, may: str = "", new_text: bool = False) -> Kind:
+def kind_of(seen_by: str, plant: PlantT, may: str = "", new_text: bool = False) -> Kind[PlantT]:
     return Kind(seen_by, frozenset([*may.split(), *([seen_by] if seen_by else [])]), plant, new_text)
 
 
-KINDS: dict[str, Kind] = {
+_kind = kind_of
+
+KINDS: dict[str, Kind[Plant]] = {
     "a page that is nowhere": _kind("links", _no_page),
     "a page beside the real one": _kind("links", _broken("link invented")),
     "another model's page": _kind("links", _page_of_another),

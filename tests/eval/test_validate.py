@@ -10,7 +10,8 @@ from data_prep.prompts.student import source_text
 from data_prep.synthetic.facts import Facts
 from data_prep.synthetic.planted import KINDS, changed, planted
 from data_prep.synthetic.world import raw_cards
-from eval.validate import GATED, FaultTally, ValidateConfig, main, refuse_poor, summarised
+from eval.validate import GATED, ValidateConfig, main, refuse_poor
+from eval.validation.tally import FaultTally, summarised
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def tally(check, planted=100, caught=100, flags=100, right=100):
         counted.planted[name] = counted.caught[name] = counted.flags[name] = counted.right[name] = 100
     counted.planted[check], counted.caught[check] = planted, caught
     counted.flags[check], counted.right[check] = flags, right
-    return summarised(counted)
+    return summarised(counted, KINDS)
 
 
 def test_a_check_below_its_least_precision_or_recall_is_refused():
