@@ -6,7 +6,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, takewhile
 
 from eval.validation.page import NUMBER_WORDS, SCALES, Edit, Page, first_absent, shuffled, swaps
 
@@ -24,7 +24,7 @@ _NAMED = re.compile(
 _DATE_NEAR = re.compile(rf"(?:\d[-/]|(?:{'|'.join(name[:3] for name in _MONTHS)})\w* )\Z")
 _YEAR = re.compile(
     r"(?:(?<=\bin )|(?<=\bof )|(?<=\bsince )|(?<=\bfrom )|(?<=\buntil )|(?<=\bto )|(?<=\()|(?<=[A-Z][a-z]{2} )|(?<=[a-z]{3} )|(?<=, ))"
-    r"((?:19[89]|20[0-2])\d)(?![\w,]|[.-]\d| [a-z]+s\b)|(?<![\w-])((?:19[89]|20[0-2])\d)(?=[-/]\d{1,2}[-/]\d)"
+    r"((?:19[89]|20[0-2])\d)(?!\w|[,.-]\d| [a-z]+s\b)|(?<![\w-])((?:19[89]|20[0-2])\d)(?=[-/]\d{1,2}[-/]\d)"
 )
 _MONTH_NAME = re.compile(rf"\b({'|'.join(_MONTHS)})(?= \d|, \d)|(?<=\d )({'|'.join(_MONTHS)})\b")
 _MONTH_NUMBER = re.compile(r"(?<=\b(?:19|20)\d\d[-/])(\d\d)(?=[-/]\d)")
@@ -208,20 +208,14 @@ def tables(source: str) -> Iterator[list[dict[int, str]]]:
     """The figures of each Markdown table, row by row and by column."""
     lines = source.splitlines()
     for number, line in enumerate(lines):
-        if (
-            number == 0
-            or "|" not in line
-            or not re.fullmatch(r"\s*\|?(?:\s*:?-+:?\s*\|?)+\s*", line)
-            or "|" not in lines[number - 1]
-        ):
-            continue
-        rows = []
-        for below in lines[number + 1 :]:
-            if "|" not in below:
-                break
-            cells = (re.sub(r"[*_`%\s]", "", cell) for cell in below.strip().strip("|").split("|"))
-            rows.append({column: cell for column, cell in enumerate(cells) if re.fullmatch(r"\d+(?:,\d{3})*(?:\.\d+)?", cell)})
-        yield rows
+        is_rule = "|" in line and "-" in line and not line.strip("|:- \t")
+        if number and is_rule and "|" in lines[number - 1]:
+            yield [_figures(row) for row in takewhile(lambda below: "|" in below, lines[number + 1 :])]
+
+
+def _figures(row: str) -> dict[int, str]:
+    cells = (re.sub(r"[*_`%\s]", "", cell) for cell in row.strip().strip("|").split("|"))
+    return {column: cell for column, cell in enumerate(cells) if re.fullmatch(r"\d+(?:,\d{3})*(?:\.\d+)?", cell)}
 
 
 def exchanged(page: Page, rng: random.Random) -> Iterator[Edit]:

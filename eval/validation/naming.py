@@ -19,7 +19,7 @@ _SIZE_WORD = re.compile(
     rf"(?<![\w./@:=-])(?:[A-Za-z][\w./]*-)(?:[\w.]+-)*?(?P<size>{'|'.join(_SIZE_WORDS)})(?![A-Za-z0-9])[\w.-]*"
 )
 _VERSION = re.compile(
-    r"(?<![\w./@:=-])(?!(?:apache|cc|[al]?gpl|bsd|mpl|afl|epl|ecl|\w*rail)\b|beta|eps)[A-Za-z][\w/.]*?(?:-[A-Za-z]+)*?-?[vV]?(?P<version>\d(?:\.\d)?)(?![\w]|\.\d)(?:-[A-Za-z]+)*"
+    r"(?<![\w./@:=-])(?!(?:apache|cc|[al]?gpl|bsd|mpl|afl|epl|ecl|[\w-]*rail)\b|beta|eps)[A-Za-z][A-Za-z0-9/.]*?(?:-[A-Za-z0-9]+)*?-?[vV]?(?P<version>\d(?:\.\d)?)(?![\w]|\.\d)(?:-[A-Za-z]+)*"
 )
 _SPACED = re.compile(
     r"(?<![\w./@:=-])(?P<stem>[A-Z][\w-]*(?: [A-Z][\w-]*){0,2}) (?:v(?:ersion )?)?(?P<version>\d\d?(?:\.\d\d?)+|\d)(?![\w%]|[.,]\d|/)"
@@ -36,6 +36,7 @@ _DERIVED = re.compile(
 )
 _SHAPED = re.compile(r"\d|[a-z][A-Z]|[A-Z]{3}|/")
 _ID = re.compile(r"(?<![\w./:@-])(?P<owner>[A-Za-z][\w.-]+)/(?P<name>[A-Za-z][\w.-]*[\w])(?![\w/])")
+_FILE = re.compile(r"\.(?:json|png|jpe?g|ya?ml|py|md|txt|bin|ckpt|csv|ipynb)$")
 _PLAIN_SETS = ("Harvest", "Bramble", "Parchment", "Lantern", "Meadowlark", "Almanac")
 _CHIPS = (
     "A100",
@@ -82,14 +83,18 @@ def _set_names(source: str) -> list[str]:
 
 
 def size(page: Page, rng: random.Random) -> Iterator[Edit]:
-    """Llama-2-13b for Llama-2-7b, t5-large for t5-base."""
-    for pattern, sizes in ((_SIZE, _SIZES), (_SIZE_WORD, _SIZE_WORDS)):
-        yield from swaps(page, pattern, _absent_piece(page, rng, "size", sizes), "size", page.text)
+    """Llama-2-13b for Llama-2-7b."""
+    yield from swaps(page, _SIZE, _absent_piece(page, rng, "size", _SIZES), "size", page.names)
+
+
+def size_word(page: Page, rng: random.Random) -> Iterator[Edit]:
+    """t5-large for t5-base."""
+    yield from swaps(page, _SIZE_WORD, _absent_piece(page, rng, "size", _SIZE_WORDS), "size", page.names)
 
 
 def version(page: Page, rng: random.Random) -> Iterator[Edit]:
     """v0.2 for v0.3, GPT-3 for GPT-2."""
-    yield from swaps(page, _VERSION, _absent_piece(page, rng, "version"), "version", page.text)
+    yield from swaps(page, _VERSION, _absent_piece(page, rng, "version"), "version", page.names)
 
 
 def spaced_version(page: Page, rng: random.Random) -> Iterator[Edit]:
@@ -137,14 +142,12 @@ def owner(page: Page, rng: random.Random) -> Iterator[Edit]:
     """`openai/Foo-7B` for `acme/Foo-7B`."""
 
     def other(match: re.Match[str]) -> str | None:
-        name = re.escape(match[0])
-        if not re.search(
-            rf"(?:huggingface\.co/(?:datasets/)?|[\"'`]|^Model: |^base_model: ){name}\b", page.source, re.MULTILINE
-        ):
+        named = rf"(?:huggingface\.co/(?:datasets/)?|[\"'`]|^Model: |^base_model: ){re.escape(match[0])}\b"
+        if _FILE.search(match[0]) or not re.search(named, page.source, re.MULTILINE):
             return None
         return first_absent(shuffled(page.pool.owners, rng), page.has_name)
 
-    yield from swaps(page, _ID, other, "owner", page.text)
+    yield from swaps(page, _ID, other, "owner", page.names)
 
 
 def dataset(page: Page, rng: random.Random) -> Iterator[Edit]:

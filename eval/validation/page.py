@@ -23,6 +23,7 @@ New = Callable[[re.Match[str]], str | None]  # what to put in the place of a mat
 TARGET = re.compile(r"\]\((https?://[^)\s]+)\)")
 _NO_WORDS = re.compile(r"(?<=\])\([^)\s]*\)|https?://[^\s)>\]]+|```.*?(?:```|\Z)", re.DOTALL)
 _CODE = re.compile(r"`[^`\n]*`")
+_CODE_SIGNS = re.compile(r"`[^`\n]*[^\w./`\n-][^`\n]*`")
 _SENTENCE_END = re.compile(r"[.!?;](?=\s)|\n|\|")
 # What makes a sentence true in more than one way, or says what is not so.
 _HEDGED = re.compile(
@@ -36,7 +37,7 @@ _BOUND_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _BOUND_BEHIND = re.compile(
-    r"\s?\+|\s+or\s+(?:more|less|fewer|higher|lower|newer|later|above|below)|\s+and (?:up|above)", re.IGNORECASE
+    r"\s?\+|(?:[ -]\w+)?\s+or\s+(?:more|less|fewer|higher|lower|newer|later|above|below)|\s+and (?:up|above)", re.IGNORECASE
 )
 _SPELLED = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
@@ -81,6 +82,11 @@ class Page:
         return _blanked(_CODE, self.text)
 
     @cached_property
+    def names(self) -> str:
+        """With such inline code as is a name and no more: `acme/Foo-7B`, not `load("acme/Foo-7B")`."""
+        return _blanked(_CODE_SIGNS, self.text)
+
+    @cached_property
     def lower(self) -> str:
         return self.source.lower()
 
@@ -100,7 +106,7 @@ class Page:
         whole, _, decimals = digits.partition(".")
         zeros = 0 if decimals else len(whole) - len(whole.rstrip("0"))
         unit = 10.0 ** (zeros if zeros >= 2 else -len(decimals))
-        for factor in (scale, scale * 100, scale / 100):
+        for factor in (scale,) if scale != 1 else (1, 100, 0.01):
             low, high = ((float(digits) + side * unit * 0.999999) * factor for side in (-1, 1))
             at = bisect_left(self._amounts, low)
             if at < len(self._amounts) and self._amounts[at] <= high:
@@ -150,10 +156,11 @@ def _amounts(lower: str) -> Iterator[float]:
 
 
 def _readings(digits: str) -> set[float]:
-    """`1,024` is a thousand or one and a bit; of `1.2.3` also each neighbouring pair."""
+    """`1,024` is a thousand or one and a bit, `71,2` the latter; of `1.2.3` also each neighbouring pair."""
     parts = re.split(r"[.,]", digits)
     pairs = {float(f"{one}.{other}") for one, other in pairwise(parts)}
-    return pairs | {float("".join(parts))} | {float(part) for part in parts if len(parts) != 2}
+    thousands = {float("".join(parts))} if all(len(part) == 3 for part in parts[1:]) else set()
+    return pairs | thousands | {float(part) for part in parts if len(parts) != 2}
 
 
 def applied(fault: str, summary: str, edit: Edit) -> PlantedFault:

@@ -168,7 +168,7 @@ def direction(page: Page, rng: random.Random) -> Iterator[Edit]:
     for match in _DIRECTION.finditer(page.text):
         one, other = match["one"], match["other"]
         back = (f"{other} to {one}", f"{other}-{one}", f"{other} into {one}", f"{one} and {other}", f"{one}<->{other}")
-        if one != other and page.states(*match.span()) and not any(page.has_name(text) for text in back):
+        if one != other and page.states(*match.span()) and not any(text.lower() in page.lower for text in back):
             yield ((*match.span("one"), other), (*match.span("other"), one))
 
 

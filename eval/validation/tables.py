@@ -38,8 +38,16 @@ def rendered(figures: dict[str, Any], seed: int, cards: int) -> str:
 
 def rendered_real(figures: dict[str, Any]) -> str:
     """`figures` as `eval.validate` writes them for real cards. No word of a card is in it."""
-    made, clean = figures["made"], figures["clean"]
-    lines = [
+    parts = (_opening(figures["made"]), _meaning(figures), _true_pages(figures["true"]), _planted(figures))
+    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+
+
+def _opening(made: dict[str, Any]) -> list[str]:
+    mended = {
+        "work": 'Checks may be mended on this half, so expect somewhat less of other cards; the half "final" says how much.',
+        "final": "No check was mended on this half.",
+    }
+    return [
         "# How far the checks can be trusted on real cards",
         "",
         f'Made on {made["date"]} with seed {made["seed"]} on the half "{made["half"]}": {made["cards"]} of {made["of"]} real cards, '
@@ -48,32 +56,51 @@ def rendered_real(figures: dict[str, Any]) -> str:
         f"    {made['command']}",
         "",
         "The true pages are the summaries of recipes/references and, counted apart, earlier writings of them that hold computed figures. Both were",
-        "written and read by a large language model, by no person. Of the texts with a fault each is such a summary with one thing made wrong by",
+        "written and read by a large language model, by no person. Each text with a fault is such a summary with one thing made wrong by",
         "program (`eval/validation/real_faults.py`). Intervals are Wilson's, 95%; the texts of one card share its facts, so they are a little narrow.",
-        *_half(made["half"]),
+        mended[made["half"]],
         "[checks.md](checks.md) is the same for invented cards.",
-        "",
-        *_meaning(figures),
-        "",
+    ]
+
+
+def _meaning(figures: dict[str, Any]) -> list[str]:
+    wrong, found = 1 - figures["true"]["summaries"]["passed"]["share"], figures["found"]
+    by_kind = [fault["any"]["share"] for fault in figures["faults"].values() if fault["seen_by"] and fault["any"]["n"]]
+    least = f" (by kind {min(by_kind):.0%} to {max(by_kind):.0%})" if by_kind else ""
+    return [
+        "**What a flag means, and what no flag does not.** A flag is a reason to look at the marked place, no verdict: of the true pages",
+        f"{wrong:.0%} had at least one. A page without a flag need not be true. Of the planted faults that a check claims to see, {_percent(found['claimed'])}",
+        f"were flagged{least}; of those that none claims to see, such as a true number in the wrong place, a denial, a name that is",
+        f"a plain word, {_percent(found['unclaimed'])}. What share of a model's own errors is flagged hangs on what it gets wrong; no table of planted faults can tell.",
+    ]
+
+
+def _true_pages(true: dict[str, Any]) -> list[str]:
+    passed = [
+        f"| {name} | {found['passed']['n']} | {shown(found['passed'])} | {shown(found['passed_truth'])} |"
+        for name, found in true.items()
+    ]
+    return [
         "## True pages",
         "",
         "Every flag here is wrong. Form is length, structure, preamble, repetition and copying.",
         "",
         "| pages | n | passed by every check | passed by every check but those of form |",
         "|---|---|---|---|",
-        *(
-            f"| {name} | {found['passed']['n']} | {shown(found['passed'])} | {shown(found['passed_truth'])} |"
-            for name, found in figures["true"].items()
-        ),
+        *passed,
         "",
-        *_refusals(figures["true"]),
-        "",
+        *_refusals(true),
+    ]
+
+
+def _planted(figures: dict[str, Any]) -> list[str]:
+    return [
         "## Planted faults",
         "",
         f"{figures['texts']} texts. Recall: of the faults that a check must see, those it flags. What it says of the true summary too does not",
-        f"count, unless it marks the planted place. Precision: of its flags on the {clean['n']} true summaries and of those that come with a fault, the share where",
-        "the fault is one that it may speak of; it hangs on how many texts there are of each kind. Spans: of the faults caught with a mark on the",
-        "text, those where the mark touches the planted characters.",
+        f"count, unless it marks the planted place. Precision: of its flags on the {figures['clean']['n']} true summaries and of those that come with a",
+        "fault, the share where the fault is one that it may speak of; it hangs on how many texts there are of each kind. Spans: of the faults",
+        "caught with a mark on the text, those where the mark touches the planted characters.",
         "",
         *_check_rows(figures),
         "",
@@ -82,24 +109,6 @@ def rendered_real(figures: dict[str, Any]) -> str:
         "| fault | must be seen by | n | recall | seen by any that may | spans | flagged by others |",
         "|---|---|---|---|---|---|---|",
         *_real_fault_rows(figures),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _half(half: str) -> list[str]:
-    if half == "work":
-        return ['The checks are mended on this half, so expect somewhat less of other cards; the half "final" says how much.']
-    return ["The checks were not mended on this half."]
-
-
-def _meaning(figures: dict[str, Any]) -> list[str]:
-    passed, found = figures["true"]["summaries"]["passed"], figures["found"]
-    wrong = 1 - passed["share"]
-    return [
-        f"**What a flag means, and what none does not.** A flag is a reason to look at the marked place, no verdict: {wrong:.0%} of the true pages had at",
-        f"least one. A page without a flag is not a true page. Of the planted faults that a check claims to see, {_percent(found['claimed'])} were flagged; of",
-        f"those that none claims to see (a true number in the wrong place, a denial, a name that is a plain word), {_percent(found['unclaimed'])}. The share among",
-        "all errors that a model makes is between the two, nearer to which depends on what it gets wrong, and no table of planted faults can tell.",
     ]
 
 
