@@ -113,6 +113,8 @@ def _planted(figures: dict[str, Any]) -> list[str]:
 
 
 def _percent(figure: Figure) -> str:
+    if not figure["n"]:
+        return "none (no such fault found a place)"
     low, high = figure["ci95"]
     return f"{figure['share']:.0%} [{low:.0%}, {high:.0%}]"
 
