@@ -40,6 +40,7 @@ from data_prep.checks.names import check_names
 from data_prep.checks.number_grounding import check_numbers, summary_quantities
 from data_prep.checks.result import CheckResult, Span
 from data_prep.checks.source_index import SourceIndex
+from data_prep.checks.table_cells import misplaced
 from data_prep.checks.wording import check_praise, check_repetition
 
 __all__ = ["CHECKS", "CheckResult", "Fact", "SourceIndex", "Span", "check_summary", "facts_of", "failures", "passed_all"]
@@ -54,6 +55,7 @@ def check_summary(summary: str, source: str) -> list[CheckResult]:
     document = read(summary)
     numbers = summary_quantities(document)
     licences = list(licences_in(document.prose))
+    moved = misplaced(document, numbers, known.tables, source)
     results = [
         check_length(document),
         check_structure(document),
@@ -66,7 +68,7 @@ def check_summary(summary: str, source: str) -> list[CheckResult]:
         check_numbers(numbers, known.numbers),
         check_names(document, licences, known.names),
         check_facts(document, numbers, frozenset(span.label for span in licences), known.facts),
-        check_contradiction(document, licences, known.facts, known.numbers, known.names, known.licences),
+        check_contradiction(document, licences, known.facts, known.numbers, known.names, known.licences, moved),
     ]
     assert tuple(result.name for result in results) == CHECKS
     return results

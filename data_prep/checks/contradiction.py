@@ -7,7 +7,7 @@ what its clause denies or sets apart count: "not MIT-licensed", "unlike Llama, w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from data_prep.checks.document import Document
 from data_prep.checks.facts import Fact, stated_amounts
@@ -48,12 +48,14 @@ def check_contradiction(
     numbers: Numbers,
     names: frozenset[str],
     licences_known: frozenset[str],
+    misplaced: Iterable[Span] = (),
 ) -> CheckResult:
     """`value`: how many statements differ from the sources."""
     spans = [
         *(_licences(document, licences_named, facts["licence"], licences_known) if "licence" in facts else ()),
         *(span for name in _AMOUNTS if name in facts for span in _amounts(document, facts[name], numbers)),
         *(_base_models(document, facts["base_model"], names) if "base_model" in facts else ()),
+        *misplaced,
     ]
     if not spans:
         return CheckResult("contradiction", True, 0.0, "nothing contradicts the stated facts")

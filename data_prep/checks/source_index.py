@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from data_prep.checks.copying import SourceWords, index_words
 from data_prep.checks.facts import Fact, facts_of, list_lengths
@@ -13,6 +13,7 @@ from data_prep.checks.licences import named_in
 from data_prep.checks.links import has_links_to_cite, links_of
 from data_prep.checks.names import names_of
 from data_prep.checks.number_grounding import Numbers, numbers_of
+from data_prep.checks.source_tables import Tables, tables_of
 from data_prep.checks.wording import praise_of
 
 CACHED_SOURCES = 64  # a source with its index takes 2-5 MB; systems are scored card by card
@@ -22,6 +23,7 @@ CACHED_SOURCES = 64  # a source with its index takes 2-5 MB; systems are scored 
 class SourceIndex:
     """What a summary may link to, count, name, state and quote."""
 
+    text: str
     links: frozenset[str]
     offers_links: bool  # False where only the model's own page could be linked
     numbers: Numbers
@@ -38,6 +40,7 @@ class SourceIndex:
         """Index of a source text (card as found, `Model: ORG/NAME`, `<source url="URL">` pages). Cached on the text."""
         links = links_of(source)
         return cls(
+            text=source,
             links=links,
             offers_links=has_links_to_cite(source, links),
             numbers=numbers_of(source, counts=list_lengths(source)),
@@ -48,6 +51,11 @@ class SourceIndex:
             words=index_words(source),
             broken_letters=mojibake_of(source),
         )
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Read when they are first asked for: not every use of an index looks at them."""
+        return tables_of(self.text)
 
 
 def forget() -> None:
