@@ -1,4 +1,4 @@
-"""Contradiction: a licence, size, budget, context length or base model in a summary that the sources state differently.
+"""Contradiction: a licence, size, budget, context length, base model or score in a summary that the sources state differently.
 
 Only what is nowhere in the sources counts: a summary may well mention another model's size or the licence of a tool. Nor does
 what its clause denies or sets apart count: "not MIT-licensed", "unlike Llama, which has an MIT licence".
@@ -50,7 +50,7 @@ def check_contradiction(
     licences_known: frozenset[str],
     misplaced: Iterable[Span] = (),
 ) -> CheckResult:
-    """`value`: how many statements differ from the sources."""
+    """`value`: how many statements differ from the sources. `misplaced`: numbers that these give for another name (table_cells.py)."""
     spans = [
         *(_licences(document, licences_named, facts["licence"], licences_known) if "licence" in facts else ()),
         *(span for name in _AMOUNTS if name in facts for span in _amounts(document, facts[name], numbers)),

@@ -8,37 +8,48 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 from data_prep.cards.front_matter import split_front_matter
 from data_prep.checks.document import lines_of
 from data_prep.checks.names import compact
-from data_prep.checks.quantities import Reading, quantities
+from data_prep.checks.quantities import Quantity, Reading, contains, quantities
 
-MAX_CELLS = 4_000  # of one source: cards are hostile, and a summary quotes a few dozen
+MAX_CELLS = 6_000  # of one source: cards are hostile, and a summary quotes a few dozen
 MAX_LABEL = 120  # characters of a label that are read
-LABEL_COLUMNS = 3  # that may be needed to tell rows apart: "Cerebras-GPT | 111M"
+_SCALED = (-9, -6, -3, -2, 2, 3, 6, 9)  # powers of ten: of a thousand, and of a percentage
+LABEL_COLUMNS = 3  # that may be needed to tell rows apart: "Orvan | 3B | base"
 
 _RULE = re.compile(r"[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*\Z")
 _MARKUP = re.compile(r"\]\([^()\s]{0,300}\)|<[^<>\n]{0,300}>|\\|&[a-z]{2,8};")
 _ASIDE = re.compile(r"\([^()]{0,80}\)|\[[^\[\]]{0,80}\]\Z")
 _OWNED = re.compile(r"(?<=[\w.-]/)[\w.-][\w.() -]*\Z")
-_KEY = re.compile(r"[ \t>]*(?:[-*+][ \t]+)?([^\W\d][^:=|\n]{0,60})[:=][ \t*_`]*(?=[~≈<>+-]?[0-9])([^\n]{1,40})\Z")
-_PAIR = re.compile(r"\s*(?:and\s+)?[*_`]*([^\W\d][^,;:()\n]{0,40}?)[*_`]*\s?[:( ]\s?([0-9]{1,3}(?:\.[0-9]+)?[ ]?%?)\)?[.*]*\s*\Z")
-_PLAIN = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?\Z")
+_PLAIN_NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?\Z")
+_BARE_NUMBER = re.compile(r"[ \t*]*([0-9]{1,12}(?:\.[0-9]{1,18})?)[ ]?%?[ \t*]*\Z")
+_DIGIT = re.compile("[0-9]")
+_KEY = re.compile(r"[ \t>]*(?:[-*+][ \t]+)?[*_`]{0,3}([^\W\d][^:=|\n]{0,60})[:=][ \t*_`]*(?=[~≈<>+-]?[0-9])([^\n]{1,40})\Z")
+_PAIR = re.compile(
+    r"\s*(?:and\s+)?[*_`]*([^\W\d][^,;:()\n]{0,40}?)[*_`]*\s?[:( ]\s?([0-9]{1,3}(?:\.[0-9]+)?[ ]?%?)\)?[.*]*\s*\Z"
+)
+_HTML_ROW = re.compile(r"<tr\b", re.IGNORECASE)
+_HTML_CELL = re.compile(r"<t[hd]\b[^<>]{0,300}>", re.IGNORECASE)
+_HTML_MERGED = re.compile(r"(?:row|col)span", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
-_LETTER = re.compile(r"[^\W\d_]")
 
 Place = tuple[int, int]  # row, column
+Labels = frozenset[int]  # numbers of rows, or of columns
+Grid = list[list[str]]  # texts of cells, the head first
 
 
 @dataclass(frozen=True)
 class Label:
-    """`text`: for people; `forms`: compact spellings that name it."""
+    """`text`: for people. `forms`: compact spellings that name it; "#500" is the number 500, and "^llama2" the beginning of
+    "Llama 2 7B", which is enough in a sentence."""
 
     text: str
     forms: frozenset[str]
@@ -53,65 +64,152 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """`labels`: of the rows, of the columns. `values`: the numbers of each cell that has some. `sorted`: the same, by value."""
+    """`labels`: of the rows, of the columns. `values`: the numbers of each cell that has some. `named`: rows and columns by form."""
 
     labels: tuple[tuple[Label, ...], tuple[Label, ...]]
     values: Mapping[Place, tuple[Decimal, ...]]
     texts: Mapping[Place, str]
-    sorted: tuple[tuple[Decimal, int, int], ...]
+    named: tuple[Mapping[str, Labels], Mapping[str, Labels]]
 
-    def places(self, readings: Iterable[Reading]) -> set[Place]:
-        """The cells that hold a number which one of the readings equals or is rounded from."""
+    @cached_property
+    def by_value(self) -> list[tuple[Decimal, int, int]]:
+        return sorted((value, *place) for place, values in self.values.items() for value in values)
+
+    @cached_property
+    def turned(self) -> Table:
+        """The same with rows for columns."""
+        values, texts = ({place[::-1]: found for place, found in cells.items()} for cells in (self.values, self.texts))
+        return Table(self.labels[::-1], values, texts, self.named[::-1])
+
+    def places(self, number: Quantity) -> set[Place]:
+        """The cells that hold the number, or one that is rounded to it."""
         found = set()
-        for reading in readings:
-            at = bisect_left(self.sorted, (reading.low, -1, -1))
-            while at < len(self.sorted) and self.sorted[at][0] <= reading.high:
-                found.add(self.sorted[at][1:])
+        for reading in number.readings:
+            at = bisect_left(self.by_value, (reading.low, -1, -1))
+            while at < len(self.by_value) and self.by_value[at][0] <= reading.high:
+                found.add(self.by_value[at][1:])
                 at += 1
         return found
+
+    def holds(self, number: Quantity, rows: Labels | None, columns: Labels | None) -> bool:
+        """True where a cell of these rows and columns has the number, in whatever scale; None stands for all."""
+        if any(_is_in(place, rows, columns) for place in self.places(number)):
+            return True
+        return any(_is_scaled(number, values) for place, values in self.values.items() if _is_in(place, rows, columns))
+
+    def moved(self, number: Quantity, rows: Labels | None, columns: Labels | None) -> tuple[Place, Place] | None:
+        """(a cell of these rows and columns, the only cell that has the number), where they stand in one row or column."""
+        homes = self.places(number)
+        for home in homes if len(homes) == 1 else ():
+            if number.unit and not self._says(home, number.unit):
+                continue
+            for place in self.values:
+                if _is_in(place, rows, columns) and (place[0] == home[0]) != (place[1] == home[1]):
+                    return place, home
+        return None
+
+    def _says(self, place: Place, unit: str) -> bool:
+        """True where the cell or its labels have the unit: 1.2 TB is no 1.2B."""
+        said = f"{self.texts[place]} {self.labels[0][place[0]].text} {self.labels[1][place[1]].text}"
+        return re.search(rf"(?<![a-z]){re.escape(unit)}(?![a-z])", said.lower()) is not None
+
+    def side_of(self, place: Place, home: Place) -> tuple[Label, Label]:
+        """The labels that two cells of one row or column differ by."""
+        side = 0 if place[0] != home[0] else 1
+        return self.labels[side][place[side]], self.labels[side][home[side]]
+
+    def reason(self, number: Quantity, place: Place, home: Place) -> str:
+        here, there = (_short(label.text) for label in self.side_of(place, home))
+        return f"{number.text} stands beside {there} in the source, {here} has {_short(self.texts[place])}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 24 else f"{text[:21]}..."
+
+
+def _is_in(place: Place, rows: Labels | None, columns: Labels | None) -> bool:
+    return (rows is None or place[0] in rows) and (columns is None or place[1] in columns)
+
+
+def _is_scaled(number: Quantity, values: Sequence[Decimal]) -> bool:
+    """1.55B where a column of millions has 1550."""
+    known = sorted(values)
+    return any(
+        contains(known, Reading(reading.value.scaleb(power), reading.low.scaleb(power), reading.high.scaleb(power)))
+        for reading in number.readings
+        for power in _SCALED
+    )
 
 
 @dataclass(frozen=True)
 class Tables:
-    """`named`: which labels a form may mean: (table, 0 for rows and 1 for columns, number)."""
+    """`naming`: the tables that have a form. `lines`: those that cells were read from; what else the source says is prose."""
 
     tables: tuple[Table, ...]
-    named: Mapping[str, tuple[tuple[int, int, int], ...]]
-    lines: frozenset[str]  # that cells were read from; what else the source says is prose
+    naming: Mapping[str, tuple[int, ...]]
+    lines: frozenset[str]
+
+    @cached_property
+    def values(self) -> list[Decimal]:
+        return sorted({value for table in self.tables for value, *_ in table.by_value})
+
+    def have(self, number: Quantity) -> bool:
+        return any(contains(self.values, reading) for reading in number.readings)
 
 
 def tables_of(source: str) -> Tables:
     """All tables of a source text, in order."""
-    found, lines = [], set()
+    found: list[Table | None] = []
+    lines: set[str] = set()
     room = MAX_CELLS
     for grid, origin in _grids(source):
         room -= sum(map(len, grid))
         if room < 0:
             break
-        if table := _table(grid):
-            found.append(table)
-            lines.update(origin)
-    if results := _model_index(source):
-        found.append(results)
-    named: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
-    for number, table in enumerate(found):
-        for dimension in (0, 1):
-            for index, label in enumerate(table.labels[dimension]):
-                for form in label.forms:
-                    named[form].append((number, dimension, index))
-    return Tables(tuple(found), {form: tuple(places) for form, places in named.items()}, frozenset(lines))
+        found.append(_table(grid))
+        lines.update(origin)
+    tables = tuple(table for table in (*found, _model_index(source)) if table)
+    naming: dict[str, list[int]] = defaultdict(list)
+    for number, table in enumerate(tables):
+        for form in {*table.named[0], *table.named[1]}:
+            naming[form].append(number)
+    return Tables(tables, {form: tuple(numbers) for form, numbers in naming.items()}, frozenset(lines))
+
+
+# --- labels -----------------------------------------------------------------------------------------------------------
 
 
 def label_of(*texts: str) -> Label:
-    """The label that the first cells of a row make, or the head of a column; a number alone is a form that no
-    sentence has, "#500": of steps and epochs in tables."""
-    parts = [" ".join(_MARKUP.sub(" ", text[:MAX_LABEL]).split()).strip("*_`[]|: ") for text in texts]
+    """The label that the first cells of a row make, or the head of a column."""
+    parts = [_cleaned(text) for text in texts]
     forms = set()
-    for part in [*parts, " ".join(parts)]:
-        plain = _ASIDE.sub(" ", part)
-        forms |= {compact(form) for form in (part, plain, plain.partition(",")[0], *_OWNED.findall(part), *_OWNED.findall(plain))}
-    numbers = {f"#{form}" for part in parts for form in (part, _ASIDE.sub("", part).strip()) if _PLAIN.match(form)}
-    return Label(" ".join(filter(None, parts)), frozenset({form for form in forms if re.search("[a-z]", form)} | numbers))
+    for part in parts if len(parts) == 1 else [*parts, " ".join(parts)]:
+        plain = _ASIDE.sub(" ", part) if "(" in part or "[" in part else part
+        for form in {part, plain, plain.partition(",")[0], *_OWNED.findall(part), *_OWNED.findall(plain)}:
+            forms.add(f"#{form.strip()}" if _PLAIN_NUMBER.match(form.strip()) else compact(form))
+    return Label(" ".join(filter(None, parts)), frozenset(form for form in forms if form[:1] == "#" or not _is_digits(form)))
+
+
+def _is_digits(form: str) -> bool:
+    return not form or form.isdigit()
+
+
+def _cleaned(text: str) -> str:
+    text = text[: 4 * MAX_LABEL]
+    if "<" in text or "](" in text or "\\" in text or "&" in text:
+        text = _MARKUP.sub(" ", text)
+    return " ".join(text.split()).strip("*_`[]|: ")[:MAX_LABEL]
+
+
+def _beginnings(text: str) -> Iterator[str]:
+    """Falcon and Llama 2 of "Falcon 7B" and "Llama 2 7B"."""
+    words = _WORD.findall(text.rpartition("/")[2])
+    for count in range(1, min(len(words), 6)):
+        if len(words[0]) > 3:
+            yield f"^{compact(''.join(words[:count]))}"
+
+
+# --- grids ------------------------------------------------------------------------------------------------------------
 
 
 def markdown_grids(text: str) -> Iterator[list[list[Cell]]]:
@@ -119,13 +217,13 @@ def markdown_grids(text: str) -> Iterator[list[list[Cell]]]:
     above: tuple[int, str] = (0, "")
     rows: list[list[Cell]] = []
     for start, line in lines_of(text):
+        if rows and "|" in line:
+            rows.append(_cells(line, start))
+            continue
         if rows:
-            if "|" in line:
-                rows.append(_cells(line, start))
-                continue
             yield rows
             rows = []
-        if "-" in line and "|" in above[1] and ("|" in line) and _RULE.match(line.rstrip()):
+        if "|" in above[1] and "|" in line and "-" in line and _RULE.match(line.rstrip()):
             rows = [_cells(above[1], above[0])]
         above = (start, line)
     if rows:
@@ -144,23 +242,43 @@ def _cells(line: str, start: int) -> list[Cell]:
     return cells
 
 
-def _grids(source: str) -> Iterator[tuple[list[list[str]], list[str]]]:
-    """Texts of cells, and the lines that they are from."""
-    lines = source.splitlines()
-    for rows in markdown_grids(source):
-        yield [[cell.text for cell in row] for row in rows], [source[row[0].start : row[-1].end] for row in rows if row]
-    yield from _html_grids(source)
-    start = _after_front_matter(lines)
-    run: list[tuple[str, str]] = []
+def _grids(source: str) -> Iterator[tuple[Grid, list[str]]]:
+    """Each grid, and the lines that it is from."""
+    if "|" in source:
+        for rows in markdown_grids(source):
+            yield [[cell.text for cell in row] for row in rows], _lines_between(source, rows)
+    if "<t" in source:
+        yield from _html_grids(source)
+    yield from _key_grids(source.splitlines())
+
+
+def _lines_between(source: str, rows: list[list[Cell]]) -> list[str]:
+    return source[source.rfind("\n", 0, rows[0][0].start) + 1 : rows[-1][-1].end + 1].splitlines()
+
+
+def _html_grids(source: str) -> Iterator[tuple[Grid, list[str]]]:
+    """HTML tables without merged cells: where cells are merged, columns cannot be counted."""
+    at = 0
+    while (start := source.find("<table", at)) >= 0:
+        end = source.find("</table", start)
+        at = end if end > 0 else len(source)
+        inside = source[start:at]
+        if not _HTML_MERGED.search(inside):
+            rows = [_HTML_CELL.split(row)[1:] for row in _HTML_ROW.split(inside)]
+            yield [[_MARKUP.sub(" ", cell) for cell in row] for row in rows if row], inside.splitlines()
+
+
+def _key_grids(lines: Sequence[str]) -> Iterator[tuple[Grid, list[str]]]:
+    """Runs of `key: value` lines and lists of scores in one line, after the front matter: tables of two columns."""
+    run: Grid = []
     origin: list[str] = []
-    for line in [*lines[start:], ""]:
-        match = _KEY.match(line.rstrip()) if (":" in line or "=" in line) and "|" not in line else None
-        if match:
-            run.append((match[1], match[2]))
+    for line in [*lines[_after_front_matter(lines) :], ""]:
+        if match := _KEY.match(line.rstrip()) if (":" in line or "=" in line) and "|" not in line else None:
+            run.append([match[1], match[2]])
             origin.append(line)
             continue
         if len(run) > 1:
-            yield [["", ""], *map(list, run)], origin
+            yield [["", ""], *run], origin
         run, origin = [], []
         if pairs := _pairs(line):
             yield [["", ""], *pairs], [line]
@@ -172,66 +290,54 @@ def _after_front_matter(lines: Sequence[str]) -> int:
     return next((number for number, line in enumerate(lines[1:], 2) if line.strip() == "---"), 0)
 
 
-def _pairs(line: str) -> list[list[str]]:
+def _pairs(line: str) -> Grid:
     """ "Scores: MMLU 64.3, GSM8K 71.2": nothing but names with one number each."""
-    if len(line) > 1000 or "," not in line or "." not in line or "|" in line:
+    if "," not in line or "." not in line or "|" in line or len(line) > 1000 or not _DIGIT.search(line):
         return []
     said = line.rpartition(": ")[2] if line.count(": ") == 1 else line
-    matches = [_PAIR.match(piece) for piece in re.split(r"[,;](?=\s)", said)]
-    return [[match[1], match[2]] for match in matches if match] if len(matches) > 1 and all(matches) else []
+    matches = []
+    for piece in re.split(r"[,;](?=\s)", said):
+        if not (match := _PAIR.match(piece)):
+            return []
+        matches.append([match[1], match[2]])
+    return matches if len(matches) > 1 else []
 
 
-def _html_grids(source: str) -> Iterator[tuple[list[list[str]], list[str]]]:
-    """HTML tables without merged cells: where cells are merged, columns cannot be counted."""
-    lower, at = source.lower(), 0
-    while (start := lower.find("<table", at)) >= 0:
-        end = lower.find("</table", start)
-        at = end if end > 0 else len(source)
-        inside = source[start:at]
-        if not re.search(r"(?:row|col)span", inside, re.IGNORECASE):
-            rows = [re.split(r"<t[hd]\b[^<>]{0,300}>", row, flags=re.IGNORECASE)[1:] for row in re.split(r"<tr\b", inside, flags=re.IGNORECASE)]
-            yield [[_MARKUP.sub(" ", cell) for cell in row] for row in rows if row], inside.splitlines()
+# --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _table(grid: list[list[str]]) -> Table | None:
-    """The first row is the head, the first cells of the others are their labels."""
+def _table(grid: Grid) -> Table | None:
+    """The first row is the head; the first cells of the others are their labels."""
     rows = [row for row in grid[1:] if len(row) > 1 and any(cell.strip() for cell in row)]
     if not rows:
         return None
     width = _label_width(rows)
-    head = [label_of(text) for text in grid[0]]
+    steps = _steps(rows)
+    labels = []
+    for row in rows:
+        label = label_of(*row[:width])
+        more = {f"#{row[column].strip()}" for column in steps}
+        labels.append(Label(label.text, label.forms | more | set(_beginnings(label.text))))
     values, texts = {}, {}
     for r, row in enumerate(rows):
-        for c, text in enumerate(row[: len(head)]):
-            if (c or _PLAIN.match(text.strip())) and (numbers := _numbers(text)):
-                values[r, c], texts[r, c] = numbers, " ".join(text.split()).strip("*_` ")
-    steps = _steps(rows, width)
-    labels = tuple(
-        replace(label, forms=label.forms | _beginnings(label.text) | {f"#{row[column].strip()}" for column in steps})
-        for label, row in ((label_of(*row[:width]), row) for row in rows)
-    )
-    return _made(labels, tuple(head), values, texts)
+        for c, text in enumerate(row[: len(grid[0])]):
+            # A first cell that is a number alone is one of the figures: logs begin with the loss.
+            if (c or _PLAIN_NUMBER.match(text.strip())) and (numbers := _numbers(text)):
+                values[r, c], texts[r, c] = numbers, _cleaned(text)
+    return _made((tuple(labels), tuple(label_of(text) for text in grid[0])), values, texts)
 
 
-def _beginnings(text: str) -> set[str]:
-    """ "Falcon" and "Llama 2" of "Falcon 7B" and "Llama 2 7B", with a sign before them: they name all rows that begin so, and
-    only a sentence is that short."""
-    words = _WORD.findall(text.rpartition("/")[2])
-    found = {compact("".join(words[:count])) for count in range(1, min(len(words), 6))} if words and len(words[0]) > 3 else set()
-    return {f"^{form}" for form in found if len(form) > 3}
-
-
-def _steps(rows: list[list[str]], width: int) -> list[int]:
-    """Columns that count upwards: rows of a log are called by their step."""
+def _steps(rows: Grid) -> list[int]:
+    """Columns that count upwards: rows of a log are called by their step or epoch."""
     found = []
-    for column in range(width, min(map(len, rows)) if len(rows) > 1 else 0):
+    for column in range(min(map(len, rows)) if len(rows) > 1 else 0):
         texts = [row[column].strip() for row in rows]
-        if all(map(_PLAIN.match, texts)) and all(float(a) < float(b) for a, b in pairwise(texts)):
+        if all(map(_PLAIN_NUMBER.match, texts)) and all(float(one) < float(two) for one, two in pairwise(texts)):
             found.append(column)
     return found
 
 
-def _label_width(rows: list[list[str]]) -> int:
+def _label_width(rows: Grid) -> int:
     for width in range(1, LABEL_COLUMNS + 1):
         if len({tuple(row[:width]) for row in rows}) == len(rows):
             return width
@@ -239,24 +345,33 @@ def _label_width(rows: list[list[str]]) -> int:
 
 
 def _numbers(text: str) -> tuple[Decimal, ...]:
-    """The numbers of a cell, as percentages and as fractions too: tables leave the sign out."""
-    if not any(character.isdigit() for character in text):
+    """The numbers of a cell, fractions as percentages too: tables leave the sign out."""
+    if bare := _BARE_NUMBER.match(text):  # most cells, in a tenth of the time
+        value = Decimal(bare[1])
+        return (value, value * 100) if 0 < value < 1 else (value,)
+    if not _DIGIT.search(text):
         return ()
     found = set()
     for quantity in quantities(text.replace("\\", ""), bounds=False):
         found |= {reading.value for reading in quantity.readings}
         if quantity.literal:
-            found.add(Decimal(quantity.literal))  # "4.87 B" is 4.87 where the head of a column says billions
-    return tuple(sorted(found | {value * 100 for value in found if 0 < value < 1}))
+            found.add(Decimal(quantity.literal))  # "4.87 B" is 4.87 under a head that says billions
+    return tuple(found | {value * 100 for value in found if 0 < value < 1})
 
 
 def _made(
-    rows: tuple[Label, ...], columns: tuple[Label, ...], values: Mapping[Place, tuple[Decimal, ...]], texts: Mapping[Place, str]
+    labels: tuple[tuple[Label, ...], tuple[Label, ...]], values: Mapping[Place, tuple[Decimal, ...]], texts: Mapping[Place, str]
 ) -> Table | None:
     if len(values) < 2:
         return None
-    by_value = sorted((value, *place) for place, numbers in values.items() for value in numbers)
-    return Table((rows, columns), values, texts, tuple(by_value))
+    named: tuple[dict[str, set[int]], dict[str, set[int]]] = (defaultdict(set), defaultdict(set))
+    for side in (0, 1):
+        filled = {place[side] for place in values}  # "Model" and "Benchmark" head no figures
+        for number in filled:
+            for form in labels[side][number].forms:
+                named[side][form].add(number)
+    rows, columns = ({form: frozenset(numbers) for form, numbers in found.items()} for found in named)
+    return Table(labels, values, texts, (rows, columns))
 
 
 def _model_index(source: str) -> Table | None:
@@ -265,16 +380,18 @@ def _model_index(source: str) -> Table | None:
         return None
     rows, columns, values, texts = [], {}, {}, {}
     for result in _dicts(split_front_matter(source).metadata.get("model-index"), "results"):
-        dataset = result.get("dataset")
-        names = [str(dataset.get(key) or "") for key in ("name", "type")] if isinstance(dataset, dict) else []
-        rows.append(Label(names[0] if names else "", frozenset(form for name in names for form in label_of(name).forms)))
+        rows.append(_entry_label(result.get("dataset")))
         for metric in _dicts([result], "metrics"):
-            names = [str(metric.get(key) or "") for key in ("name", "type")]
-            label = Label(names[0] or names[1], frozenset(form for name in names for form in label_of(name).forms))
-            place = len(rows) - 1, columns.setdefault(label, len(columns))
-            texts[place] = str(metric.get("value") or "")[:40]
-            values[place] = (*values.get(place, ()), *_numbers(texts[place]))
-    return _made(tuple(rows), tuple(columns), {place: found for place, found in values.items() if found}, texts)
+            place = len(rows) - 1, columns.setdefault(_entry_label(metric), len(columns))
+            text = str(metric.get("value") or "")[:40]
+            if numbers := _numbers(text):
+                values[place], texts[place] = (*values.get(place, ()), *numbers), text
+    return _made((tuple(rows), tuple(columns)), values, texts)
+
+
+def _entry_label(entry: Any) -> Label:
+    names = [str(entry.get(key) or "") for key in ("name", "type")] if isinstance(entry, dict) else [""]
+    return Label(next(filter(None, names), ""), frozenset(form for name in names for form in label_of(name).forms))
 
 
 def _dicts(entries: Any, key: str) -> Iterator[dict[str, Any]]:

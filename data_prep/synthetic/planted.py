@@ -327,5 +327,5 @@ KINDS: dict[str, Kind[Plant]] = {
     "a passage lifted from the card": _kind("copying", _lifted, "length structure facts"),
     "a paragraph in another language": _kind("language", _bullet(*_FOREIGN), "length"),
     "letters of a wrong encoding": _kind("language", _garbled, "length"),
-    "two scores exchanged": _kind("", _exchanged),
+    "two scores exchanged": _kind("contradiction", _exchanged),
 }  # fmt: skip

@@ -31,7 +31,8 @@ def rendered(figures: dict[str, Any], seed: int, cards: int) -> str:
         "|---|---|---|---|---|---|",
         *_fault_rows(figures),
         "",
-        "No check sees a true number in the wrong place: all of its texts pass, and the last row is there to say so.",
+        "A true number in the wrong place is seen where the source has it in a table, a list of scores or `key: value` lines, and the",
+        "summary puts it plainly beside another name, as in the last row. Where only prose has it, or the summary compares, no check sees it.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -1,0 +1,288 @@
+"""Numbers of sentences against the names beside them, where the source's tables have these names.
+
+A sentence is cut where a part with a name and a number of its own may begin. A name is bound to a number if they are the only
+ones, if names and numbers take turns, or if they alone share a part. What is compared or computed is left alone.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from data_prep.checks.document import Document
+from data_prep.checks.names import compact
+from data_prep.checks.quantities import Quantity
+from data_prep.checks.result import Span
+from data_prep.checks.source_tables import Labels, Place, Table, Tables
+
+MAX_WORDS = 8  # of one name
+LEAD = 20  # characters before a name that opens its sentence: "On MMLU", "- **MMLU**"
+NEAR = 25  # characters between a plain word and its number: "average of 71.6"
+
+_WORD = re.compile(r"[A-Za-z0-9]+")
+_PLAIN_WORD = re.compile(r"[A-Z]?[a-z]+\Z")
+_GOES_ON = re.compile(r"[-_/+][A-Za-z0-9]|\.[0-9]|@")  # MMLU of MMLU-Pro
+_WENT_ON = re.compile(r"[A-Za-z0-9][-_+.]\Z")
+_IN_NAME = re.compile(r"\b[A-Z0-9][\w.]* \Z")  # "Tiny Falcon" is another model than "Falcon 7B"
+_COUNTED = re.compile(r"[0-9]%? \Z")  # "3 epochs" says nothing of another number
+_SENTENCE_END = re.compile(r"[.;!?](?=\s)|\n(?=[ \t]*(?:[-*+>#|]|[0-9]+[.)]))|\n[ \t]*\n")
+_CUT = re.compile(
+    r",(?=\s)|\b(?:and|but|while|whereas|against|versus|vs|to|then)\b| [–—-] |:(?=[* ]{1,4}[a-z])"
+    r"|\((?=[^()\n]{0,80}[a-z][^()\n]{0,80}[0-9])"
+)
+# Beside these a number is computed from cells, or belongs to what the name is compared with.
+_COMPARED = re.compile(
+    r"\b(?:than|versus|vs|against|beats?|compared|ahead|behind|above|below|over|under|unlike|points?|by|gaps?|differences?|differs?"
+    r"|ratio|times|respectively|sum|lead|margin|between|outperform\w*|exceed\w*|surpass\w*)\b"
+)
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A name of the source's tables in a summary."""
+
+    form: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """`text`: the whole summary in lower case. `cuts`: where parts begin."""
+
+    text: str
+    start: int
+    end: int
+    numbers: tuple[Quantity, ...]
+    mentions: tuple[Mention, ...]
+    cuts: tuple[int, ...]
+
+    def part(self, at: int) -> tuple[int, int]:
+        """The part that a character stands in."""
+        number = bisect_right(self.cuts, at)
+        return (self.start, *self.cuts)[number], (*self.cuts, self.end)[number]
+
+
+@dataclass(frozen=True)
+class Side:
+    """A sentence as one side of a table sees it: names of its rows (or columns), and the numbers that the table has."""
+
+    named: tuple[tuple[Mention, Labels], ...]
+    numbers: tuple[Quantity, ...]
+    sentence: Sentence
+
+    def parts(self) -> dict[int, tuple[list[Labels], int]]:
+        """The names and the count of numbers in each part."""
+        found: dict[int, tuple[list[Labels], int]] = defaultdict(lambda: ([], 0))
+        for mention, labels in self.named:
+            found[self.place(mention.start)][0].append(labels)
+        for number in self.numbers:
+            names, count = found[self.place(number.start)]
+            found[self.place(number.start)] = names, count + 1
+        return found
+
+    def place(self, at: int) -> int:
+        return bisect_right(self.sentence.cuts, at)
+
+
+def faults_in_sentences(document: Document, numbers: Sequence[Quantity], known: Tables, source: str) -> Iterator[Span]:
+    """Numbers of the summary's prose that stand beside a name which has others in the source's tables."""
+    for start, end in _sentences(document):
+        here = tuple(number for number in numbers if start <= number.start < end)
+        asked = [number for number in here if _is_specific(number) and known.have(number)]
+        if not asked:
+            continue
+        mentions = tuple(_mentions(document.prose, start, end, here, known))
+        if not mentions:
+            continue
+        cuts = [cut.start() for cut in _CUT.finditer(document.lower, start, end)]
+        cuts = [cut for cut in cuts if not any(mention.start < cut < mention.end for mention in mentions)]
+        sentence = Sentence(document.lower, start, end, here, mentions, tuple(cuts))
+        for number in asked:
+            if (
+                (fault := _fault(sentence, number, known))
+                and not _is_half_named(sentence, *fault)
+                and not _is_told(source, number, sentence, *fault, known)
+            ):
+                yield Span(number.start, number.end, fault[0].reason(number, *fault[1:]))
+
+
+def _is_specific(number: Quantity) -> bool:
+    """71.2 and 12,345, not 5: small whole numbers are shots, seeds and stages."""
+    return number.kind != "date" and ("." in number.literal or number.kind == "percent" or len(number.literal) > 2)
+
+
+def _sentences(document: Document) -> Iterator[tuple[int, int]]:
+    """Sentences, and clauses after a semicolon, inside each block of prose."""
+    for block in document.blocks:
+        if block.kind in ("bullet", "text"):
+            cuts = [match.end() for match in _SENTENCE_END.finditer(document.prose, block.start, block.end)]
+            yield from pairwise(sorted({block.start, *cuts, block.end}))
+
+
+def _mentions(text: str, start: int, end: int, numbers: Sequence[Quantity], known: Tables) -> Iterator[Mention]:
+    """The longest names of the tables, from left to right."""
+    words = [(match.start(), match.end(), match[0].lower()) for match in _WORD.finditer(text, start, end)]
+    at = 0
+    while at < len(words):
+        begin = words[at][0]
+        for stop in range(min(at + MAX_WORDS, len(words)), at, -1):
+            form = "".join(word for _, _, word in words[at:stop])
+            if form not in known.naming:
+                form = f"^{form}"
+                if form not in known.naming or _IN_NAME.search(text, max(0, begin - 20), begin):
+                    continue
+            finish = words[stop - 1][1]
+            if _is_name(text, begin, finish, numbers):
+                yield Mention(form, begin, finish)
+                at = stop - 1
+                break
+        at += 1
+
+
+def _is_name(text: str, begin: int, finish: int, numbers: Sequence[Quantity]) -> bool:
+    """Not part of a longer word or of a number, nor a plain word far from any number."""
+    if finish - begin < 2 or any(number.start <= begin < number.end for number in numbers):
+        return False
+    if _GOES_ON.match(text, finish) or _WENT_ON.search(text, max(0, begin - 2), begin):
+        return False
+    if not _PLAIN_WORD.match(text[begin:finish]):
+        return True
+    if _COUNTED.search(text, max(0, begin - 12), begin) and not any(0 <= begin - number.end < 3 for number in numbers):
+        return False
+    return finish - begin > 2 and any(0 <= number.start - finish < NEAR or 0 <= begin - number.end < NEAR for number in numbers)
+
+
+# --- what is bound to what --------------------------------------------------------------------------------------------
+
+
+def _fault(sentence: Sentence, number: Quantity, known: Tables) -> tuple[Table, Place, Place] | None:
+    """(table, a cell of the names beside the number, the cell that has it); None where any table has it beside these names."""
+    found = None
+    for index in sorted({index for mention in sentence.mentions for index in known.naming[mention.form]}):
+        table = known.tables[index]
+        bound = _bound(sentence, number, table)
+        if bound is None:
+            continue
+        if table.holds(number, *bound) or any(
+            _has(other, table, bound, number) for other in known.tables if other is not table
+        ):
+            return None
+        if found is None and (places := table.moved(number, *bound)):
+            found = table, *places
+    return found
+
+
+def _has(other: Table, table: Table, bound: tuple[Labels | None, Labels | None], number: Quantity) -> bool:
+    """True where another table has the number beside a name that is bound to it."""
+    homes = other.places(number)
+    if not homes:
+        return False
+    forms = {form for side in (0, 1) for label in bound[side] or () for form in table.labels[side][label].forms}
+    return any(home[side] in other.named[side].get(form, ()) for form in forms for home in homes for side in (0, 1))
+
+
+def _bound(sentence: Sentence, number: Quantity, table: Table) -> tuple[Labels | None, Labels | None] | None:
+    """The rows and columns that are named beside the number, None for a side that is not; None where no side plainly is."""
+    here = tuple(other for other in sentence.numbers if other is number or table.places(other))
+    sides = []
+    for names in table.named:
+        named = [(mention, names.get(mention.form)) for mention in sentence.mentions]
+        sides.append(Side(tuple((mention, labels) for mention, labels in named if labels), here, sentence))
+    rows, columns = ({mention for mention, _ in side.named} for side in sides)
+    if rows & columns or any(
+        0 <= other.start - mention.end < 3 for mention in rows | columns for other in sentence.numbers if other not in here
+    ):
+        return None  # "epoch 0" says nothing of other numbers
+    places = [_beside(side, number, table.places, at) for at, side in enumerate(sides)]
+    if _UNCLEAR in places or places == [None, None]:
+        return None
+    if _COMPARED.search(sentence.text, *sentence.part(number.start)) and not any(_in_turn(side, number) for side in sides):
+        return None
+    return places[0], places[1]
+
+
+_UNCLEAR: Labels = frozenset({-1})
+
+
+def _beside(side: Side, number: Quantity, places: Callable[[Quantity], set[Place]], at: int) -> Labels | None:
+    """The label of this side that stands beside the number; None where none does, _UNCLEAR where it is not plain which."""
+    if not side.named:
+        return None
+    first, labels = side.named[0]
+    if len({found for _, found in side.named}) == 1:
+        opens = first.start < side.numbers[0].start and first.start - side.sentence.start < LEAD
+        others = [places(other) for other in side.numbers if other is not number]
+        # A name that opens the sentence is that of all numbers, where it is that of all others.
+        if not others or (opens and all(any(home[at] in labels for home in homes) for homes in others)):
+            return labels
+    if found := _in_turn(side, number):
+        return found
+    parts = side.parts()
+    if not parts[side.place(number.start)][0] and all(len(names) == count == 1 for names, count in parts.values() if names):
+        return _of_part_before(side, number, parts)
+    return _UNCLEAR
+
+
+def _of_part_before(side: Side, number: Quantity, parts: dict[int, tuple[list[Labels], int]]) -> Labels | None:
+    """ "MMLU rises from 64.3 to 71.2": the name of the part before, where a range goes on."""
+    begin, _ = side.sentence.part(number.start)
+    before = parts.get(side.place(number.start) - 1)
+    return before[0][0] if before and before[0] and side.sentence.text.startswith("to ", begin) else None
+
+
+def _in_turn(side: Side, number: Quantity) -> Labels | None:
+    """The label where names and numbers take turns, in the whole sentence or in the number's part of it."""
+    if len(side.numbers) == 1:
+        return None
+    marks: list[tuple[int, Labels | Quantity]] = [(mention.start, labels) for mention, labels in side.named]
+    marks = sorted([*marks, *((other.start, other) for other in side.numbers)], key=lambda mark: mark[0])
+    kinds = [isinstance(mark, Quantity) for _, mark in marks]
+    if len(side.named) == len(side.numbers) and all(one != two for one, two in pairwise(kinds)):
+        partner = marks[[mark for _, mark in marks].index(number) ^ 1][1]
+        return None if isinstance(partner, Quantity) else partner
+    parts, own = side.parts(), side.place(number.start)
+    around = [parts.get(place, ([], 0)) for place in (own - 1, own, own + 1)]
+    names, count = around[1]
+    if len(names) != 1 or count != 1 or any(names and not count for names, count in around):
+        return None
+    return names[0]
+
+
+# --- what speaks against a fault --------------------------------------------------------------------------------------
+
+
+def _is_half_named(sentence: Sentence, table: Table, place: Place, home: Place) -> bool:
+    """True where the sentence has a word of the name that the table gives the number to, outside of plain names: "Reddit" of
+    "Reddit comments", "challenges" of "F1 Challenge"; or where that name holds the one that is said."""
+    here, there = table.side_of(place, home)
+    if any(form in whole for form in here.forms for whole in there.forms):
+        return True
+    words = _stems(there.text) - _stems(here.text)
+    return any(
+        match[0].rstrip("s") in words and not any(name.start <= match.start() < name.end for name in sentence.mentions)
+        for match in _WORD.finditer(sentence.text, sentence.start, sentence.end)
+    )
+
+
+def _stems(text: str) -> set[str]:
+    return {word.rstrip("s") for word in _WORD.findall(text.lower()) if len(word) > 2 and not word.isdigit()}
+
+
+def _is_told(source: str, number: Quantity, sentence: Sentence, table: Table, place: Place, home: Place, known: Tables) -> bool:
+    """True where the source's prose has the number: beside a name of the sentence, or not beside the one that the table gives
+    it to."""
+    owners = [form for side in (0, 1) for form in table.labels[side][home[side]].forms]
+    said = {mention.form.lstrip("^") for mention in sentence.mentions}
+    written = re.compile(rf"(?<![0-9.]){re.escape(number.literal)}(?![0-9]|\.[0-9])")
+    for line in source.splitlines():
+        plain = line.replace(",", "")
+        if number.literal in plain and line not in known.lines and written.search(plain):
+            words = compact(line)
+            if any(form in words for form in said) or not any(form in words for form in owners):
+                return True
+    return False

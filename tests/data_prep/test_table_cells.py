@@ -1,0 +1,229 @@
+"""Right numbers in wrong places: what a source's tables say of a name against what the summary puts beside it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from data_prep.checks import check_summary
+from data_prep.checks.source_tables import tables_of
+
+MARKDOWN = """# Orvan
+| Benchmark | Metric | Orvan-3B | Tulvex 7B |
+|---|---|---|---|
+| GSM8K | 8-shot | **71.2** | 68.9 |
+| MMLU | 5-shot | 64.3 | **66.1** |
+| HumanEval (0-shot) | pass@1 | 50.6 | 47.4 |
+| [ARC-C](https://arc.example/c) | acc | 58.7% | 61.5% |
+"""
+TURNED = """# Orvan
+Model | GSM8K | MMLU | HumanEval | ARC-C
+--- | --- | --- | --- | ---
+zelkis/Orvan-3B | 71.2 | 64.3 | 50.6 | 58.7
+Tulvex 7B | 68.9 | 66.1 | 47.4 | 61.5
+"""
+HTML = """# Orvan
+<table><tr><th>Benchmark</th><th>Orvan-3B</th><th>Tulvex 7B</th></tr>
+<tr><td>GSM8K</td><td><b>71.2</b></td><td>68.9</td></tr><tr><td>MMLU</td><td>64.3</td><td>66.1</td></tr>
+<tr><td>HumanEval</td><td>50.6</td><td>47.4</td></tr><tr><td>ARC-C</td><td>58.7</td><td>61.5</td></tr></table>
+"""
+KEYS = "# Orvan\n\nResults:\n\n- GSM8K: 71.2\n- **MMLU**: 64.3\n- HumanEval: 50.6%\n- ARC-C = 58.7\n"
+SCORES = "# Orvan\n\nScores: GSM8K 71.2, MMLU 64.3, HumanEval 50.6, and ARC-C 58.7.\n"
+RESULTS = """---
+license: mit
+model-index:
+- name: Orvan-3B
+  results:
+  - dataset: {name: GSM8K, type: gsm8k}
+    metrics:
+    - {name: Accuracy, type: acc, value: 0.712}
+    - {name: F1, type: f1, value: 0.735}
+  - dataset: {name: MMLU, type: cais/mmlu}
+    metrics:
+    - {name: Accuracy, type: acc, value: 0.643}
+  - dataset: {name: HumanEval, type: openai_humaneval}
+    metrics:
+    - {name: Accuracy, type: acc, value: 0.506}
+---
+# Orvan
+"""
+
+
+def found(summary: str, source: str) -> list[str]:
+    """What the check says of numbers, in the order of the summary."""
+    result = next(entry for entry in check_summary(f"## Orvan\n\n{summary}\n", source) if entry.name == "contradiction")
+    assert result.passed is (not result.spans)
+    return [span.label for span in result.spans]
+
+
+# --- sentences --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", [MARKDOWN, TURNED, HTML, KEYS, SCORES, RESULTS])
+def test_a_score_of_another_benchmark_is_seen_in_every_kind_of_table(source):
+    assert found("- **MMLU**: the card reports 64.3%.\n- On GSM8K it reaches 71.2%.", source) == []
+    (said,) = found("- **MMLU**: the card reports 71.2%.\n- It is a model.", source)
+    assert said.startswith("71.2% stands beside GSM8K in the source, MMLU has ")
+
+
+def test_the_reason_shows_both_places_and_the_span_the_number():
+    text = "## Orvan\n\n- **MMLU**: a score of 71.2.\n"
+    result = next(entry for entry in check_summary(text, KEYS) if entry.name == "contradiction")
+    assert result.reason == "71.2 stands beside GSM8K in the source, MMLU has 64.3"
+    assert [text[span.start : span.end] for span in result.spans] == ["71.2"]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "- It scores {} on MMLU and {} on GSM8K.",
+        "- Results: MMLU {}, GSM8K {}.",
+        "- It reaches {} (MMLU) and {} (GSM8K).",
+        "- The scores are MMLU ({}) and GSM8K ({}), by the authors.",
+        "- MMLU is at {}; GSM8K at {}.",
+        "On MMLU the model has {}, while GSM8K stands at {}.",
+        "- Orvan-3B has {} on MMLU and {} on GSM8K.",
+        "- On `MMLU` it has {}, on `GSM8K` {}.",
+    ],
+)
+@pytest.mark.parametrize("source", [MARKDOWN, TURNED, KEYS])
+def test_two_benchmarks_in_one_sentence_are_bound_in_turn(sentence, source):
+    assert found(sentence.format("64.3", "71.2"), source) == []
+    assert len(found(sentence.format("71.2", "64.3"), source)) == 2
+    assert len(found(sentence.format("50.6", "71.2"), source)) == 1
+
+
+def test_a_row_and_a_column_name_one_cell():
+    assert found("- Tulvex 7B has 66.1 on MMLU.", MARKDOWN) == []
+    assert found("- Tulvex 7B has 64.3 on MMLU.", MARKDOWN) == ["64.3 stands beside Orvan-3B in the source, Tulvex 7B has 66.1"]
+    assert found("- Tulvex has 64.3 on MMLU.", TURNED) == [
+        "64.3 stands beside zelkis/Orvan-3B in the source, Tulvex 7B has 66.1"
+    ]
+
+
+def test_a_range_stays_with_its_name():
+    source = "# T\n| Task | 1B | 3B |\n|---|---|---|\n| PIQA | 60.1 | 70.2 |\n| BoolQ | 65.3 | 75.4 |\n| COPA | 80.5 | 85.6 |\n"
+    assert found("- PIQA goes from 60.1 to 70.2, BoolQ from 65.3 to 75.4.", source) == []
+    assert len(found("- PIQA goes from 60.1 to 75.4, BoolQ from 65.3 to 70.2.", source)) == 2
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "- It beats Tulvex 7B with 64.3 on MMLU.",  # the number is not that of the model it is compared with
+        "- At 64.3 it is behind Tulvex 7B on MMLU.",
+        "- On MMLU it has 64.3, against 66.1 for Tulvex 7B.",
+        "- Tulvex 7B is better on MMLU (66.1 against 64.3).",
+        "- GSM8K and MMLU: 71.2 and 64.3.",
+        "- GSM8K and MMLU: 64.3 and 71.2.",  # wrong, yet not plain which belongs to which
+        "- The gap on MMLU is 50.6 points.",  # computed
+        "- MMLU-Pro: 71.2.",  # another benchmark
+        "- Zelm-Bench: 71.2.",
+        "- MMLU is discussed at length. The best score is 71.2.",
+        "- MMLU was run with 5 examples and GSM8K with 8.",
+        "- On MMLU it has 64 and on GSM8K 71.",  # rounded
+        "- MMLU: 99.9.",  # nowhere in the source: the check of numbers sees it
+        "- Best on GSM8K: 71.2% (Tulvex 7B 68.9%).",
+    ],
+)
+@pytest.mark.parametrize("source", [MARKDOWN, TURNED])
+def test_what_is_not_plainly_bound_or_right_is_left_alone(sentence, source):
+    assert found(sentence, source) == []
+
+
+def test_a_value_that_stands_in_several_cells_is_no_evidence():
+    source = MARKDOWN.replace("50.6", "71.2")
+    assert found("- **MMLU**: a score of 71.2.", source) == []
+
+
+def test_where_tables_or_prose_differ_either_is_right():
+    other = "\n| Benchmark | Orvan-3B |\n|---|---|\n| MMLU | 71.2 |\n| BBH | 40.4 |\n"
+    assert found("- **MMLU**: a score of 71.2.", MARKDOWN + other) == []
+    assert found("- **MMLU**: a score of 71.2.", f"{MARKDOWN}\nWith chain of thought MMLU rises to 71.2.\n") == []
+    assert len(found("- **MMLU**: a score of 71.2.", f"{MARKDOWN}\nGSM8K rises to 71.2.\n")) == 1
+
+
+def test_a_name_that_is_said_in_part_speaks_for_the_number():
+    source = "# T\n- Total pairs: 1,170,424\n- Forum comments (2015): 726,484\n- Answers: 77,427\n"
+    assert found("- The forum alone gives 726,484 of the total pairs.", source) == []
+    assert len(found("- Answers: 726,484.", source)) == 1
+
+
+def test_percent_signs_bold_and_fractions_are_one_value():
+    assert found("- ARC-C: 58.7.\n- MMLU: **64.3%**.", MARKDOWN) == []
+    assert found("- Accuracy on MMLU is 0.643 and on HumanEval 50.6%.", RESULTS) == []
+    assert len(found("- Accuracy on MMLU is 50.6% and on HumanEval 64.3%.", RESULTS)) == 2
+
+
+def test_a_size_in_a_unit_is_no_size_in_another():
+    source = "# T\n| Model | Params |\n|---|---|\n| Orvan-3B | 3.1B |\n| Tulvex | 1.2B |\n"
+    assert found("- Orvan-3B saw 1.2TB of text.", source) == []
+
+
+# --- the summary's own tables -----------------------------------------------------------------------------------------
+
+OWN = "| Benchmark | this model | Tulvex 7B |\n|---|---|---|\n| GSM8K | {} | 68.9 |\n| MMLU | {} | 66.1 |\n| HumanEval | 50.6 | {} |\n"
+
+
+@pytest.mark.parametrize("source", [MARKDOWN, TURNED, HTML])
+def test_a_table_is_read_against_the_sources_though_columns_are_renamed(source):
+    assert found(OWN.format("71.2", "64.3", "47.4"), source) == []
+    assert len(found(OWN.format("64.3", "71.2", "47.4"), source)) == 2
+    (said,) = found(OWN.format("71.2", "50.6", "47.4"), source)
+    assert said.startswith("50.6 stands beside HumanEval")
+    assert len(found(OWN.format("71.2", "64.3", "50.6"), source)) == 1
+
+
+def test_a_table_turned_over_and_with_a_column_of_its_own():
+    table = "| Model | MMLU | GSM8K | HumanEval | Gain |\n|---|---|---|---|---|\n| Orvan-3B | {} | 71.2 | 50.6 | 2.3 |\n| Tulvex 7B | {} | 68.9 | 47.4 | 0 |\n"
+    assert found(table.format("64.3", "66.1"), MARKDOWN) == []
+    assert len(found(table.format("66.1", "64.3"), MARKDOWN)) == 2
+
+
+def test_a_table_of_other_figures_with_the_same_names_is_left_alone():
+    table = "| Benchmark | Orvan-3B | Tulvex 7B |\n|---|---|---|\n| GSM8K | 66.1 | 64.3 |\n| MMLU | 71.2 | 50.6 |\n| HumanEval | 68.9 | 71.2 |\n"
+    assert found(table, MARKDOWN) == []
+
+
+def test_labels_that_name_two_rows_are_left_alone():
+    source = "# T\n| Hyperparameter | Value |\n|---|---|\n| n_heads | 16 |\n| d_head | 256 |\n| d_model | 4096 |\n| n_ctx | 2048 |\n| n_layers | 28 |\n| rotary | 64 |\n"
+    table = "| Setting | Value |\n|---|---|\n| heads / d_head | 16 / 256 |\n| n_heads, d_head | 16, 256 |\n| d_model | {} |\n| n_ctx | {} |\n"
+    table += "| n_layers | 28 |\n| rotary | 64 |\n"
+    assert found(table.format("4096", "2048"), source) == []
+    assert len(found(table.format("2048", "4096"), source)) == 2
+
+
+def test_rows_of_a_log_are_called_by_their_step():
+    rows = [(500, "0.9680", "0.4720"), (1000, "0.6557", "0.2931"), (1500, "0.6470", "0.2255"), (2000, "0.5297", "0.2054")]
+    source = "# T\n| Training Loss | Step | WER |\n|---|---|---|\n" + "".join(
+        f"| {a} | {step} | {b} |\n" for step, a, b in rows
+    )
+    table = "| Step | Loss | WER |\n|---|---|---|\n| 500 | 0.9680 | {} |\n| 1500 | 0.6470 | {} |\n| 2000 | 0.5297 | 0.2054 |\n"
+    assert found(table.format("0.4720", "0.2255"), source) == []
+    assert len(found(table.format("0.2255", "0.4720"), source)) == 2
+
+
+# --- any text ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "|" * 50_000,
+        "| a | b |\n|---|---|\n" + "| 1 | 2.5 |\n" * 20_000,
+        "|" + " :-: |" * 10_000 + "\n" + "|" + "-" * 50_000,
+        "a: 1.5\n" * 20_000,
+        "x" * 30_000 + ": 1.5, " * 3_000,
+        "<table>" * 5_000 + "<tr><td>" * 20_000,
+        "| " + "(" * 20_000 + " | b |\n|---|---|\n| c | 1.5 |\n| d | 2.5 |\n",
+        "---\nmodel-index: [{results: [{metrics: [1, {value: []}, {}], dataset: x}, y]}, 3]\n---\n",
+        "|\n|-|\n|",
+        "\x00|\r|-|\r|1.5|2.5",
+    ],
+)
+def test_hostile_tables_take_no_time_and_raise_nothing(source):
+    start = time.process_time()
+    tables_of(source)
+    found("- MMLU: 1.5, x 2.5 (c 1.5).\n\n" + source[:3000], source)
+    assert time.process_time() - start < 20
