@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from data_prep.checks.document import Document
 from data_prep.checks.facts import Fact, stated_amounts
 from data_prep.checks.licences import agree
-from data_prep.checks.names import is_known
+from data_prep.checks.names import Names, is_known
 from data_prep.checks.number_grounding import Numbers
 from data_prep.checks.quantities import contains, quantities
 from data_prep.checks.result import CheckResult, Span, listed
@@ -46,7 +46,7 @@ def check_contradiction(
     licences_named: Sequence[Span],
     facts: Mapping[str, Fact],
     numbers: Numbers,
-    names: frozenset[str],
+    names: Names,
     licences_known: frozenset[str],
     misplaced: Iterable[Span] = (),
 ) -> CheckResult:
@@ -82,7 +82,7 @@ def _amounts(document: Document, fact: Fact, numbers: Numbers) -> Iterator[Span]
             yield Span(span.start, span.end, said)
 
 
-def _base_models(document: Document, fact: Fact, names: frozenset[str]) -> Iterator[Span]:
+def _base_models(document: Document, fact: Fact, names: Names) -> Iterator[Span]:
     for match in _DERIVED.finditer(document.lower):
         start, end = match.span("name")
         name = document.prose[start:end]

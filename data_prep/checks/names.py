@@ -8,31 +8,48 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import compress
+from operator import add
 
 from data_prep.checks.document import Document, blank
 from data_prep.checks.result import CheckResult, Span, looked_up
+from data_prep.checks.running import Running
+from data_prep.checks.versions import Versions
 
 MAX_PIECES = 5  # of one name: Qwen / 2.5 / Coder / 32B / Instruct
 
 _TOKEN = re.compile(r"(?<![\w@#&])[A-Za-z](?:[\w.+-]*\w)?(?:/[A-Za-z0-9](?:[\w.+-]*\w)?)*")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # written without spaces: no part of the name before it
-_ARXIV = re.compile(r"\b[0-9]{2}(?:0[1-9]|1[0-2])\.[0-9]{4,5}(?=v[0-9]|\b)")
+_ARXIV = re.compile(r"[0-9](?<!\w[0-9])[0-9](?:0[1-9]|1[0-2])\.[0-9]{4,5}(?=v[0-9]|\b)")
 # Cyrillic letters, and the Greek ones that look like Latin, beside Latin ones in one word, or letters that look like Latin
 # before a digit: АdamW is not AdamW, Н100 not H100.
 _FOREIGN = "\u0400-\u04ffΑΒΕΖΗΙΚΜΝΟΡΤΥΧο"
 _MIXED = re.compile(rf"(?<!\w)\w*(?:[A-Za-z][{_FOREIGN}]|[{_FOREIGN}][A-Za-z]|[АВЕКМНОРСТХ]-?[0-9])(?:[\w.+/-]*\w)?")
-_OWNED = re.compile(r"(?<=[\w.-])/(\w[\w.+-]*)")
+_OWNED = re.compile(r"/(?<=[\w.-]/)(\w[\w.+-]*)")  # what is looked for first comes first: it is faster
 _VERSION_AND_SIZE = re.compile(r"\b([A-Z][A-Za-z]+) ([1-9](?:\.[0-9])?) [0-9]+(?:\.[0-9]+)?[BM]\b")
 _NAME = re.compile(r"[0-9]|[a-z][A-Z]|[A-Z]{2,}[a-z]{2,}|(?<![A-Za-z])[A-Z]{3,}(?![a-z])")
 _PIECE = re.compile(r"[A-Za-z0-9]+(?:\.[0-9]+)*")
 _WHOLE = re.compile(r"\w[\w.+-]*")
-_CAPITALISED_RUN = re.compile(r"(?:\b[A-Z][a-z]+[\s-]){1,6}[A-Z][a-z]+")
+_CAPITALISED_RUN = re.compile(r"[A-Z](?<!\w[A-Z])[a-z]+[\s-](?:[A-Z][a-z]+[\s-]){0,5}[A-Z][a-z]+")
 _ENDING = re.compile(r"(?:['’]s|(?<=[A-Z])s)\Z")
 # What may follow a name without being part of it: H100-80GB, MMLU-5-shot.
 _AMOUNT = re.compile(r"-[0-9]+(?:[GMT]B|-?(?:bit|shot|way|fold))\Z", re.IGNORECASE)
 _LABEL = re.compile(
     r"(?:stage|phase|step|top|level|tier|type|table|figure|section|version|part|layer|option|day|week|pass|v)[-@]?\d+[\d.]*|q[1-4]"
 )
+_TOP = re.compile(r"[Tt][Oo][Pp]-?([0-9]{1,4})")
+_PLACED = re.compile(r"(?:([\w.+/-]+) )?[vV]([0-9]+(?:[._][0-9]+)*)")  # a version, with the word before it
+_WORD_BEFORE = re.compile(r"(?<![\w.+/-])[\w.+/-]+ \Z")
+_NUMBERED = re.compile(r"(.*?[^0-9v])v?([0-9]+)")
+_SUBSCRIPT = re.compile(r"<(su[bp])>[^<]{0,40}</\1>", re.IGNORECASE)
+_TAG = re.compile(r"</?su[bp]>", re.IGNORECASE)
+# A unit with its prefix: kHz, dB, GiB. Written so it is no model and no data set.
+_UNIT = re.compile(
+    r"[kMGTPEZmnpcd]?(?:Hz|B|b|bps|bits?|W|Wh|V|A|Ah|J|eV|Pa|cal|FLOPs?|FLOPS|flops|OPS)|[KMGTPE]i(?:B|b|bits?)|FPS|RPM|DPI"
+)
+_METRICS = ("rouge", "bleu")
 _DENIAL = re.compile(
     r"says? nothing|(?:do|does|did|is|are|was|were) not (?:\w+ )?(?:mention|state|report|name|give|specif|list|disclose|compare|evaluat|test|cover|includ)"
     r"|\b(?:no|without|lacks?|missing) (?:\w+ )?(?:results?|scores?|mention|comparisons?|figures?|numbers?|information|details?|evaluation)"
@@ -50,7 +67,7 @@ _TERMS = frozenset(
     sft rlhf dpo ppo peft lora kl bpe mha gqa mqa rope moes cot icl fim ood oom int4 int8 fp4 fp8 fp16 fp32 fp64 bf16 bfloat16
     float16 float32 tf32 w4a16 w8a8 nf4 f1 em auc auroc roc map wer cer bleu rouge ppl rmse mae mse r2 l1 l2 co2 co2eq 2d 3d utf8
     base64 github gitlab huggingface arxiv pytorch latex javascript typescript youtube linkedin online iii vii viii note warning
-    important apache mit bsd gpl lgpl agpl openrail phd msc ceo ii iv asap aka doi isbn
+    important apache mit bsd gpl lgpl agpl openrail phd msc ceo ii iv asap aka doi isbn bibtex tsv
     """.split()
 )
 
@@ -64,21 +81,58 @@ def compact(name: str) -> str:
     return lower if lower.isalnum() and lower.isascii() else _OTHER.sub("", lower)
 
 
-def names_of(source: str) -> frozenset[str]:
+@dataclass(frozen=True)
+class Names:
+    """What a source names. `words` answers for nearly all names of a true summary; the rest is looked for in the source itself."""
+
+    words: frozenset[str]
+    source: str
+
+    @cached_property
+    def running(self) -> Running:
+        """With subscripts and without: ROUGE<sub>RAW</sub>-1 is a ROUGE-1, and {R}o{BERT}a in a title is RoBERTa."""
+        text = self.source.replace("{", "").replace("}", "").replace("%20", " ")
+        return Running.of("\n|".join([_TAG.sub("", text), _SUBSCRIPT.sub("", text)]) if "<su" in text else text)
+
+    @cached_property
+    def versions(self) -> Versions:
+        return Versions.of(self.source)
+
+    def has(self, name: str) -> bool:
+        """True where the source has `name`, however it joins its parts, or a longer one that begins with it."""
+        key = compact(name)
+        return key in self.words or any(self.running.has(run) for run in _spellings(key, name.endswith(".0")))
+
+
+def _spellings(key: str, whole: bool) -> Iterator[str]:
+    """Of a name that ends in a number: DeBERTa-v3 is a DeBERTa version 3, ZeRO-3 ZeRO stage 3; where it is `whole`, 2.0 is 2."""
+    yield key
+    numbered = _NUMBERED.fullmatch(key) if len(key) < 60 else None
+    if numbered:
+        yield from (numbered[1] + joint + numbered[2] for joint in ("", "v", "version", "stage"))
+        if whole:
+            yield key[:-1]
+
+
+def names_of(source: str) -> Names:
+    return Names(_words_of(source), source)
+
+
+def _words_of(source: str) -> frozenset[str]:
     """Compact form of every word of the source, of every run of up to MAX_PIECES pieces that may be a name or the beginning
     of one ("Qwen3-32B" gives qwen, qwen3 and qwen332b), and of the acronyms that capitalised words spell; `/name` where an owner
     stands before it; words of mixed scripts as they are, in lower case."""
     pieces = _PIECE.findall(source.replace("_", " "))
-    keys = [compact(piece) for piece in pieces]
+    keys = [piece.lower().replace(".", "") for piece in pieces]
     found = {compact(token) for token in set(_WHOLE.findall(source))} | _acronyms(source) | set(_ARXIV.findall(source))
-    found |= {f"/{compact(name)}" for name in _OWNED.findall(source)} | _mixed(source)
-    for index, key in enumerate(keys):
-        found.add(key)
-        if key[-1:].isdigit() and not key.isdigit():
-            found.add(key.rstrip("0123456789"))
-        if pieces[index][0].isupper() or not key.isalpha():
-            for end in range(index + 2, min(index + MAX_PIECES, len(keys)) + 1):
-                found.add("".join(keys[index:end]))
+    found |= {f"/{compact(name)}" for name in set(_OWNED.findall(source))} | _mixed(source)
+    found |= {key.rstrip("0123456789") for key in set(keys) if key[-1:].isdigit() and not key.isdigit()}
+    begins = [piece[0].isupper() or not key.isalpha() for piece, key in zip(pieces, keys, strict=True)]
+    found.update(keys)
+    runs = keys
+    for length in range(1, MAX_PIECES):
+        runs = list(map(add, runs, keys[length:]))
+        found.update(compress(runs, begins))
     return frozenset(found)
 
 
@@ -108,59 +162,83 @@ def names_in(text: str) -> Iterator[Span]:
         if match[0].islower() and match[0].isalpha():
             continue  # most words; the rest costs ten times as much
         if _NAME.search(match[0]) and not any(start <= match.start() < end for start, end in shouted):
-            yield Span(*match.span(), match[0])
+            start = _before(text, match.start()) if _PLACED.fullmatch(match[0]) else match.start()
+            yield Span(start, match.end(), text[start : match.end()])
     for match in _ARXIV.finditer(text):
         yield Span(*match.span(), match[0])
 
 
-def is_known(name: str, known: frozenset[str]) -> bool:
+def _before(text: str, start: int) -> int:
+    """Where the word before a version begins: "Orvan v0.3" is one name."""
+    word = _WORD_BEFORE.search(text, max(0, start - 60), start)
+    return word.start() if word else start
+
+
+def is_known(name: str, known: Names) -> bool:
     """True where the sources have the name or a longer one that begins with it, or where it is put together from such
     names and plain words (H100-hours, DPO/APO). A size belongs to its name: Qwen3-70B is not known from Qwen3-32B."""
     if _ARXIV.fullmatch(name):
-        return name in known
+        return name in known.words
     if not name.isascii() and _MIXED.fullmatch(name):
-        return name.lower() in known
+        return name.lower() in known.words
     if versioned := _VERSION_AND_SIZE.fullmatch(name):
         return not _is_another_version(versioned[1].lower(), versioned[2], known)
     owner, slash, owned = name.partition("/")
     if slash and _is_of_another(compact(owner), compact(owned), known):
         return False
+    if placed := _PLACED.fullmatch(name):
+        return known.versions.has(placed[1] or "", placed[2])
     return all(_is_known_part(part, known) for part in name.split("/"))
 
 
-def _is_another_version(name: str, version: str, known: frozenset[str]) -> bool:
+def _is_another_version(name: str, version: str, known: Names) -> bool:
     """ "Llama 2 70B" where the sources know several Llama 3 and no Llama 2 at all."""
     said = name + compact(version)
-    if name in _TERMS or _LABEL.fullmatch(said) or said in known:  # the last of them for speed
+    if name in _TERMS or _LABEL.fullmatch(said) or said in known.words:  # the last of them for speed
         return False
-    versions = [other for other in known if re.fullmatch(rf"{name}[1-9][0-9]?", other)]
+    versions = [other for other in known.words if re.fullmatch(rf"{name}[1-9][0-9]?", other)]
     return bool(versions) and not any(other.startswith(said) for other in versions)
 
 
-def _is_of_another(owner: str, name: str, known: frozenset[str]) -> bool:
+def _is_of_another(owner: str, name: str, known: Names) -> bool:
     """openai/Foo-7B where the sources have acme/Foo-7B and no openai."""
-    return re.search(r"[0-9]", name) is not None and f"/{name}" in known and owner not in known and owner not in _TERMS
+    return (
+        re.search(r"[0-9]", name) is not None and f"/{name}" in known.words and owner not in known.words and owner not in _TERMS
+    )
 
 
-def _is_known_part(part: str, known: frozenset[str]) -> bool:
-    if compact(part) in known:
+def _is_known_part(part: str, known: Names) -> bool:
+    if compact(part) in known.words:
         return True
+    if rank := _TOP.fullmatch(part):
+        return known.versions.has_rank(rank[1])
+    if version := _PLACED.fullmatch(part):
+        return known.versions.has("", version[2])
     part = _ENDING.sub("", _AMOUNT.sub("", part))
-    if not _NAME.search(part) or part[:1].isdigit() or _LABEL.fullmatch(part.lower()):
+    if not _NAME.search(part) or part[:1].isdigit() or _LABEL.fullmatch(part.lower()) or _UNIT.fullmatch(part):
+        return True
+    if _is_short_metric(part, known):
         return True
     return _are_known(re.split(r"[-+_]", part), known)
 
 
-def _are_known(parts: Sequence[str], known: frozenset[str]) -> bool:
+def _are_known(parts: Sequence[str], known: Names) -> bool:
     """The longest known beginning, then plain words or further known names."""
     for length in range(len(parts), 0, -1):
-        key = compact("".join(parts[:length]))
-        if key in known or key in _TERMS or (key.endswith("s") and (key[:-1] in known or key[:-1] in _TERMS)):
+        name = "".join(parts[:length])
+        key = compact(name)
+        if key in _TERMS or known.has(name) or (key.endswith("s") and (key[:-1] in _TERMS or known.has(key[:-1]))):
             rest = parts[length:]
             return not rest or (not re.search(r"[0-9]", rest[0]) and _are_known(rest, known))
     # A plain word may stand before or after a name (multi-GPU, SFT-like), but a digit after it makes it one.
     plain = not _NAME.search(parts[0]) and not (len(parts) > 1 and re.search(r"[0-9]", parts[1]))
     return plain and (len(parts) == 1 or _are_known(parts[1:], known))
+
+
+def _is_short_metric(name: str, known: Names) -> bool:
+    """R-1 where the sources have ROUGE-1."""
+    short = re.fullmatch(r"([A-Z])-?([0-9])", name)
+    return short is not None and any(term + short[2] in known.words for term in _METRICS if term[0] == short[1].lower())
 
 
 def _is_denied(text: str, start: int) -> bool:
@@ -169,7 +247,7 @@ def _is_denied(text: str, start: int) -> bool:
     return _DENIAL.search(sentence) is not None
 
 
-def check_names(document: Document, licences_named: Sequence[Span], known: frozenset[str]) -> CheckResult:
+def check_names(document: Document, licences_named: Sequence[Span], known: Names) -> CheckResult:
     """`value`: share of the summary's names that the sources have; None where it names nothing. Licences have a check of their own."""
     found = [
         span
@@ -179,5 +257,6 @@ def check_names(document: Document, licences_named: Sequence[Span], known: froze
     ]
     if not found:
         return CheckResult("names", True, None, "no names to look up")
-    wrong = [span for span in found if not is_known(span.label, known)]
+    unknown = {name for name in {span.label for span in found} if not is_known(name, known)}
+    wrong = [span for span in found if span.label in unknown]
     return looked_up("names", len(found), wrong, len(wrong))

@@ -11,7 +11,7 @@ from data_prep.checks.facts import Fact, facts_of, list_lengths
 from data_prep.checks.language import mojibake_of
 from data_prep.checks.licences import named_in
 from data_prep.checks.links import has_links_to_cite, links_of
-from data_prep.checks.names import names_of
+from data_prep.checks.names import Names, names_of
 from data_prep.checks.number_grounding import Numbers, numbers_of
 from data_prep.checks.source_tables import Tables, tables_of
 from data_prep.checks.wording import praise_of
@@ -27,7 +27,7 @@ class SourceIndex:
     links: frozenset[str]
     offers_links: bool  # False where only the model's own page could be linked
     numbers: Numbers
-    names: frozenset[str]
+    names: Names
     facts: Mapping[str, Fact]
     licences: frozenset[str]
     praise: frozenset[str]

@@ -38,6 +38,6 @@ def _grounds(source: str) -> Grounds:
         known,
         Addresses.of(source, model_id, known.links),
         Spellings.of(source, known.numbers),
-        tuple(sorted(name for name in known.names if any(letter.isdigit() for letter in name))),
+        tuple(sorted(name for name in known.names.words if any(letter.isdigit() for letter in name))),
         names_of_model(card, model_id) if model_id else (),
     )
