@@ -23,7 +23,7 @@ _CC_TERMS = {"attribution": "by", "noncommercial": "nc", "non-commercial": "nc",
              "noderivs": "nd", "zero": "0"}  # fmt: skip
 _LICENCE = re.compile(
     rf"""
-    (?<![\w-])(?=[abclgmor23])(?:
+    (?<![^\W_])(?<![^\W_]_)(?<!-)(?=[abclgmor23])(?:
       (?P<apache>apache(?:{_VERSION}(?P<apache_v>[0-9](?:\.[0-9])?))?)
     | (?P<cc>cc(?:0|[ -](?:by|0|zero)(?:[ -](?:nc|sa|nd))*)|creative[ ]commons(?:[ -](?:attribution|non-?commercial|share-?alike
         |no-?deriv(?:ative)?s|zero|by|nc|sa|nd))+)(?:[ -](?:international)?{_VERSION}(?P<cc_v>[0-9](?:\.[0-9])?))?
@@ -33,7 +33,7 @@ _LICENCE = re.compile(
     | (?P<rail>(?:creativeml-|bigscience-(?:bloom-)?|bigcode-)?(?:open)?rail(?:\+\+)?(?:-[ms])?)
     | (?P<llama>llama[ -]?(?P<llama_v>[0-9](?:\.[0-9])?)[ -](?:community(?:[ -]licen[cs]e)?|licen[cs]e))
     | (?P<mit>mit)
-    )(?![\w])
+    )(?![^\W_]|_[^\W_])
     """,
     re.VERBOSE,
 )
@@ -46,6 +46,9 @@ _UNIVERSITY = re.compile(
 # Text in the public domain is more often what a model was trained on than the model.
 _PUBLIC_DOMAIN = re.compile(
     r"\b(?:released|placed|dedicated|published|(?:models?|weights|it|this) (?:is|are)) (?:in|into|to) the (?P<name>public domain)\b"
+)
+_CC_ADDRESS = re.compile(
+    r"creativecommons\.org/(?:licenses/(?P<terms>by(?:-nc)?(?:-sa|-nd)?)/(?P<version>[0-9]\.[0-9])|publicdomain/(?P<zero>zero))"
 )
 PUBLIC_DOMAIN = frozenset("public-domain cc0-1.0 cc0 unlicense pddl cc-pddc".split())
 
@@ -70,6 +73,9 @@ def named_in(source: str) -> Iterator[str]:
     yield from (span.label for span in licences_in(source))
     if "public domain" in source.lower():
         yield "public-domain"
+    if "creativecommons.org/" in source:
+        for match in _CC_ADDRESS.finditer(source):
+            yield "cc0-1.0" if match["zero"] else f"cc-{match['terms']}-{match['version']}"
 
 
 def normal(licence: str) -> str:
