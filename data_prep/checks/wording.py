@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
 
 from data_prep.checks.document import Block, Document, lowered
 from data_prep.checks.result import CheckResult, Span, listed
@@ -11,15 +13,23 @@ from data_prep.checks.result import CheckResult, Span, listed
 REPETITION_MAX = 0.20  # share of 4-grams that occurred before; score bullets in one wording reach about half of it
 SAME_WORDS_MIN = 4  # a bullet or sentence this long may stand only once
 
+_DIGIT = re.compile(r"[0-9]")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _PRAISE = re.compile(
-    r"\b(?=[a-gijmoprsuw])(?:state[- ]of[- ]the[- ]art|sota|(?:best|first)[- ]in[- ]class|class[- ]leading|(?:world|industry|market)[- ]leading"
+    r"(?<![^\W_])(?=[a-gijmoprsuw])(?:state[-\s‐‑–]{1,8}of[-\s‐‑–]{1,8}(?:the[-\s‐‑–]{1,8})?art|sota|(?:best|first)[- ]in[- ]class|class[- ]leading|(?:world|industry|market)[- ]leading"
     r"|world[- ]class|world[’']s (?:best|most \w+)|ground-?breaking|revolutionary|revolutioni[sz](?:es?|ing)|game[- ]chang(?:er|ing)"
     r"|un(?:paralleled|matched|rival+ed|precedented|beatable|surpassed)|cutting[- ]edge|bleeding[- ]edge|second to none|peerless"
     r"|(?:sets?|setting) (?:a )?new (?:standards?|benchmarks?|bars?|records?)|outperforms all|beats all|phenomenal|extraordinary"
-    r"|breathtaking|awe-inspiring|mind-blowing|jaw-dropping|flawless(?:ly)?|superhuman)\b"
+    r"|breathtaking|awe-inspiring|mind-blowing|jaw-dropping|flawless(?:ly)?|superhuman)(?![^\W_])"
 )
-_NEGATED = re.compile(r"(?:\b(?:not|no|never|nor|without|rather than)|n[’']t)(?: \w+)?\s*$", re.IGNORECASE)
+# "nowhere called a groundbreaking model", "does not claim to be ..."; not "not only fast but ...".
+_NEGATED = re.compile(
+    r"(?:\b(?:not|no|never|nor|nowhere|without|rather than)|n[’']t)"
+    r"(?: (?:be|is|are|was|were|claim(?:s|ed)?|call(?:s|ed)?|describe[sd]?|presente?d?|said|to|as|itself|it|an?|the|any)\b){0,5}"
+    r"(?: (?!only\b|just\b|merely\b)\w+)?[\s\"'“‘*_]*$",
+    re.IGNORECASE,
+)
+NEGATED_CHARACTERS = 48
 
 
 def check_repetition(document: Document) -> CheckResult:
@@ -46,23 +56,41 @@ def _grams(words: tuple[str, ...]) -> list[tuple[str, ...]]:
 
 
 def _said_again(document: Document) -> list[tuple[Block, str]]:
-    """Blocks that repeat an earlier block or sentence word for word, with what they repeat."""
+    """Blocks that repeat an earlier block, sentence or row of a table word for word, with what they repeat."""
     seen: set[str] = set()
-    again = []
+    again = list(_rows_again(document))
     before = None
     for block in document.blocks:
         if before is not None and block.words == before.words and block.kind == before.kind == "bullet":
             again.append((block, block.text))
         before = block
         for sentence in _SENTENCE_END.split(block.text):
-            words = re.findall(r"\w+", sentence.lower())
-            if len(words) < SAME_WORDS_MIN:
+            if _count(sentence) < SAME_WORDS_MIN:
                 continue
-            key = " ".join(words)
+            key = " ".join(re.findall(r"\w+", sentence.lower()))
             if key in seen:
                 again.append((block, sentence))
-            seen.add(key)
+            if block.kind != "cell":  # the same value may stand in many cells
+                seen.add(key)
     return again
+
+
+def _rows_again(document: Document) -> Iterator[tuple[Block, str]]:
+    seen: set[tuple[str, ...]] = set()
+    for _, row in groupby((block for block in document.blocks if block.kind == "cell"), key=lambda block: block.start):
+        cells = list(row)
+        words = tuple(word for cell in cells for word in (*cell.words, "|"))
+        following = document.text[cells[0].end :].split("\n", 1)[0]
+        if len(words) - len(cells) < SAME_WORDS_MIN or ("-" in following and not following.strip(" \t|:-")):
+            continue  # a short row, or a head: two tables may have the same
+        if words in seen:
+            yield cells[0], " ".join(cell.text for cell in cells)
+        seen.add(words)
+
+
+def _count(sentence: str) -> int:
+    """Words, where a name or a figure is one: polyglot-ko-1.3b, 2.5/2.1."""
+    return sum(1 if _DIGIT.search(piece) else len(re.findall(r"\w+", piece)) for piece in sentence.split())
 
 
 def _mostly_old(block: Block, seen: set[tuple[str, ...]]) -> Span | None:
@@ -79,7 +107,11 @@ def praise_of(source: str) -> frozenset[str]:
 
 def _plain(praise: str) -> str:
     words = re.sub(r"[^a-z]+", " ", praise.lower()).strip()
-    return "state of the art" if words == "sota" else re.sub(r"^(?:sets?|setting) (?:a )?", "", words).rstrip("s")
+    return (
+        "state of the art"
+        if words in ("sota", "state of art")
+        else re.sub(r"^(?:sets?|setting) (?:a )?", "", words).rstrip("s")
+    )
 
 
 def check_praise(document: Document, given: frozenset[str]) -> CheckResult:
@@ -87,7 +119,8 @@ def check_praise(document: Document, given: frozenset[str]) -> CheckResult:
     found = [
         match
         for match in _PRAISE.finditer(document.lower)
-        if _plain(match[0]) not in given and not _NEGATED.search(document.lower, max(0, match.start() - 24), match.start())
+        if _plain(match[0]) not in given
+        and not _NEGATED.search(document.lower, max(0, match.start() - NEGATED_CHARACTERS), match.start())
     ]
     if not found:
         return CheckResult("praise", True, 0.0, "no praise beyond the sources")
