@@ -11,7 +11,7 @@
 | language      | share of words in English blocks        | readers read English; broken bytes show a broken pipeline | names and short quotations in any language; broken letters that the source has too; text too short to tell, which the reason says | a paragraph of French; one mostly in another script; "Ã©", U+FFFD |
 | links         | share of distinct targets in the source     | an invented link costs the most trust   | canonical form is in the source (arXiv pdf = abs = DOI = Hub page, hf.co, Punycode, `%C3%BC` = ü, anchors, tracking such as `utm_source`), as an address, `arXiv:cs/0112017`, BibTeX `eprint`, a bare DOI or `git@HOST:OWNER/REPO`, or is the model's own page | any other address; another `?ref=`; `user@` before the host; none although the source has some that are no pictures |
 | numbers       | share of numbers that the source gives      | figures are what is quoted on           | 11.2T = 11.2 trillion, 64k = 65,536, 3B for 3.08B, 71.2% for a score of 71.2, 0.48 s for 480 ms, 3.2×10²⁴ for 3.2e24, two dozen for 24 | a changed score; 3.2B for 3.08B; 24 MB for 24 GB, 300 kW for 300 W, €3 for $3; -3.4 for +3.4; 5 April for 5 March; none although the source has five |
-| names         | share of names that the source has          | invented models and data sets           | Qwen3 for qwen3-32b-instruct, "Llama 3.1 8B" for Llama-3.1-8B, FlashAttention for flash attention, GPT2 for GPT2LMHeadModel, DPO spelled out, Q3 2023, kHz | Qwen3-70B where the source has Qwen3-32B; Llama 2 70B where it has Llama 3 alone; "Orvan v0.2" for Orvan-v0.3; top-5 for top-1; openai/Foo-7B for acme/Foo-7B; a Cyrillic А in AdamW |
+| names         | share of names that the source has          | invented models and data sets           | Qwen3 for qwen3-32b-instruct, "Llama 3.1 8B" for Llama-3.1-8B, FlashAttention for flash attention, GPT2 for GPT2LMHeadModel, DPO spelled out, Q3 2023, kHz | Qwen3-70B where the source has Qwen3-32B; Llama 2 70B where it has Llama 3 alone; "Orvan v0.2" for Orvan-v0.3; top-5 for top-1; openai/Foo-7B for acme/Foo-7B; a Cyrillic А in AdamW; "built by Ada Example" out of nowhere |
 | facts         | share of stated facts recalled              | a page that leaves out the licence is of no use | half of those that the source states | 2 of 7; facts the source lacks are not asked for |
 | contradiction | statements that differ from the source      | worse than leaving out                  | another tool's licence, if the source names it; what is denied or set apart ("not MIT-licensed", "unlike Llama, which ..."); MIT the university | "MIT licence" where the card says apache-2.0 and nothing says MIT; Llama 2's licence for llama3; "thirteen billion parameters" for 7B; GSM8K's 71.2 beside MMLU, which the table gives 64.3 |
 
@@ -21,7 +21,8 @@ table or list and the summary binds them plainly (table_cells.py), not in what i
 planted faults are in eval/checks.md, made by `python -m eval.validate`.
 Decisions that a threshold hides: a percentage may match a source's plain decimal or table cell, since tables leave the sign out;
 a bare one-digit number, a count ("45 languages") or a year is never a rounding; "one" and "zero" are words, not numbers;
-names are told by shape, so capitalised English words are never flagged; a sign or a currency counts only where summary and source
+names are told by shape, so one capitalised English word is never flagged, and several in a row only within a sentence where the
+sources have none of them; a sign or a currency counts only where summary and source
 both write one; what a clause denies contradicts nothing, yet its numbers and names must be in the source like any others.
 """
 

@@ -1,7 +1,7 @@
 """Names: models, data sets, libraries, benchmarks and hardware that a summary names are named by the sources.
 
-Only what its shape tells from plain English counts: inner capitals (FineWeb, AdamW), three capitals (MMLU), a digit (Qwen3-32B, H100).
-A capitalised word (Lion, Stanford) could be anything and is left alone.
+Only what its shape tells from plain English counts: inner capitals (FineWeb, AdamW), three capitals (MMLU), a digit (Qwen3-32B, H100),
+and several capitalised words in a row within a sentence (people.py). A single one (Lion, Stanford) could be anything and is left alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from itertools import compress
 from operator import add
 
 from data_prep.checks.document import Document, blank
+from data_prep.checks.people import capitalised_in, is_run, is_told
 from data_prep.checks.result import CheckResult, Span, looked_up
 from data_prep.checks.running import Running
 from data_prep.checks.versions import Versions
@@ -87,12 +88,17 @@ class Names:
 
     words: frozenset[str]
     source: str
+    languages: Sequence[str] = ()  # that it gives by their codes
 
     @cached_property
     def running(self) -> Running:
         """With subscripts and without: ROUGE<sub>RAW</sub>-1 is a ROUGE-1, and {R}o{BERT}a in a title is RoBERTa."""
         text = self.source.replace("{", "").replace("}", "").replace("%20", " ")
         return Running.of("\n|".join([_TAG.sub("", text), _SUBSCRIPT.sub("", text)]) if "<su" in text else text)
+
+    @cached_property
+    def lower(self) -> str:
+        return "\n".join([self.source, *self.languages]).lower()
 
     @cached_property
     def versions(self) -> Versions:
@@ -114,8 +120,8 @@ def _spellings(key: str, whole: bool) -> Iterator[str]:
             yield key[:-1]
 
 
-def names_of(source: str) -> Names:
-    return Names(_words_of(source), source)
+def names_of(source: str, languages: Sequence[str] = ()) -> Names:
+    return Names(_words_of(source), source, languages)
 
 
 def _words_of(source: str) -> frozenset[str]:
@@ -166,6 +172,7 @@ def names_in(text: str) -> Iterator[Span]:
             yield Span(start, match.end(), text[start : match.end()])
     for match in _ARXIV.finditer(text):
         yield Span(*match.span(), match[0])
+    yield from capitalised_in(text)
 
 
 def _before(text: str, start: int) -> int:
@@ -179,6 +186,8 @@ def is_known(name: str, known: Names) -> bool:
     names and plain words (H100-hours, DPO/APO). A size belongs to its name: Qwen3-70B is not known from Qwen3-32B."""
     if _ARXIV.fullmatch(name):
         return name in known.words
+    if is_run(name):
+        return is_told(name, known.source, known.lower, _TERMS)
     if not name.isascii() and _MIXED.fullmatch(name):
         return name.lower() in known.words
     if versioned := _VERSION_AND_SIZE.fullmatch(name):

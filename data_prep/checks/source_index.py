@@ -38,14 +38,15 @@ class SourceIndex:
     @lru_cache(maxsize=CACHED_SOURCES)
     def from_source(cls, source: str) -> SourceIndex:
         """Index of a source text (card as found, `Model: ORG/NAME`, `<source url="URL">` pages). Cached on the text."""
-        links = links_of(source)
+        links, facts = links_of(source), facts_of(source)
+        languages = facts["languages"].values if "languages" in facts else ()
         return cls(
             text=source,
             links=links,
             offers_links=has_links_to_cite(source, links),
             numbers=numbers_of(source, counts=list_lengths(source)),
-            names=names_of(source),
-            facts=facts_of(source),
+            names=names_of(source, [str(name) for name in languages]),
+            facts=facts,
             licences=frozenset(named_in(source)),
             praise=praise_of(source),
             words=index_words(source),

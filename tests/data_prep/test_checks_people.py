@@ -1,0 +1,60 @@
+"""Capitalised words in a row within a sentence: known where the source has one of them, in full or by their letters."""
+
+from __future__ import annotations
+
+import pytest
+
+from data_prep.checks import check_summary
+
+
+def names(summary: str, source: str):
+    return next(result for result in check_summary(summary, source) if result.name == "names")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "It was built by Maria Lindqvist in May.",
+        "It was built at the Northgate Institute of Letters.",
+        "The text comes from New Harbour, as does the rest.",
+        "- **Makers**: the work of **Tomás Herrera** and others.",
+        "- According to [Jean-Luc Moreau](https://kiln.example), it works.",
+        "The authors, Ahmed El-Sayed and others, thank all.",
+        "It was\nbuilt by\nKenji Watanabe.",
+        "It was led by J. Quentin alone.",
+    ],
+)
+def test_people_organisations_and_places_out_of_nowhere_are_marked(said):
+    assert not names(said, "A small model of text, made in a shed.").passed
+
+
+@pytest.mark.parametrize(
+    ("said", "source"),
+    [
+        ("It was built by Maria Lindqvist.", "by M. Lindqvist"),
+        ("It was built by Maria Lindqvist.", "by MARIA LINDQVIST"),
+        ("It stands on the Hugging Face Hub.", "nothing"),
+        ("It is based on Steady Diffusion in its first form.", "SD 1.5"),
+        ("It is based on Steady Diffusion.", "steadydiffusion"),
+        ("It does Natural Language Processing well.", "nothing"),
+        ("It reads Brazilian Portuguese only.", "---\nlanguage: pt\n---\n# Orvan"),
+        ("It is under the Creative Commons Attribution licence.", "cc-by-4.0"),
+        ("The card says nothing about Maria Lindqvist.", "nothing"),
+        ("Built at once. Maria Lindqvist did it.", "nothing"),
+        ("- Maria Lindqvist did it.", "nothing"),
+        ("## The work of Maria Lindqvist", "nothing"),
+        ("| a | b |\n|---|---|\n| by Maria Lindqvist | 1 |", "nothing"),
+        ("Trained On Large Piles Of Text", "nothing"),
+        ("It was trained by Maria at once.", "nothing"),
+        ("**Note**: Large Data was used.", "nothing"),
+        ("`by Maria Lindqvist = 1`", "nothing"),
+    ],
+)
+def test_runs_that_the_source_explains_or_that_may_be_no_names_pass(said, source):
+    assert names(said, source).passed
+
+
+@pytest.mark.parametrize("text", ["a Bc" + " Bc" * 6_000, "a Bc of " * 2_500, "a B. " * 4_000, "a Bc-" * 4_000])
+def test_hostile_runs_take_no_long_time(text):
+    assert names(text, text * 2) is not None
+    assert names(text, "nothing") is not None
