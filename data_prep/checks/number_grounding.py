@@ -6,10 +6,21 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from data_prep.checks.document import Document, lines_of
+from data_prep.checks.notation import plain as plain_notation
+from data_prep.checks.notation import plain_with_offsets
+from data_prep.checks.other_spellings import (
+    Date,
+    dates_of,
+    identifiers_of,
+    is_keyed_score,
+    names_and_versions,
+    sizes_of,
+    values_of,
+)
 from data_prep.checks.quantities import (
     MONEY,
     SCALES,
@@ -23,20 +34,19 @@ from data_prep.checks.quantities import (
 )
 from data_prep.checks.result import CheckResult, Span, looked_up
 
+_STEM = 5  # letters that second and seconds share
+_SCORE = re.compile(r"\b(?:points?|pts)\b")
+_LETTERS = re.compile(r"[^\W\d_]+")
+_YEAR = re.compile(r"(?:19|20)[0-9]{2}")
+_LAST_LETTERS = re.compile(r"[^\W\d_]+\Z")
 NUMBERS_EXPECTED = 5  # a source with this many distinct numbers deserves a summary with one
 
-_SIZE_IN_NAME = re.compile(r"(?<![0-9.])([0-9]+(?:\.[0-9]+)?)[ -]?([KkMmBbTt])(?![A-Za-z])")
-_COLUMN_SCALE = re.compile(r"\((?:in )?([KMBT]|thousand|million|billion|trillion)s?\)", re.IGNORECASE)
-_NAME_AND_NUMBER = re.compile(r"(?<![A-Za-z])([A-Za-z]{1,40})[\s_-]?([0-9]+(?:\.[0-9]+)*)")
-_VERSION = re.compile(r"(?<![0-9.])([0-9]+\.[0-9]+)\.[0-9]+")
+# "Params (B)", "Params [M]" or "Params / M" of a column.
+_COLUMN_SCALE = re.compile(
+    r"[(\[/,](?:in | ?# ?| )?(?P<scale>[KMBT]|thousand|million|billion|trillion)s?(?:[)\]]| *(?=\|))",
+    re.IGNORECASE,
+)
 _URL = re.compile(r"(?:https?://|data:)[^\s<>\[\]\"'|)]+", re.IGNORECASE)
-_SPACED_THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?: [0-9]{3})+(?![0-9.,])")
-# A source that says these says the number too.
-_SAME_AS = {
-    2: r"both|dual|twice|double|doubled|pair|second|two-fold|halves",
-    3: r"third|triple|thrice",
-    4: r"fourth|quadruple|quarter",
-}
 
 
 @dataclass(frozen=True)
@@ -47,9 +57,11 @@ class Numbers:
     plain: tuple[Decimal, ...] = ()
     percent: tuple[Decimal, ...] = ()
     signed_percent: tuple[Decimal, ...] = ()
-    dates: frozenset[tuple[int | None, int | None, int | None]] = frozenset()
+    dates: frozenset[Date] = frozenset()
     named: frozenset[str] = frozenset()  # "llama3.1": a number that belongs to a name
     versions: frozenset[str] = frozenset()
+    identifiers: Mapping[Decimal, frozenset[str]] = field(default_factory=dict)  # `patch14`: 14 -> "patch"
+    rounded: Mapping[str, tuple[Decimal, ...]] = field(default_factory=dict)  # decimals by what they count, "seconds"
     units: Mapping[Decimal, frozenset[str]] = field(default_factory=dict)  # of plain numbers that have some
     amounts: Mapping[str, tuple[Decimal, ...]] = field(default_factory=dict)  # kind of unit -> amounts in its base unit
     signs: Mapping[Decimal, str] = field(default_factory=dict)  # values that stand nowhere without a sign -> "+", "-", "+-"
@@ -58,12 +70,16 @@ class Numbers:
 
 def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
     """Indexes the numbers of a source text. `counts` are lengths of its lists: eight languages are listed, not counted."""
+    source = plain_notation(source)
     text = _URL.sub(" ", source)
-    plain, percent, signed, dates = {Decimal(count) for count in counts if count > 1}, set(), set(), set()
+    plain, percent, signed = {Decimal(count) for count in counts if count > 1}, set(), set()
+    dates = set[Date]()
     written: dict[str, set[Decimal]] = {"": set(), "+": set(), "-": set()}  # values by their sign
     units: dict[Decimal, set[str]] = defaultdict(set)
+    decimals: dict[str, set[Decimal]] = defaultdict(set)
+    headers = [(match.start(), SCALES[match["scale"].lower()]) for match in _COLUMN_SCALE.finditer(text if "|" in text else "")]
     for offset, line in lines_of(text):
-        scales = _table_scales(line, text, offset)
+        scales = _table_scales(headers, offset, offset + len(line)) if headers and "|" in line else frozenset[int]()
         for found in quantities(line, bounds=False):
             values = {reading.value for reading in found.readings}
             written[found.sign] |= values
@@ -76,10 +92,19 @@ def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
                 plain |= values
                 for value in values if found.unit else ():
                     units[value].add(found.unit)
-                percent |= _as_percent(found, in_table="|" in line)
+                if found.noun and "." in found.literal:
+                    decimals[found.noun[:_STEM]] |= values
+                percent |= _as_percent(found, line)
                 plain.update(value.scaleb(power) for value in values for power in scales)
     distinct = len(plain) + len(signed)
-    others = _otherwise(text)
+    named, versions = names_and_versions(source)
+    identifiers, alone = identifiers_of(source)
+    values, commas = values_of(text)
+    others = values | commas | sizes_of(source, text) | alone
+    percent |= {value for value in commas if value <= 100}
+    for date in dates_of(source):
+        dates.add(date)
+        others.update(Decimal(part) for part in date if part)
     plain |= others
     plain |= {alias for value in plain for alias in binary_aliases(value)}
     return Numbers(
@@ -88,8 +113,10 @@ def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
         signed_percent=tuple(sorted(signed)),
         signs=_signs(written, others),
         dates=frozenset(dates),
-        named=frozenset(f"{word}{number}".lower() for word, number in _NAME_AND_NUMBER.findall(text)),
-        versions=frozenset(_VERSION.findall(text)),
+        named=named,
+        versions=versions,
+        identifiers=identifiers,
+        rounded={noun: tuple(sorted(values)) for noun, values in decimals.items()},
         units={value: frozenset(found) for value, found in units.items()},
         amounts=_amounts(units),
         distinct=distinct,
@@ -111,29 +138,19 @@ def _amounts(units: Mapping[Decimal, Iterable[str]]) -> dict[str, tuple[Decimal,
     return {kind: tuple(sorted(values)) for kind, values in found.items()}
 
 
-def _table_scales(line: str, text: str, offset: int) -> set[int]:
+def _table_scales(headers: list[tuple[int, int]], start: int, end: int) -> frozenset[int]:
     """Powers of ten that a table announces: "Params (B)" above, 3.2 in the row. The header is looked for in the lines before."""
-    if "|" not in line:
-        return set()
-    above = text[max(0, offset - 3000) : offset + len(line)]
-    return {SCALES[match[1].lower()] for match in _COLUMN_SCALE.finditer(above)} if "(" in above else set()
+    return frozenset(power for _, power in headers[bisect_left(headers, (start - 3000, 0)) : bisect_left(headers, (end, 0))])
 
 
-def _as_percent(found: Quantity, in_table: bool) -> set[Decimal]:
+def _as_percent(found: Quantity, line: str) -> set[Decimal]:
     value = found.readings[0].value
-    if "." not in found.literal and not (in_table and not found.counts):
+    if found.to_percent:
+        return {value}
+    if "." not in found.literal and not ("|" in line and not found.counts) and not is_keyed_score(line, found):
         return set()
     fraction = {value * 100} if 0 < value < 1 and len(found.literal) > 3 else set()
     return fraction | ({value} if 0 <= value <= 100 else set())
-
-
-def _otherwise(text: str) -> set[Decimal]:
-    """Numbers that are said in another way: sizes in names (Lumen-3B supports "3B parameters"), thousands set apart by
-    spaces, words for them."""
-    lower = text.lower()  # three times as fast as ignoring case
-    sizes = {Decimal(number).scaleb(SCALES[unit.lower()]) for number, unit in _SIZE_IN_NAME.findall(text) if len(number) < 12}
-    spaced = {Decimal(match[0].replace(" ", "")) for match in _SPACED_THOUSANDS.finditer(text) if len(match[0]) < 24}
-    return sizes | spaced | {Decimal(value) for value, words in _SAME_AS.items() if re.search(rf"\b(?:{words})\b", lower)}
 
 
 def is_grounded(found: Quantity, known: Numbers) -> bool:
@@ -150,7 +167,49 @@ def is_grounded(found: Quantity, known: Numbers) -> bool:
         return True
     if found.literal and not found.counts and any(contains(known.signed_percent, reading) for reading in found.readings):
         return True  # "71.2 on MMLU" for 71.2%; "45 languages" for 45% is no match
-    return found.literal in known.versions or (bool(found.leading) and found.leading + found.literal in known.named)
+    return _is_rounded(found, known) or _is_of_name(found, known) or _is_in_identifier(found, known)
+
+
+def _is_rounded(found: Quantity, known: Numbers) -> bool:
+    """12 seconds for 12.4 seconds: what is counted is the same. A number of one digit is meant exactly."""
+    if not found.counts or not found.literal.isdigit() or len(found.literal) < 2:
+        return False
+    value, half = Decimal(found.literal), Decimal("0.5")
+    if contains(known.rounded.get(found.noun[:_STEM], ()), Reading(value, value - half, value + half)):
+        return True
+    if not found.unit:
+        return False
+    kind, size = UNITS[found.unit]
+    return kind != MONEY and contains(
+        known.amounts.get(kind, ()), Reading(value * size, (value - half) * size, (value + half) * size)
+    )
+
+
+def _is_of_name(found: Quantity, known: Numbers) -> bool:
+    """A version, and a number behind the name that it belongs to: version 1.5, Llama 3.1, wav2vec 2.0, AIME 2024 for AIME24."""
+    if not found.literal:
+        return False
+    spelled = {found.literal, found.literal.removesuffix(".0")}
+    is_bare = found.text == found.literal and not found.unit
+    may_be_version = is_bare and (not found.counts or "version" in found.beside)
+    if may_be_version and not _SCORE.search(found.beside) and not spelled.isdisjoint(known.versions):
+        return True
+    if _YEAR.fullmatch(found.literal):
+        spelled.add(found.literal[2:])
+    ending = _LAST_LETTERS.search(found.leading)
+    leading = {found.leading, ending[0]} if ending else {found.leading} - {""}
+    return any(word + number in known.named for word in leading for number in spelled)
+
+
+def _is_in_identifier(found: Quantity, known: Numbers) -> bool:
+    """12 layers for `12L`, patch size 14 for `patch14`, 8-bit for Q8_0, 80 GB for A100-80GB."""
+    if not found.literal.isdigit() or found.kind != "plain":
+        return False
+    affixes = known.identifiers.get(Decimal(found.literal), ())
+    words = (found.noun, found.unit, *_LETTERS.findall(found.beside)) if affixes else ()
+    return any(
+        word.startswith(affix) for affix in affixes for word in (words if len(affix) > 1 or not affix else (found.noun,))
+    )
 
 
 def _has_unit(unit: str, reading: Reading, known: Numbers) -> bool:
@@ -196,13 +255,21 @@ def _converted(found: Quantity, known: Numbers) -> bool:
     return any(contains(amounts, Reading(r.value * size, r.low * size, r.high * size)) for r in found.readings)
 
 
-def _agrees(date: tuple[int | None, int | None, int | None] | None, known: tuple[int | None, int | None, int | None]) -> bool:
+def _agrees(date: Date | None, known: Date) -> bool:
     return date is not None and all(part is None or part == other for part, other in zip(date, known, strict=True))
 
 
 def summary_quantities(document: Document) -> list[Quantity]:
     """The numbers of a summary's prose. Not those in addresses, code, names, enumerators and labels."""
-    return list(quantities(without_labels(document.prose)))
+    text, offsets = plain_with_offsets(without_labels(document.prose))
+    found = list(quantities(text))
+    if len(text) == len(document.prose):
+        return found
+    return [_moved(one, offsets[one.start], offsets[one.end], document.text) for one in found]
+
+
+def _moved(found: Quantity, start: int, end: int, text: str) -> Quantity:
+    return replace(found, text=text[start:end], start=start, end=end)
 
 
 def check_numbers(found: list[Quantity], known: Numbers) -> CheckResult:

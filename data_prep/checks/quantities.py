@@ -14,7 +14,11 @@ from decimal import Decimal
 
 from data_prep.checks.document import blank, lowered
 
-SCALES = {"k": 3, "thousand": 3, "m": 6, "mn": 6, "million": 6, "b": 9, "bn": 9, "billion": 9, "t": 12, "trillion": 12}
+SCALES = {"k": 3, "thousand": 3, "m": 6, "mn": 6, "million": 6, "b": 9, "bn": 9, "billion": 9, "t": 12, "trillion": 12} | {
+    **{"mio": 6, "millionen": 6, "millones": 6, "mrd": 9, "milliarden": 9, "milliards": 9},
+}
+# Chinese, Japanese and Korean write several in a row: 万亿 is 10^12.
+_SCALE_SIGNS = dict(zip("十百千万萬亿億兆백천만억조", (1, 2, 3, 4, 4, 8, 8, 12, 2, 3, 4, 8, 12), strict=True))
 _UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 WORDS = {word: value for value, word in enumerate(_UNITS.split())} | {w: 10 * t for t, w in enumerate(_TENS.split(), 2)}
@@ -26,30 +30,57 @@ WORD = rf"(?:{'|'.join(sorted(WORDS, key=len, reverse=True))})(?:-(?:one|two|thr
 # Of a day without a year; "may" is a verb more often.
 _WHOLE_MONTH = "|".join(name for name in _MONTHS if name != "may")
 _RAISED = {ord(raised): plain for raised, plain in zip("⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹", "-+0123456789", strict=True)}
-# Letters that may stick to a number and leave it one: 80GB, 480ms, 2x. Anything else makes a name: 3D, 1F1B, 4th.
+# Letters that may stick to a number and leave it one, beside words in small letters (48layers): 80GB, 480ms, 2x. Anything else
+# makes a name: 3D, 1F1B, 4th.
 _GLUED = frozenset(
-    "gb mb tb kb gib mib tib kib g ms s sec h hr hrs hz khz mhz ghz x px kg w kw kwh mwh fps bit bits dpi usd eur".split()
+    "gb mb tb kb gib mib tib kib g ms s sec h hr hrs hz khz mhz ghz x px kg w kw kwh mwh fps bit bits dpi usd eur"
+    " mflops gflops tflops pflops flops tops kbps mbps gbps mp db pm am".split()
 )
+_ORDINALS = ("st", "nd", "rd", "th")
+# Scripts without spaces: what stands before or behind a number is no part of it, but for the signs of a scale.
+_SPACELESS = "\u3005\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_NO_SCALE = re.compile(f"(?![{''.join(_SCALE_SIGNS)}])[{_SPACELESS}]")
+_FULL_WIDTH = {ord(wide): plain for wide, plain in zip("０１２３４５６７８９．，％", "0123456789.,%", strict=True)}
+_WIDE = re.compile("[０-９％]")
+_MINUS = "-−–‐‑－"
+_PLAIN_MINUS = {ord(minus): "-" for minus in _MINUS}
+
+_SCALE_WORDS = "|".join(sorted((name for name in SCALES if len(name) > 2), key=len, reverse=True))
+_EUROPEAN = r"[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,8}(?![.\w])"  # 1.543.714.304
+# 71,2 % and 3,4 GB, but not 1,2 of a list.
+_DECIMAL_COMMA = (
+    r"(?<![0-9][,.])[0-9]{1,4},[0-9]{1,2}(?=[ \u00a0\u202f]?(?:%|percent\b|[kmbt](?![\w'’])"
+    rf"|(?:{_SCALE_WORDS}|[kmgt]i?b|m?s|sec|h|seconds|hours|minutes|min|days|k?wh?|[kmg]?hz|kg|eur|usd|euros?)(?!\w)))"
+)
+_TIMES = r"x(?=[0-9]|[a-z]{1,4}[0-9]|[gtcn]pus?\b)"  # 224x224, 8x80GB, 4xA100
 
 # Matched on lower-case text, with the first letters ahead of each alternative: three times as fast as ignoring case.
 _SCAN = re.compile(
     rf"""
-    (?=[0-9])(?:
-        (?P<iso>(?:19|20)[0-9]{{2}}[-/.](?:0[1-9]|1[0-2])(?:[-/.](?:0[1-9]|[12][0-9]|3[01]))?(?![0-9]|[-/.][0-9]))
-      | (?P<day_first>[0-3]?[0-9](?:st|nd|rd|th)?\s+(?:of\s+)?(?:{_MONTH})\.?,?\s+(?:19|20)[0-9]{{2}}\b)
+    (?=[0-9.])(?:
+        0x[0-9a-f]+
+      | (?P<numeric>(?<![0-9/.])(?:(?:0?[1-9]|[12][0-9]|3[01])\.(?:0?[1-9]|1[0-2])\.(?:19|20)[0-9]{{2}}
+         |(?:1[3-9]|2[0-9]|3[01])/(?:0?[1-9]|1[0-2])/(?:19|20)[0-9]{{2}}|(?:0?[1-9]|1[0-2])/(?:1[3-9]|2[0-9]|3[01])/(?:19|20)[0-9]{{2}}
+         |(?:0[1-9]|1[0-2])/(?:19|20)[0-9]{{2}})(?!/?\w|[.][0-9]))
+      | (?P<iso>(?:19|20)[0-9]{{2}}[-/.](?:0[1-9]|1[0-2])(?:[-/.](?:0[1-9]|[12][0-9]|3[01]))?(?![0-9]|[-/.][0-9]))
+      | (?P<day_first>[0-3]?[0-9](?:st|nd|rd|th)?(?:-|\s+(?:of\s+)?)(?:{_MONTH})\.?,?(?:-|\s+)(?:19|20)[0-9]{{2}}\b)
       | (?P<day_only>(?:[12][0-9]|3[01]|0?[1-9])(?:st|nd|rd|th)?\s+(?:of\s+)?(?:{_WHOLE_MONTH})\b)
-      | (?P<power>(?:(?P<factor>[0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)[ ]?(?:[x×*·]|\\times|\\cdot)[ ]?)?10[ ]?(?:(?:\^|\*\*)[ ]?[{{(]?(?P<exponent>[-+−]?[0-9]{{1,2}})(?![0-9])
+      | (?P<power>(?:(?P<factor>[0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)[ ]?(?:[x×*·]|\\times|\\cdot)[ ]?)?10[ ]?(?:(?:\^|\*\*)[ ]?[{{(]?(?P<exponent>[+{_MINUS}]?[0-9]{{1,2}})(?![0-9])
+         |(?(factor)(?P<lowered>[{_MINUS}][0-9]{{1,2}})(?!\w|[.,][0-9])|(?!))
          |(?P<raised>[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{{1,2}})))
       | (?P<arxiv>[0-9]{{2}}(?:0[1-9]|1[0-2])\.[0-9]{{4,5}}(?:v[0-9]+)?\b)
-      | (?P<version>[0-9]+(?:\.[0-9]+){{2,}}\w*)
-      | (?P<number>(?>[0-9]{{1,3}}(?:[,\u00a0\u202f\u2009'][0-9]{{3}})+(?![0-9])|[0-9]+)(?>(?:\.[0-9]+)?)(?:e[-+]?[0-9]{{1,2}}(?![0-9]))?)
-        (?:(?P<percent>[ ]?%|[ ]percent\b|[ ]per[ ]cent\b|[ ]percentage[ ]points?\b|[ ]pp\b)
-         | (?P<scale>[ -]?(?:thousand|million|billion|trillion)\b|[ ]?(?:bn|mn)\b|-?[kmbt](?![a-z0-9])|[ ][kmbt](?![\w'’])))?
-        (?P<glued>[^\W\d_]\w*)?
+      | (?P<version>(?!{_EUROPEAN})[0-9]+(?:\.[0-9]+){{2,}}\w*)
+      | (?P<number>(?>{_EUROPEAN}|{_DECIMAL_COMMA}|[0-9]{{1,3}}(?:[,\u00a0\u202f\u2009'’_][0-9]{{3}})+(?![0-9])|[0-9]+|(?<![\w.)\]])(?=\.))
+         (?>(?:\.[0-9]+)?)(?:e[+{_MINUS}]?[0-9]{{1,2}}(?![0-9]))?)
+        (?:(?P<percent>[ \u00a0\u202f]?%|[ ]percent\b|[ ]per[ ]cent\b|[ ]percentage[ ]points?\b|[ ]pp\b)
+         | (?P<scale>[ -]?(?:{_SCALE_WORDS})\b|[ ]?(?:bn|mn)\b|-?[kmbt](?![a-z0-9])|[ ][kmbt](?![\w'’])|[ ]?[{"".join(_SCALE_SIGNS)}]{{1,2}}))?
+        (?P<glued>(?!{_TIMES})[^\W\d_]\w*)?
     )
-  | (?=[jfmasond])(?P<month_first>(?:{_MONTH})\.?,?\s+(?:[0-3]?[0-9](?:st|nd|rd|th)?,?\s+)?(?:19|20)[0-9]{{2}}\b)
+  | (?=[jfmasond])(?P<month_first>(?:{_MONTH})\.?,?\s+(?:[0-3]?[0-9](?:st|nd|rd|th)?,?\s+
+      (?:[0-2]?[0-9](?::[0-5][0-9]){{1,2}}\s+(?:[a-z]{{2,5}}\s+)?)?)?(?:19|20)[0-9]{{2}}\b)
   | (?=[ofnstez])(?P<word>{WORD})
       (?:[ -](?P<word_scale>dozen|hundred|thousand|million|billion|trillion)\b)?
+  | {_TIMES}(?<=[0-9]x)
   | (?P<identifier>[^\W\d_]\w*(?:[-_./+]\w+)*)
   | \#[0-9]+
     """,
@@ -106,14 +137,29 @@ UNITS: dict[str, tuple[str, Decimal]] = {
     for name in names.split()
 }
 _UNIT = re.compile(rf"[ \u00a0-]?({'|'.join(sorted(UNITS, key=len, reverse=True))})(?![\w'’])")
-_LEADING_WORD = re.compile(r"([A-Z]\w*)[ \u00a0-]\Z")
+_LEADING_WORD = re.compile(r"([A-Z]\w*|[a-z]{1,20}[0-9]\w*)[ \u00a0-]\Z")
 _SIGN = re.compile(r"(?:(?<![\w.)\]%+−^{-])|(?<=[~≈]))([-+−])\Z")
-_ABOUT = re.compile(r"(?:\b(?:about|around|roughly|approximately|approx\.?|circa|some|ca\.)|[~≈])\s*\Z", re.IGNORECASE)
-_MORE_THAN = re.compile(r"(?:\b(?:over|more than|above|exceed(?:s|ing)|at least|beyond)|>=?|≥)\s*\Z", re.IGNORECASE)
-_LESS_THAN = re.compile(r"(?:\b(?:under|less than|fewer than|below|nearly|almost|close to|up to)|<=?|≤)\s*\Z", re.IGNORECASE)
-_COUNTED_NOUN = re.compile(
-    r"[-  ]+(?!(?:on|in|for|vs|versus|against|and|or|to|from|at|with|by|points?|gb|mb|tb|ms|hours?|days?|x)\b)[a-z]"
+_ABOUT = re.compile(
+    r"(?:\b(?:about|around|roughly|approximately|approx\.?|circa|some|ca\.)|[~≈])\s*(?:US)?[$€£]?\Z", re.IGNORECASE
 )
+_MORE_THAN = re.compile(
+    r"(?:\b(?:over|more than|above|exceed(?:s|ing)|at least|beyond)|>=?|≥)\s*(?:US)?[$€£]?\Z", re.IGNORECASE
+)
+_LESS_THAN = re.compile(
+    r"(?:\b(?:under|less than|fewer than|below|nearly|almost|close to|up to)|<=?|≤)\s*(?:US)?[$€£]?\Z", re.IGNORECASE
+)
+_COUNTED_NOUN = re.compile(
+    r"[-  ]+(?!(?:on|in|for|vs|versus|against|and|or|to|from|at|with|by|points?|gb|mb|tb|ms|hours?|days?|x)\b)([a-z]{1,20})"
+)
+_NO_COUNT = _GLUED | UNITS.keys() | {"pts", "pt", "pct", "point", "points", "percent"}
+_COMMA_DECIMAL = re.compile(r"[0-9]{1,4},[0-9]{1,2}")
+_RANGE = re.compile(
+    r"(?:[ ]?[-–—~][ ]?|[ ](?:to|and)[ ])[0-9]{1,6}(?:\.[0-9]{1,4})?"
+    rf"(?:(?P<percent>[ ]?%|[ ]percent\b)|[ -]?(?P<scale>(?:{_SCALE_WORDS}|[kmbt])(?![\w'’])|[{''.join(_SCALE_SIGNS)}]{{1,2}}))"
+)
+_GAPS = frozenset(" -\u00a0")
+_RANGE_SIGNS = frozenset(" -–—~")
+_CLOCK = re.compile(r"(?::[0-5][0-9]){0,2}[ ]?([ap])\.?m\b|:[0-5][0-9](?![0-9])")
 
 
 @dataclass(frozen=True)
@@ -138,7 +184,10 @@ class Quantity:
     counts: bool = False  # "45 languages" counts something; "45 on MMLU" is a score
     unit: str = ""  # of UNITS: what follows the number
     sign: str = ""  # "+" or "-" where one is written
-    leading: str = ""  # a capitalised word right before: "Llama 3.1" is a name
+    leading: str = ""  # a word right before that is capitalised or holds a digit: "Llama 3.1" is a name
+    beside: str = ""  # what stands right before and behind, in small letters
+    noun: str = ""  # what is counted: its first word, in small letters
+    to_percent: bool = False  # 50 of "50 to 60%"
     date: tuple[int | None, int | None, int | None] | None = None
 
 
@@ -150,6 +199,8 @@ def without_labels(text: str) -> str:
 def quantities(text: str, bounds: bool = True) -> Iterator[Quantity]:
     """Every number of `text` in order. Digits inside names (Qwen2.5, H100, GPT-4), arXiv ids and versions are skipped. Without
     `bounds` each reading is its value alone: a source's numbers are not rounded to anything."""
+    if not text.isascii():
+        text = _NO_SCALE.sub("，", text.translate(_FULL_WIDTH) if _WIDE.search(text) else text)
     lower = lowered(text)
     for match in _SCAN.finditer(lower):
         if match["identifier"]:
@@ -160,7 +211,7 @@ def quantities(text: str, bounds: bool = True) -> Iterator[Quantity]:
             quantity = _spelled(match, text)
         elif match["power"]:
             quantity = _power(match, text)
-        elif match["day_only"] or match["iso"] or match["day_first"] or match["month_first"]:
+        elif match["day_only"] or match["iso"] or match["day_first"] or match["month_first"] or match["numeric"]:
             date = _date(match)
             readings = _exactly(Decimal(date[2] or 0)) if match["day_only"] else ()
             quantity = Quantity(text[slice(*match.span())], *match.span(), readings, kind="date", date=date)
@@ -185,9 +236,9 @@ def contains(values: Sequence[Decimal], reading: Reading) -> bool:
 
 
 def _number(match: re.Match[str], text: str, lower: str, bounds: bool) -> Quantity | None:
-    literal = re.sub(r"[^0-9.e+-]", "", match["number"])
+    literal = match["number"] if match["number"].isdigit() else _literal(match["number"])
     glued = match["glued"]
-    if (glued and glued not in _GLUED) or len(literal) > 24:
+    if not literal or len(literal) > 24 or (glued and not _is_unit(text[slice(*match.span("glued"))])):
         return None
     start, end = match.span()
     scale = text[slice(*match.span("scale"))]
@@ -196,11 +247,20 @@ def _number(match: re.Match[str], text: str, lower: str, bounds: bool) -> Quanti
     scale = scale.strip(" -")
     kind = "percent" if match["percent"] else "plain"
     before = text[max(0, start - 20) : start]
-    counts = kind == "plain" and not scale and not glued and bool(_COUNTED_NOUN.match(text, end))
-    word = _LEADING_WORD.search(before)
-    widths = _half_widths(literal, scale, kind, counts, before) if bounds else (Decimal(0), Decimal(0))
+    noun = ""
+    if kind == "plain" and not scale:
+        counted = _COUNTED_NOUN.match(text, end) if text[end : end + 1] in _GAPS else None
+        noun = counted[1] if counted and not glued else glued if glued and glued not in _NO_COUNT else ""
+    word = _LEADING_WORD.search(before) if bounds else None
+    widths = _half_widths(literal, scale, kind, bool(noun), before) if bounds else (Decimal(0), Decimal(0))
     readings = _readings(literal, scale, widths)
-    unit = _UNIT.match(lower, match.start("glued") if glued else end) if kind == "plain" and not scale else None
+    to_percent = False
+    if kind == "plain" and not scale:
+        upto = _RANGE.match(lower, end) if lower[end : end + 1] in _RANGE_SIGNS else None
+        to_percent = bool(upto and upto["percent"])
+        readings += _otherwise(literal, upto["scale"] if upto else "", before, lower[end : end + 12] if bounds else "")
+    may_have_unit = kind == "plain" and not scale and (glued or text[end : end + 1] in _GAPS)
+    unit = _UNIT.match(lower, match.start("glued") if glued else end) if may_have_unit else None
     end = unit.end() if unit else end
     sign = _SIGN.search(before) if before[-1:] in ("+", "-", "−") else None
     return Quantity(
@@ -210,11 +270,54 @@ def _number(match: re.Match[str], text: str, lower: str, bounds: bool) -> Quanti
         readings,
         kind,
         literal,
-        counts,
+        bool(noun),
         unit=unit[1] if unit else _currency(before),
         sign=sign[1].replace("−", "-") if sign else "",
         leading=word[1].lower() if word else "",
+        beside=f"{lower[max(0, start - 24) : start]} {lower[end : end + 24]}" if bounds else "",
+        noun=noun,
+        to_percent=to_percent,
     )
+
+
+def _literal(number: str) -> str:
+    """The number with a point for decimals and nothing between thousands; "" of an address of the internet."""
+    if "," in number and _COMMA_DECIMAL.fullmatch(number):
+        number = number.replace(",", ".")
+    elif number.count(".") > 1:
+        groups = number.split(".")
+        if len(groups) == 4 and all(int(group) < 256 for group in groups):
+            return ""
+        number = "".join(groups)
+    literal = re.sub(r"[^0-9.e+-]", "", number.translate(_PLAIN_MINUS))
+    return f"0{literal}" if literal.startswith(".") else literal
+
+
+def _is_unit(glued: str) -> bool:
+    lower = glued.lower()
+    return lower in _GLUED or (
+        len(glued) > 1 and glued.isalpha() and glued.islower() and lower not in _ORDINALS and not lower.startswith("x")
+    )
+
+
+def _otherwise(literal: str, range_scale: str, before: str, behind: str) -> tuple[Reading, ...]:
+    """What a bare number may mean beside itself: 7 of "7 to 13 billion", 2024 of AIME'24, 14 of "2:30 pm"."""
+    found: tuple[Reading, ...] = ()
+    if range_scale:
+        found += _exactly(Decimal(literal).scaleb(_power_of_ten(range_scale)))
+    if len(literal) > 2 or not literal.isdigit():
+        return found
+    value = int(literal)
+    if before[-1:] in ("'", "’") and len(literal) == 2 and not before[-2:-1].isdigit():
+        found += _exactly(Decimal(value + (2000 if value < 50 else 1900)))
+    if value < 25 and behind and (clock := _CLOCK.match(behind)):
+        found += _exactly(Decimal((value + 12) % 24 if clock[1] or value > 12 else value))
+    return found
+
+
+def _power_of_ten(scale: str) -> int:
+    scale = scale.strip(" -").lower()
+    return SCALES[scale] if scale in SCALES else sum(_SCALE_SIGNS.get(sign, 0) for sign in scale)
 
 
 def _currency(before: str) -> str:
@@ -225,7 +328,7 @@ def _currency(before: str) -> str:
 
 def _power(match: re.Match[str], text: str) -> Quantity:
     """1.5 x 10^-4, also as LaTeX and with raised digits."""
-    exponent = (match["exponent"] or match["raised"].translate(_RAISED)).replace("−", "-")
+    exponent = (match["exponent"] or match["lowered"] or match["raised"].translate(_RAISED)).translate(_PLAIN_MINUS)
     value = Decimal(match["factor"] or 1).scaleb(int(exponent))
     return Quantity(text[slice(*match.span())], *match.span(), _exactly(value))
 
@@ -256,7 +359,7 @@ def _half_widths(literal: str, scale: str, kind: str, counts: bool, before: str)
 def _readings(literal: str, scale: str, widths: tuple[Decimal, Decimal]) -> tuple[Reading, ...]:
     value = Decimal(literal)
     below, above = widths
-    power = SCALES.get(scale.lower(), 0)
+    power = _power_of_ten(scale)
     factor = Decimal(1).scaleb(power)
     found = [Reading(value * factor, (value - below) * factor, (value + above) * factor)]
     if scale in ("k", "K", "m", "M"):  # 64k tokens are 65,536 as often as 64,000
@@ -285,6 +388,11 @@ def _date(match: re.Match[str]) -> tuple[int | None, int | None, int | None]:
     numbers = [int(number) for number in re.findall(r"[0-9]+", match[0])]
     if match["iso"]:
         return numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else None
+    if match["numeric"]:
+        first, *rest, year = numbers
+        if not rest:
+            return year, first, None
+        return (year, first, rest[0]) if rest[0] > 12 else (year, rest[0], first)
     month = next(index for index, name in enumerate(_MONTHS, 1) if re.search(rf"(?<![a-z]){name[:3]}", match[0]))
     if match["day_only"]:
         return None, month, numbers[0]

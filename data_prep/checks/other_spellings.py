@@ -1,0 +1,233 @@
+"""What a source says of numbers in other ways than as a number on its own: in identifiers and addresses, names and versions, dates of
+every form, and words.
+
+All of it is only added to what a source gives, so that a summary may say it. Of a summary none of this is read.
+Patterns begin with the digit and look back from there, with `.` for the digit itself: five times as fast as looking back first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
+
+from data_prep.checks.quantities import SCALES, Quantity
+
+Date = tuple[int | None, int | None, int | None]  # year, month, day
+
+# --- dates --------------------------------------------------------------------------------------------------------------
+
+_PACKED = re.compile(
+    r"([12](?<![0-9].)(?:(?<=1)9|(?<=2)0)[0-9]{2})(?:([-_./]?)(0[1-9]|1[0-2])\2(0[1-9]|[12][0-9]|3[01])(?![0-9])"
+    r"|[ ]?[年년][ ]?([0-9]{1,2})[ ]?[月월](?:[ ]?([0-9]{1,2})[ ]?[日号일])?)"
+)
+_YEAR = re.compile(r"[12](?<![0-9].)(?:(?<=1)9|(?<=2)0)[0-9]{2}(?![0-9])")
+_BEFORE_YEAR = re.compile(
+    r"(?:(?<![0-9])([0-3]?[0-9])(?:\.|º|er)?\s(?:de\s)?)?(?<![^\W\d_])([^\W\d_]{3,12})\.?,?\s(?:del?\s)?\Z"
+)
+# Beginnings of the months in English, Spanish, Portuguese, Italian, French, German, Dutch, Polish and Russian.
+_MONTHS = (
+    "jan ene gen sty янв",
+    "feb fév fev lut фев",
+    "mar mär maa мар",
+    "apr avr abr kwi апр",
+    "may mai mag mei maj мая май",
+    "jun juin giu czer июн",
+    "jul juil lug lip июл",
+    "aug ago aoû sie авг",
+    "sep set wrze сен",
+    "oct okt ott out paź окт",
+    "nov lis ноя",
+    "dec dez dic déc gru дек",
+)
+_MONTH_OF = {beginning: month for month, beginnings in enumerate(_MONTHS, 1) for beginning in beginnings.split()}
+_ENTRY = re.compile(r"@[a-z]{2,20}\s?[{(]")
+_ENTRY_CHARACTERS = 3000
+_FIELDS = {
+    name: re.compile(rf"(?<![a-z]){name}\s{{0,20}}=\s{{0,20}}[{{\"']{{0,2}}\s?({value})")
+    for name, value in (("year", "(?:19|20)[0-9]{2}"), ("month", "[a-z]{3,9}|[0-9]{1,2}"), ("day", "[0-9]{1,2}"))
+}
+
+
+def dates_of(source: str) -> set[Date]:
+    """Dates with the year first, wherever they stand (`v2021-08-07`, 20210807), in BibTeX fields, and in other languages."""
+    lower = source.lower()
+    return {*_packed(lower), *_with_month_names(lower), *_in_entries(lower)}
+
+
+def _packed(text: str) -> Iterator[Date]:
+    for year, _, month, day, other_month, other_day in _PACKED.findall(text):
+        number = day or other_day
+        yield int(year), int(month or other_month), int(number) if number else None
+
+
+def _with_month_names(lower: str) -> Iterator[Date]:
+    for year in _YEAR.finditer(lower):
+        before = _BEFORE_YEAR.search(lower[max(0, year.start() - 32) : year.start()])
+        if before and (month := _month_of(before[2])):
+            yield int(year[0]), month, int(before[1]) if before[1] else None
+
+
+def _in_entries(lower: str) -> Iterator[Date]:
+    begins = [match.end() for match in _ENTRY.finditer(lower)]
+    for start, end in zip(begins, [*begins[1:], len(lower)], strict=False):
+        entry = lower[start : min(end, start + _ENTRY_CHARACTERS)]
+        year, month, day = (_FIELDS[name].search(entry) for name in ("year", "month", "day"))
+        number = int(month[1]) if month and month[1].isdigit() else _month_of(month[1]) if month else None
+        if year and number:
+            yield int(year[1]), number, int(day[1]) if day else None
+
+
+def _month_of(word: str) -> int | None:
+    """Of a name that begins as one of a month does: juillet is not juin."""
+    return _MONTH_OF.get(word[:4]) or _MONTH_OF.get(word[:3])
+
+
+# --- names and versions -------------------------------------------------------------------------------------------------
+
+_NAME_AND_NUMBER = re.compile(r"(?<![A-Za-z])([A-Za-z]{1,40}+)[\s_-]?([0-9]+(?:\.[0-9]+)*)")
+_PARTS = re.compile(r"[0-9](?<=[A-Za-z_-].)[0-9]{0,2}(?:[_-][0-9]{1,3}){1,2}(?![0-9A-Za-z])")
+_LETTERS_BEFORE = re.compile(r"([A-Za-z]{1,40})[_-]?\Z")
+_VERSION = re.compile(r"([0-9](?<![0-9.].)[0-9]*\.[0-9]+)\.[0-9]+")
+_MARKED_VERSION = re.compile(r"v(?<![a-z0-9].)(?:\.?|ersion) ?([0-9]{1,4}(?:[._][0-9]{1,4}){0,2})(?![0-9])")
+_SIZE = re.compile(r"([0-9](?<![0-9.].)[0-9]*(?:\.[0-9]+)?)[ -]?([KkMmBbTt])(?![A-Za-z])")
+_SIZE_IN_ADDRESS = re.compile(r"([0-9](?<![0-9a-f.].)[0-9]{0,3}(?:\.[0-9]{1,2})?)([KkMmBbTt])(?![A-Za-z0-9])")
+
+
+def names_and_versions(source: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Words with the number that follows them: "llama3.1" of Llama-3.1, "voice11.0" of common_voice_11_0; and versions: 1.5 of
+    v1.5, 4.53 of 4.53.0, 11.0 of common_voice_11_0."""
+    names = {f"{word}{number}".lower() for word, number in _NAME_AND_NUMBER.findall(source)}
+    versions = {*_VERSION.findall(source), *(version.replace("_", ".") for version in _MARKED_VERSION.findall(source.lower()))}
+    for match in _PARTS.finditer(source):
+        word = _LETTERS_BEFORE.search(source[max(0, match.start() - 42) : match.start()])
+        if word:
+            number = match[0].replace("_", ".")
+            names.add(f"{word[1]}{number.replace('-', '.')}".lower())
+            if "-" not in number:
+                versions.add(number)
+    return frozenset(names), frozenset(versions)
+
+
+def sizes_of(source: str, text: str) -> set[Decimal]:
+    """Sizes in names: Lumen-3B supports "3B parameters". `text` is the source without addresses, in which such letters are chance
+    more often, and count only behind a sign."""
+    sizes = {*_SIZE.findall(text), *(_SIZE_IN_ADDRESS.findall(source) if len(source) > len(text) else ())}
+    return {Decimal(number).scaleb(SCALES[unit.lower()]) for number, unit in sizes if len(number) < 12}
+
+
+# --- identifiers and addresses --------------------------------------------------------------------------------------------
+
+_DIGITS = re.compile(
+    r"[1-9](?<![0-9%].)(?:(?<=[A-Za-z_=/-].)|(?=[0-9]{0,8}[A-Za-z_=/-]))[0-9]{0,8}(?![0-9]|\.[0-9])(?P<after>[A-Za-z]{0,20})(?![0-9])"
+)
+_BEFORE = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]{0,20})([-_=]?)\Z")
+_TIMES = re.compile(r"([1-9](?<![0-9.].)[0-9]{0,4})[x×]([1-9][0-9]{0,4})(?![0-9])")
+_BITS = re.compile(
+    r"[1-9](?:(?<=int.)|(?<=float.)|(?<=[^a-z][nbf][fp].)|(?<=mxfp.)|(?<=[^a-z][qw].)|(?<=[^a-z]iq.)|(?<=[0-9]a.))[0-9]?(?![0-9])"
+)
+_SCALE_LETTERS = frozenset("kmbt")
+
+
+def identifiers_of(source: str) -> tuple[dict[Decimal, frozenset[str]], set[Decimal]]:
+    """Numbers inside identifiers and addresses with the letters that they stick to: 12 and "l" of `12L`, 14 and "patch" of
+    `patch14`, 8 and "bit" of Q8_0. And those that may be said of anything: a whole part (`checkpoint-4500`, `patch14-384`), a
+    side of 32x32, three digits behind small letters (`i2048`). Not 100 of H100, which is a name."""
+    found: dict[Decimal, set[str]] = defaultdict(set)
+    alone = {Decimal(number) for pair in _TIMES.findall(source) for number in pair}
+    for match in _DIGITS.finditer(source):
+        start, after = match.start(), match["after"].lower()
+        digits = source[start : match.start("after")]
+        letters = _BEFORE.search(source[max(0, start - 22) : start])
+        before, joint = letters.groups() if letters else ("", "")
+        sticks = bool(before) and not joint
+        if after:
+            if not sticks and after not in _SCALE_LETTERS:
+                found[Decimal(digits)].add(after)
+        elif not before and not _is_part(source, start, start + len(digits)):
+            continue
+        elif len(digits) > 2 and (not sticks or before.islower()):
+            alone.add(Decimal(digits))
+        elif before and (joint or before.islower() or len(before) > 1):
+            found[Decimal(digits)].add(before.lower())
+        elif not before and len(digits) > 1:
+            found[Decimal(digits)].add("")
+    for digits in _BITS.findall(source.lower()):
+        found[Decimal(digits)].add("bit")
+    return {value: frozenset(affixes) for value, affixes in found.items()}, alone
+
+
+def _is_part(source: str, start: int, end: int) -> bool:
+    """True between signs that join it to letters or digits."""
+    return (source[start - 1 : start] in _JOINTS and source[max(0, start - 2) : start - 1].isalnum()) or (
+        source[end : end + 1] in _JOINTS and source[end + 1 : end + 2].isalpha()
+    )
+
+
+_JOINTS = frozenset("-_/=")
+
+
+# --- words and other figures ----------------------------------------------------------------------------------------------
+
+_FIGURES = re.compile(
+    r"[0-9](?<![0-9.,].)(?:(?P<spaced>[0-9]{0,2}(?: [0-9]{3}){1,6}(?![0-9.,]))"
+    r"|(?P<point>[0-9]{0,2}\.[0-9]{3}(?= [^\W\d_]{3}))"  # 636.596 pairs, of Spain
+    r"|(?P<lakhs>[0-9]?(?:,[0-9]{2}){1,4},[0-9]{3}(?![0-9,]))"  # 12,34,567, of India
+    r"|(?P<comma>[0-9]{0,3},[0-9]{1,2}(?![0-9,]|\.[0-9]))"
+    r"|(?P<ordinal>[0-9]{0,3}(?:st|nd|rd|th)(?![a-z])))"
+)
+_MYRIADS = re.compile(r"([0-9]{1,4})[亿億억] ?([0-9]{1,4})[万萬만]")
+# A source that says these says the number too.
+_SAME_AS = {
+    0: "zero",
+    1: "one single once",
+    2: "both dual twice double doubled pair second two-fold halves",
+    3: "third triple thrice",
+    4: "fourth quadruple quarter",
+    **{value: ordinal for value, ordinal in enumerate("fifth sixth seventh eighth ninth tenth".split(), 5)},
+}
+_WORDS = tuple(
+    (Decimal(value), word, re.compile(rf"{word}(?<!\w{word})(?!\w)"))
+    for value, words in _SAME_AS.items()
+    for word in words.split()
+)
+
+
+def values_of(text: str) -> tuple[set[Decimal], set[Decimal]]:
+    """Thousands set apart by spaces or points, ordinals, words that say a number; and decimals with a comma, which may as well
+    be two numbers of a list."""
+    lower = text.lower()
+    found, decimals = set[Decimal](), set[Decimal]()
+    for match in _FIGURES.finditer(lower):
+        if match["comma"]:
+            decimals.add(Decimal(match[0].replace(",", ".")))
+        elif match["ordinal"]:
+            found.add(Decimal(match[0][:-2]))
+        elif not (match["point"] and match[0].startswith("0")):
+            found.add(Decimal(re.sub("[ .,]", "", match[0])))
+    if not text.isascii():
+        found |= {Decimal(many).scaleb(8) + Decimal(few).scaleb(4) for many, few in _MYRIADS.findall(text)}
+    return found | {value for value, word, whole in _WORDS if word in lower and whole.search(lower)}, decimals
+
+
+# --- scores ---------------------------------------------------------------------------------------------------------------
+
+_KEY = re.compile(r"([A-Za-z][\w .()/-]{0,30})[\"'*`]{0,3} ?[:=] ?[\"'*`]{0,3}\Z")
+_SETTING = re.compile(
+    r"size|step|epoch|seed|batch|num|max|min|layer|head|dim|len|warm|rank|alpha|bit|version|worker|count|total|gpu|year|page|volume|hidden"
+    r"|vocab|context|window|token|param|interval|horizon|port|top|day|hour|patience|rate|decay|frequency|freq",
+    re.IGNORECASE,
+)
+_ENDS = re.compile(r"[\"'*`]{0,3}\s*(?:\Z|[,;.)|}])")
+
+
+def is_keyed_score(line: str, found: Quantity) -> bool:
+    """True for 71 of `accuracy: 71`, a value on its own under a key that names no setting."""
+    if found.counts or found.unit or not found.literal.isdigit() or found.text != found.literal:
+        return False
+    before = line[max(0, found.start - 40) : found.start]
+    if before.rstrip(" \"'*`")[-1:] not in (":", "="):
+        return False
+    key = _KEY.search(before)
+    return key is not None and not _SETTING.search(key[1]) and _ENDS.match(line, found.end) is not None
