@@ -37,6 +37,7 @@ from data_prep.checks.result import CheckResult, Span, looked_up
 _STEM = 5  # letters that second and seconds share
 _SCORE = re.compile(r"\b(?:points?|pts)\b")
 _LETTERS = re.compile(r"[^\W\d_]+")
+_DAY = re.compile(r"(?:19|20)[0-9]{6}")
 _YEAR = re.compile(r"(?:19|20)[0-9]{2}")
 _LAST_LETTERS = re.compile(r"[^\W\d_]+\Z")
 NUMBERS_EXPECTED = 5  # a source with this many distinct numbers deserves a summary with one
@@ -68,57 +69,70 @@ class Numbers:
     distinct: int = 0
 
 
+@dataclass
+class _Written:
+    """What a source's numbers are, as they are read one after the other."""
+
+    plain: set[Decimal]
+    percent: set[Decimal] = field(default_factory=set)
+    signed: set[Decimal] = field(default_factory=set)
+    dates: set[Date] = field(default_factory=set)
+    signs: dict[str, set[Decimal]] = field(default_factory=lambda: {"": set(), "+": set(), "-": set()})  # values by their sign
+    units: dict[Decimal, set[str]] = field(default_factory=lambda: defaultdict(set))
+    decimals: dict[str, set[Decimal]] = field(default_factory=lambda: defaultdict(set))  # by what they count
+
+    def add(self, found: Quantity, line: str, scales: frozenset[int]) -> None:
+        values = {reading.value for reading in found.readings}
+        self.signs[found.sign] |= values
+        if found.kind == "date" and found.date:
+            self.add_date(found.date, self.plain)
+        elif found.kind == "percent":
+            self.signed |= values
+        else:
+            self.plain |= values
+            for value in values if found.unit else ():
+                self.units[value].add(found.unit)
+            if found.noun and "." in found.literal:
+                self.decimals[found.noun[:_STEM]] |= values
+            self.percent |= _as_percent(found, line)
+            self.plain.update(value.scaleb(power) for value in values for power in scales)
+
+    def add_date(self, date: Date, values: set[Decimal]) -> None:
+        self.dates.add(date)
+        values.update(Decimal(part) for part in date if part)
+
+
 def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
     """Indexes the numbers of a source text. `counts` are lengths of its lists: eight languages are listed, not counted."""
     source = plain_notation(source)
     text = _URL.sub(" ", source)
-    plain, percent, signed = {Decimal(count) for count in counts if count > 1}, set(), set()
-    dates = set[Date]()
-    written: dict[str, set[Decimal]] = {"": set(), "+": set(), "-": set()}  # values by their sign
-    units: dict[Decimal, set[str]] = defaultdict(set)
-    decimals: dict[str, set[Decimal]] = defaultdict(set)
+    found = _Written({Decimal(count) for count in counts if count > 1})
     headers = [(match.start(), SCALES[match["scale"].lower()]) for match in _COLUMN_SCALE.finditer(text if "|" in text else "")]
     for offset, line in lines_of(text):
         scales = _table_scales(headers, offset, offset + len(line)) if headers and "|" in line else frozenset[int]()
-        for found in quantities(line, bounds=False):
-            values = {reading.value for reading in found.readings}
-            written[found.sign] |= values
-            if found.kind == "date" and found.date:
-                dates.add(found.date)
-                plain.update(Decimal(part) for part in found.date if part)
-            elif found.kind == "percent":
-                signed |= values
-            else:
-                plain |= values
-                for value in values if found.unit else ():
-                    units[value].add(found.unit)
-                if found.noun and "." in found.literal:
-                    decimals[found.noun[:_STEM]] |= values
-                percent |= _as_percent(found, line)
-                plain.update(value.scaleb(power) for value in values for power in scales)
-    distinct = len(plain) + len(signed)
+        for quantity in quantities(line, bounds=False):
+            found.add(quantity, line, scales)
+    distinct = len(found.plain) + len(found.signed)
     named, versions = names_and_versions(source)
     identifiers, alone = identifiers_of(source)
     values, commas = values_of(text)
     others = values | commas | sizes_of(source, text) | alone
-    percent |= {value for value in commas if value <= 100}
     for date in dates_of(source):
-        dates.add(date)
-        others.update(Decimal(part) for part in date if part)
-    plain |= others
+        found.add_date(date, others)
+    plain = found.plain | others
     plain |= {alias for value in plain for alias in binary_aliases(value)}
     return Numbers(
         plain=tuple(sorted(plain)),
-        percent=tuple(sorted(percent | signed)),
-        signed_percent=tuple(sorted(signed)),
-        signs=_signs(written, others),
-        dates=frozenset(dates),
+        percent=tuple(sorted(found.percent | found.signed | {value for value in commas if value <= 100})),
+        signed_percent=tuple(sorted(found.signed)),
+        signs=_signs(found.signs, others),
+        dates=frozenset(found.dates),
         named=named,
         versions=versions,
         identifiers=identifiers,
-        rounded={noun: tuple(sorted(values)) for noun, values in decimals.items()},
-        units={value: frozenset(found) for value, found in units.items()},
-        amounts=_amounts(units),
+        rounded={noun: tuple(sorted(decimals)) for noun, decimals in found.decimals.items()},
+        units={value: frozenset(units) for value, units in found.units.items()},
+        amounts=_amounts(found.units),
         distinct=distinct,
     )
 
@@ -167,6 +181,8 @@ def is_grounded(found: Quantity, known: Numbers) -> bool:
         return True
     if found.literal and not found.counts and any(contains(known.signed_percent, reading) for reading in found.readings):
         return True  # "71.2 on MMLU" for 71.2%; "45 languages" for 45% is no match
+    if _DAY.fullmatch(found.literal) and _day(found.literal) in known.dates:
+        return True
     return _is_rounded(found, known) or _is_of_name(found, known) or _is_in_identifier(found, known)
 
 
@@ -196,6 +212,8 @@ def _is_of_name(found: Quantity, known: Numbers) -> bool:
         return True
     if _YEAR.fullmatch(found.literal):
         spelled.add(found.literal[2:])
+    elif len(found.literal) == 2:
+        spelled.add(f"20{found.literal}")
     ending = _LAST_LETTERS.search(found.leading)
     leading = {found.leading, ending[0]} if ending else {found.leading} - {""}
     return any(word + number in known.named for word in leading for number in spelled)
@@ -224,6 +242,11 @@ def _has_unit(unit: str, reading: Reading, known: Numbers) -> bool:
         if not sizes or size in sizes:
             return True
     return False
+
+
+def _day(digits: str) -> Date:
+    """Of 20210807."""
+    return int(digits[:4]), int(digits[4:6]), int(digits[6:])
 
 
 def _has_date(found: Quantity, known: Numbers) -> bool:

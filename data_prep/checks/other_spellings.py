@@ -19,7 +19,7 @@ Date = tuple[int | None, int | None, int | None]  # year, month, day
 # --- dates --------------------------------------------------------------------------------------------------------------
 
 _PACKED = re.compile(
-    r"([12](?<![0-9].)(?:(?<=1)9|(?<=2)0)[0-9]{2})(?:([-_./]?)(0[1-9]|1[0-2])\2(0[1-9]|[12][0-9]|3[01])(?![0-9])"
+    r"([12](?<![0-9].)(?:(?<=1)9|(?<=2)0)[0-9]{2})(?:([-_./])(0?[1-9]|1[0-2])\2(0?[1-9]|[12][0-9]|3[01])(?![0-9])|(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])(?![0-9])"
     r"|[ ]?[年년][ ]?([0-9]{1,2})[ ]?[月월](?:[ ]?([0-9]{1,2})[ ]?[日号일])?)"
 )
 _YEAR = re.compile(r"[12](?<![0-9].)(?:(?<=1)9|(?<=2)0)[0-9]{2}(?![0-9])")
@@ -57,9 +57,9 @@ def dates_of(source: str) -> set[Date]:
 
 
 def _packed(text: str) -> Iterator[Date]:
-    for year, _, month, day, other_month, other_day in _PACKED.findall(text):
-        number = day or other_day
-        yield int(year), int(month or other_month), int(number) if number else None
+    for year, _, *parts in _PACKED.findall(text):
+        month, day = "".join(parts[::2]), "".join(parts[1::2])  # of the one alternative that matched
+        yield int(year), int(month), int(day) if day else None
 
 
 def _with_month_names(lower: str) -> Iterator[Date]:
@@ -172,7 +172,7 @@ _JOINTS = frozenset("-_/=")
 
 _FIGURES = re.compile(
     r"[0-9](?<![0-9.,].)(?:(?P<spaced>[0-9]{0,2}(?: [0-9]{3}){1,6}(?![0-9.,]))"
-    r"|(?P<point>[0-9]{0,2}\.[0-9]{3}(?= [^\W\d_]{3}))"  # 636.596 pairs, of Spain
+    r"|(?P<point>[0-9]{0,2}\.[0-9]{3}(?= [^\W\d_]{2}))"  # 636.596 pairs, of Spain
     r"|(?P<lakhs>[0-9]?(?:,[0-9]{2}){1,4},[0-9]{3}(?![0-9,]))"  # 12,34,567, of India
     r"|(?P<comma>[0-9]{0,3},[0-9]{1,2}(?![0-9,]|\.[0-9]))"
     r"|(?P<ordinal>[0-9]{0,3}(?:st|nd|rd|th)(?![a-z])))"

@@ -1,4 +1,5 @@
 """Numbers as text writes them, read into values: units, words, thousands, percent, dates; names and versions are no numbers.
+LaTeX and HTML are put into plain characters before (notation.py).
 
 What may differ between a source and a summary is the spelling (11.2T = 11.2 trillion, 64k = 64,000 = 65,536) and, where
 the summary gives fewer digits, the rounding. There is no relative tolerance: measured on annotated summaries, it hides real errors.
@@ -49,7 +50,7 @@ _SCALE_WORDS = "|".join(sorted((name for name in SCALES if len(name) > 2), key=l
 _EUROPEAN = r"[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,8}(?![.\w])"  # 1.543.714.304
 # 71,2 % and 3,4 GB, but not 1,2 of a list.
 _DECIMAL_COMMA = (
-    r"(?<![0-9][,.])[0-9]{1,4},[0-9]{1,2}(?=[ \u00a0\u202f]?(?:%|percent\b|[kmbt](?![\w'’])"
+    r"(?<![0-9][,.])[0-9]{1,4},[0-9]{1,2}(?=[ \u00a0\u202f]?(?:%|percent\b|prozent\b|[kmbt](?![\w'’])"
     rf"|(?:{_SCALE_WORDS}|[kmgt]i?b|m?s|sec|h|seconds|hours|minutes|min|days|k?wh?|[kmg]?hz|kg|eur|usd|euros?)(?!\w)))"
 )
 _TIMES = r"x(?=[0-9]|[a-z]{1,4}[0-9]|[gtcn]pus?\b)"  # 224x224, 8x80GB, 4xA100
@@ -72,8 +73,8 @@ _SCAN = re.compile(
       | (?P<version>(?!{_EUROPEAN})[0-9]+(?:\.[0-9]+){{2,}}\w*)
       | (?P<number>(?>{_EUROPEAN}|{_DECIMAL_COMMA}|[0-9]{{1,3}}(?:[,\u00a0\u202f\u2009'’_][0-9]{{3}})+(?![0-9])|[0-9]+|(?<![\w.)\]])(?=\.))
          (?>(?:\.[0-9]+)?)(?:e[+{_MINUS}]?[0-9]{{1,2}}(?![0-9]))?)
-        (?:(?P<percent>[ \u00a0\u202f]?%|[ ]percent\b|[ ]per[ ]cent\b|[ ]percentage[ ]points?\b|[ ]pp\b)
-         | (?P<scale>[ -]?(?:{_SCALE_WORDS})\b|[ ]?(?:bn|mn)\b|-?[kmbt](?![a-z0-9])|[ ][kmbt](?![\w'’])|[ ]?[{"".join(_SCALE_SIGNS)}]{{1,2}}))?
+        (?:(?P<percent>[ \u00a0\u202f]?%|[ \u00a0](?:percent|prozent)\b|[ ]per[ ]cent\b|[ ]percentage[ ]points?\b|[ ]pp\b)
+         | (?P<scale>[ \u00a0-]?(?:{_SCALE_WORDS})\b|[ ]?(?:bn|mn)\b|-?[kmbt](?![a-z0-9])|[ ][kmbt](?![\w'’])|[ ]?[{"".join(_SCALE_SIGNS)}]{{1,2}}))?
         (?P<glued>(?!{_TIMES})[^\W\d_]\w*)?
     )
   | (?=[jfmasond])(?P<month_first>(?:{_MONTH})\.?,?\s+(?:[0-3]?[0-9](?:st|nd|rd|th)?,?\s+
@@ -244,24 +245,20 @@ def _number(match: re.Match[str], text: str, lower: str, bounds: bool) -> Quanti
     scale = text[slice(*match.span("scale"))]
     if scale[:1] == " " and scale[1:].islower() and len(scale) == 2:  # "3 b" is no amount, "3 B" is
         scale, end = "", match.start("scale")
-    scale = scale.strip(" -")
+    scale = scale.strip(" \u00a0-")
     kind = "percent" if match["percent"] else "plain"
     before = text[max(0, start - 20) : start]
-    noun = ""
-    if kind == "plain" and not scale:
-        counted = _COUNTED_NOUN.match(text, end) if text[end : end + 1] in _GAPS else None
-        noun = counted[1] if counted and not glued else glued if glued and glued not in _NO_COUNT else ""
-    word = _LEADING_WORD.search(before) if bounds else None
+    is_bare = kind == "plain" and not scale
+    noun = _noun(glued, text, end) if is_bare else ""
     widths = _half_widths(literal, scale, kind, bool(noun), before) if bounds else (Decimal(0), Decimal(0))
     readings = _readings(literal, scale, widths)
-    to_percent = False
-    if kind == "plain" and not scale:
-        upto = _RANGE.match(lower, end) if lower[end : end + 1] in _RANGE_SIGNS else None
-        to_percent = bool(upto and upto["percent"])
+    upto = _RANGE.match(lower, end) if is_bare and lower[end : end + 1] in _RANGE_SIGNS else None
+    if is_bare:
         readings += _otherwise(literal, upto["scale"] if upto else "", before, lower[end : end + 12] if bounds else "")
-    may_have_unit = kind == "plain" and not scale and (glued or text[end : end + 1] in _GAPS)
+    may_have_unit = is_bare and (glued or text[end : end + 1] in _GAPS)
     unit = _UNIT.match(lower, match.start("glued") if glued else end) if may_have_unit else None
     end = unit.end() if unit else end
+    word = _LEADING_WORD.search(before) if bounds else None
     sign = _SIGN.search(before) if before[-1:] in ("+", "-", "−") else None
     return Quantity(
         text[start:end],
@@ -276,8 +273,15 @@ def _number(match: re.Match[str], text: str, lower: str, bounds: bool) -> Quanti
         leading=word[1].lower() if word else "",
         beside=f"{lower[max(0, start - 24) : start]} {lower[end : end + 24]}" if bounds else "",
         noun=noun,
-        to_percent=to_percent,
+        to_percent=bool(upto and upto["percent"]),
     )
+
+
+def _noun(glued: str | None, text: str, end: int) -> str:
+    if glued:
+        return "" if glued in _NO_COUNT else glued
+    counted = _COUNTED_NOUN.match(text, end) if text[end : end + 1] in _GAPS else None
+    return counted[1] if counted else ""
 
 
 def _literal(number: str) -> str:
