@@ -208,6 +208,12 @@ def _is_of_name(found: Quantity, known: Numbers) -> bool:
     spelled = {found.literal, found.literal.removesuffix(".0")}
     is_bare = found.text == found.literal and not found.unit
     may_be_version = is_bare and (not found.counts or "version" in found.beside)
+    if (
+        is_bare
+        and "version" in found.beside
+        and any(name.rstrip("0123456789.") + found.literal == name for name in known.named)
+    ):
+        return True
     if may_be_version and not _SCORE.search(found.beside) and not spelled.isdisjoint(known.versions):
         return True
     if _YEAR.fullmatch(found.literal):

@@ -147,12 +147,12 @@ def identifiers_of(source: str) -> tuple[dict[Decimal, frozenset[str]], set[Deci
                 found[Decimal(digits)].add(after)
         elif not before and not _is_part(source, start, start + len(digits)):
             continue
-        elif len(digits) > 2 and (not sticks or before.islower()):
+        elif len(digits) > 2 and (not sticks or before.islower() or (len(before) > 1 and _YEAR.fullmatch(digits))):
             alone.add(Decimal(digits))
-        elif before and (joint or before.islower() or len(before) > 1):
-            found[Decimal(digits)].add(before.lower())
-        elif not before and len(digits) > 1:
+        elif len(digits) > 1 and not sticks and len(before) < 2:  # of `L-24_A-16`
             found[Decimal(digits)].add("")
+        elif before and (before.islower() or len(before) > 1 or source[max(0, start - 2) : start - 1] in _JOINTS):
+            found[Decimal(digits)].add(before.lower())
     for digits in _BITS.findall(source.lower()):
         found[Decimal(digits)].add("bit")
     return {value: frozenset(affixes) for value, affixes in found.items()}, alone
@@ -216,7 +216,7 @@ def values_of(text: str) -> tuple[set[Decimal], set[Decimal]]:
 _KEY = re.compile(r"([A-Za-z][\w .()/-]{0,30})[\"'*`]{0,3} ?[:=] ?[\"'*`]{0,3}\Z")
 _SETTING = re.compile(
     r"size|step|epoch|seed|batch|num|max|min|layer|head|dim|len|warm|rank|alpha|bit|version|worker|count|total|gpu|year|page|volume|hidden"
-    r"|vocab|context|window|token|param|interval|horizon|port|top|day|hour|patience|rate|decay|frequency|freq",
+    r"|vocab|context|window|token|param|interval|horizon|port|top.?[kp]|day|hour|patience|rate|decay|frequency|freq",
     re.IGNORECASE,
 )
 _ENDS = re.compile(r"[\"'*`]{0,3}\s*(?:\Z|[,;.)|}])")

@@ -204,8 +204,8 @@ def quantities(text: str, bounds: bool = True) -> Iterator[Quantity]:
         text = _NO_SCALE.sub("，", text.translate(_FULL_WIDTH) if _WIDE.search(text) else text)
     lower = lowered(text)
     for match in _SCAN.finditer(lower):
-        if match["identifier"]:
-            continue
+        if match["identifier"] or (match["number"] == "00" and text[match.start() - 1 : match.start()] == ":"):
+            continue  # the minutes of 9:00 are none
         if match["number"]:
             quantity = _number(match, text, lower, bounds)
         elif match["word"]:
@@ -237,7 +237,7 @@ def contains(values: Sequence[Decimal], reading: Reading) -> bool:
 
 
 def _number(match: re.Match[str], text: str, lower: str, bounds: bool) -> Quantity | None:
-    literal = match["number"] if match["number"].isdigit() else _literal(match["number"])
+    literal = _literal(match["number"])
     glued = match["glued"]
     if not literal or len(literal) > 24 or (glued and not _is_unit(text[slice(*match.span("glued"))])):
         return None
@@ -286,6 +286,8 @@ def _noun(glued: str | None, text: str, end: int) -> str:
 
 def _literal(number: str) -> str:
     """The number with a point for decimals and nothing between thousands; "" of an address of the internet."""
+    if number.isdigit():
+        return number
     if "," in number and _COMMA_DECIMAL.fullmatch(number):
         number = number.replace(",", ".")
     elif number.count(".") > 1:
