@@ -183,7 +183,7 @@ def is_grounded(found: Quantity, known: Numbers) -> bool:
         return True  # "71.2 on MMLU" for 71.2%; "45 languages" for 45% is no match
     if _DAY.fullmatch(found.literal) and _day(found.literal) in known.dates:
         return True
-    return _is_rounded(found, known) or _is_of_name(found, known) or _is_in_identifier(found, known)
+    return any(holds(found, known) for holds in (_is_rounded, _is_score_of_fraction, _is_of_name, _is_in_identifier))
 
 
 def _is_rounded(found: Quantity, known: Numbers) -> bool:
@@ -198,6 +198,18 @@ def _is_rounded(found: Quantity, known: Numbers) -> bool:
     kind, size = UNITS[found.unit]
     return kind != MONEY and contains(
         known.amounts.get(kind, ()), Reading(value * size, (value - half) * size, (value + half) * size)
+    )
+
+
+def _is_score_of_fraction(found: Quantity, known: Numbers) -> bool:
+    """A score of 88.19 for 0.8819, and 0.712 for 71.2%."""
+    if "." not in found.literal or found.text != found.literal or found.counts or found.unit:
+        return False
+    [reading, *_] = found.readings
+    if reading.value > 1:
+        return contains(known.percent, reading)
+    return len(found.literal) > 3 and contains(
+        known.signed_percent, Reading(reading.value * 100, reading.low * 100, reading.high * 100)
     )
 
 

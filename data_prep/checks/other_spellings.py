@@ -170,9 +170,11 @@ _JOINTS = frozenset("-_/=")
 
 # --- words and other figures ----------------------------------------------------------------------------------------------
 
+# What is counted is whole, and so 636.596 pairs are many; 1.234 after an epoch, 1.234 seconds and 1.234 BLEU are decimals.
+_COUNTED = r"(?!(?:after|with|from|when|than|that|over|before|while|which|points?|on|in|[a-z]{0,5}seconds|minutes|hours|days)\b|[A-Z]{2})[^\W\d_]{4}"
 _FIGURES = re.compile(
     r"[0-9](?<![0-9.,].)(?:(?P<spaced>[0-9]{0,2}(?: [0-9]{3}){1,6}(?![0-9.,]))"
-    r"|(?P<point>[0-9]{0,2}\.[0-9]{3}(?= [^\W\d_]{2}))"  # 636.596 pairs, of Spain
+    rf"|(?P<point>[0-9]{{0,2}}\.[0-9]{{3}}(?= {_COUNTED}))"  # 636.596 pairs, of Spain
     r"|(?P<lakhs>[0-9]?(?:,[0-9]{2}){1,4},[0-9]{3}(?![0-9,]))"  # 12,34,567, of India
     r"|(?P<comma>[0-9]{0,3},[0-9]{1,2}(?![0-9,]|\.[0-9]))"
     r"|(?P<ordinal>[0-9]{0,3}(?:st|nd|rd|th)(?![a-z])))"
@@ -199,7 +201,7 @@ def values_of(text: str) -> tuple[set[Decimal], set[Decimal]]:
     be two numbers of a list."""
     lower = text.lower()
     found, decimals = set[Decimal](), set[Decimal]()
-    for match in _FIGURES.finditer(lower):
+    for match in _FIGURES.finditer(text):
         if match["comma"]:
             decimals.add(Decimal(match[0].replace(",", ".")))
         elif match["ordinal"]:
