@@ -55,6 +55,11 @@ _DECIMAL_COMMA = (
 )
 _TIMES = r"x(?=[0-9]|[a-z]{1,4}[0-9]|[gtcn]pus?\b)"  # 224x224, 8x80GB, 4xA100
 
+_WORD_OR_NAME = rf"""(?=[ofnstez])(?P<word>{WORD})(?:[ -](?P<word_scale>dozen|hundred|thousand|million|billion|trillion)\b)?
+  | (?P<identifier>[^\W\d_]\w*(?:[-_./+]\w+)*)"""
+_WORDS_ALONE = re.compile(_WORD_OR_NAME, re.VERBOSE)  # for what has no digit, twice as fast
+_DIGIT = re.compile("[0-9]")
+
 # Matched on lower-case text, with the first letters ahead of each alternative: three times as fast as ignoring case.
 _SCAN = re.compile(
     rf"""
@@ -79,10 +84,8 @@ _SCAN = re.compile(
     )
   | (?=[jfmasond])(?P<month_first>(?:{_MONTH})\.?,?\s+(?:[0-3]?[0-9](?:st|nd|rd|th)?,?\s+
       (?:[0-2]?[0-9](?::[0-5][0-9]){{1,2}}\s+(?:[a-z]{{2,5}}\s+)?)?)?(?:19|20)[0-9]{{2}}\b)
-  | (?=[ofnstez])(?P<word>{WORD})
-      (?:[ -](?P<word_scale>dozen|hundred|thousand|million|billion|trillion)\b)?
   | {_TIMES}(?<=[0-9]x)
-  | (?P<identifier>[^\W\d_]\w*(?:[-_./+]\w+)*)
+  | {_WORD_OR_NAME}
   | \#[0-9]+
     """,
     re.VERBOSE,
@@ -203,6 +206,10 @@ def quantities(text: str, bounds: bool = True) -> Iterator[Quantity]:
     if not text.isascii():
         text = _NO_SCALE.sub("，", text.translate(_FULL_WIDTH) if _WIDE.search(text) else text)
     lower = lowered(text)
+    if not _DIGIT.search(lower):
+        words = (_spelled(match, text) for match in _WORDS_ALONE.finditer(lower) if match["word"])
+        yield from (quantity for quantity in words if quantity is not None)
+        return
     for match in _SCAN.finditer(lower):
         if match["identifier"] or (match["number"] == "00" and text[match.start() - 1 : match.start()] == ":"):
             continue  # the minutes of 9:00 are none
@@ -250,10 +257,10 @@ def _number(match: re.Match[str], text: str, lower: str, bounds: bool) -> Quanti
     before = text[max(0, start - 20) : start]
     is_bare = kind == "plain" and not scale
     noun = _noun(glued, text, end) if is_bare else ""
-    widths = _half_widths(literal, scale, kind, bool(noun), before) if bounds else (Decimal(0), Decimal(0))
+    widths = _half_widths(literal, scale, kind, bool(noun), before) if bounds else None
     readings = _readings(literal, scale, widths)
     upto = _RANGE.match(lower, end) if is_bare and lower[end : end + 1] in _RANGE_SIGNS else None
-    if is_bare:
+    if is_bare and (upto or len(literal) < 3):
         readings += _otherwise(literal, upto["scale"] if upto else "", before, lower[end : end + 12] if bounds else "")
     may_have_unit = is_bare and (glued or text[end : end + 1] in _GAPS)
     unit = _UNIT.match(lower, match.start("glued") if glued else end) if may_have_unit else None
@@ -362,9 +369,11 @@ def _half_widths(literal: str, scale: str, kind: str, counts: bool, before: str)
     return (rough / 2, rough / 2) if _ABOUT.search(before) else (unit / 2, unit / 2)
 
 
-def _readings(literal: str, scale: str, widths: tuple[Decimal, Decimal]) -> tuple[Reading, ...]:
+def _readings(literal: str, scale: str, widths: tuple[Decimal, Decimal] | None) -> tuple[Reading, ...]:
     value = Decimal(literal)
-    below, above = widths
+    if not widths and not scale:
+        return _exactly(value)
+    below, above = widths or (Decimal(0), Decimal(0))
     power = _power_of_ten(scale)
     factor = Decimal(1).scaleb(power)
     found = [Reading(value * factor, (value - below) * factor, (value + above) * factor)]
