@@ -33,6 +33,7 @@ from collections.abc import Sequence
 
 from data_prep.checks.contradiction import check_contradiction
 from data_prep.checks.copying import check_copying
+from data_prep.checks.derived import derive
 from data_prep.checks.document import read
 from data_prep.checks.facts import Fact, check_facts, facts_of
 from data_prep.checks.form import check_length, check_preamble, check_structure
@@ -68,7 +69,7 @@ def check_summary(summary: str, source: str) -> list[CheckResult]:
         check_copying(document, known.words),
         check_language(document, known.broken_letters),
         check_links(document, known.links, expected=known.offers_links),
-        check_numbers(numbers, known.numbers),
+        check_numbers(numbers, known.numbers, lambda unstated: derive(unstated, numbers, document, known.together)),
         check_names(document, licences, known.names),
         check_facts(document, numbers, frozenset(span.label for span in licences), known.facts),
         check_contradiction(document, licences, known.facts, known.numbers, known.names, known.licences, moved),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -32,7 +32,7 @@ from data_prep.checks.quantities import (
     quantities,
     without_labels,
 )
-from data_prep.checks.result import CheckResult, Span, looked_up
+from data_prep.checks.result import CheckResult, Derived, Span, looked_up
 
 _STEM = 5  # letters that second and seconds share
 _SCORE = re.compile(r"\b(?:points?|pts)\b")
@@ -313,12 +313,17 @@ def _moved(found: Quantity, start: int, end: int, text: str) -> Quantity:
     return replace(found, text=text[start:end], start=start, end=end)
 
 
-def check_numbers(found: list[Quantity], known: Numbers) -> CheckResult:
+def check_numbers(
+    found: list[Quantity], known: Numbers, derive: Callable[[Sequence[Quantity]], list[Derived]] | None = None
+) -> CheckResult:
     """`value`: share of the summary's numbers that the sources give; 0 where the summary has none although the sources
-    have NUMBERS_EXPECTED or more."""
+    have NUMBERS_EXPECTED or more. `derive` finds those that follow from the sources among the numbers that they do not state."""
     if not found:
         passed = known.distinct < NUMBERS_EXPECTED
         reason = "no number" + ("" if passed else f", although the sources give {known.distinct}")
         return CheckResult("numbers", passed, None if passed else 0.0, reason)
-    wrong = [Span(quantity.start, quantity.end, quantity.text) for quantity in found if not is_grounded(quantity, known)]
-    return looked_up("numbers", len(found), wrong, len(wrong))
+    unstated = [quantity for quantity in found if not is_grounded(quantity, known)]
+    derived = derive(unstated) if derive and unstated else []
+    follows = {one.start for one in derived}
+    wrong = [Span(quantity.start, quantity.end, quantity.text) for quantity in unstated if quantity.start not in follows]
+    return looked_up("numbers", len(found), wrong, len(wrong), derived)

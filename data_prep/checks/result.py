@@ -16,15 +16,26 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Derived(Span):
+    """A number that no source states and that follows from one. `operation`: "count", "difference", "sum", "mean", "ratio" or
+    "share"; `places`: what was counted, or the operands and where they stand."""
+
+    operation: str
+    places: str
+
+
+@dataclass(frozen=True)
 class CheckResult:
     """`value` is the check's measure (a share in 0..1, or a count named in the check's docstring); None where the
-    source offers nothing to measure. `passed` decides acceptance; `reason` is read aloud in reports and rejects."""
+    source offers nothing to measure. `passed` decides acceptance; `reason` is read aloud in reports and rejects. `derived`: what
+    passes although no source states it, since it follows from one."""
 
     name: str
     passed: bool
     value: float | None
     reason: str
     spans: list[Span] = field(default_factory=list)
+    derived: tuple[Derived, ...] = ()
 
 
 def listed(items: Iterable[str], at_most: int = 5) -> str:
@@ -35,13 +46,14 @@ def listed(items: Iterable[str], at_most: int = 5) -> str:
     return ", ".join(short) + (f" and {rest} more" if rest > 0 else "")
 
 
-def looked_up(name: str, total: int, wrong: Sequence[Span], missing: int) -> CheckResult:
+def looked_up(name: str, total: int, wrong: Sequence[Span], missing: int, derived: Sequence[Derived] = ()) -> CheckResult:
     """Of a check that looks the summary's `name` (links, numbers, names) up in the sources. `wrong`: where it has what they
     lack, labelled with that alone. `missing` of `total`: how many they are, where one may stand in several places."""
     value = 1 - missing / total
+    apart = f", {len(derived)} of them derived: {listed(one.label for one in derived)}" if derived else ""
     if not wrong:
-        return CheckResult(name, True, value, f"all {total} {name} are in the sources")
+        return CheckResult(name, True, value, f"all {total} {name} are in the sources{apart}", derived=tuple(derived))
     verb = "is" if missing == 1 else "are"
     reason = f"{missing} of {total} {name} {verb} not in the sources: {listed(span.label for span in wrong)}"
     spans = [replace(span, label=f"{name.removesuffix('s')} not in the sources: {span.label}") for span in wrong]
-    return CheckResult(name, False, value, reason, spans)
+    return CheckResult(name, False, value, reason, spans, tuple(derived))

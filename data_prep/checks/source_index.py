@@ -14,6 +14,7 @@ from data_prep.checks.links import has_links_to_cite, links_of
 from data_prep.checks.names import Names, names_of
 from data_prep.checks.number_grounding import Numbers, numbers_of
 from data_prep.checks.source_tables import Tables, tables_of
+from data_prep.checks.together import Together, together_of
 from data_prep.checks.wording import praise_of
 
 CACHED_SOURCES = 64  # a source with its index takes 2-5 MB; systems are scored card by card
@@ -53,10 +54,16 @@ class SourceIndex:
             broken_letters=mojibake_of(source),
         )
 
+    # Read when they are first asked for: not every use of an index looks at them.
+
     @cached_property
     def tables(self) -> Tables:
-        """Read when they are first asked for: not every use of an index looks at them."""
         return tables_of(self.text)
+
+    @cached_property
+    def together(self) -> Together:
+        """What stands together in the source, to be counted or computed with."""
+        return together_of(self.text)
 
 
 def forget() -> None:

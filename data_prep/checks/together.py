@@ -1,0 +1,517 @@
+"""What stands together in a source: lists, tables, enumerations and the like, with their lengths and the words that name them.
+
+Read line by line, with patterns that cannot run on: a source is any text whatsoever. It is no Markdown parser: a list that is read in
+two pieces costs a count that is not recognised, no more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+from data_prep.cards.front_matter import split_front_matter
+from data_prep.checks.names import compact
+from data_prep.checks.quantities import quantities
+
+MAX_LINES = 6_000  # beyond these nothing is looked for
+MAX_LINE = 4_000  # characters of one
+OWN = "(own)"  # labels the row of the model itself, whatever the sentence calls it
+MAX_VALUES = 60  # of a column, row, list or sentence
+TELLING = 3  # a word that stands in more lists than these tells none apart
+MAX_ITEM_WORDS = 7  # of an enumeration: what is longer is a clause
+
+_LINK = re.compile(r"!?\[([^\[\]\n]{0,200})\]\([^()\s]{0,500}\)")
+_URL = re.compile(r"https?://[^\s<>\[\]\"'|)]{1,500}")
+_MARKS = re.compile(r"<[^<>\n]{1,300}>|[*`]{1,3}|(?<!\w)_{1,3}|_{1,3}(?!\w)")
+_ITEM = re.compile(r"([ \t>]{0,40})(?:[-*+•–]|\(?[0-9]{1,2}[.)])[ \t]+(?=\S)")
+_HEADING = re.compile(r"[ ]{0,3}(#{1,6})[ \t]+(\S.*)")
+_BOLD_LINE = re.compile(r"[ \t]{0,3}(?:\*\*|__)([^*_]{1,80})(?:\*\*|__):?[ \t]*$")
+_KEY = re.compile(r"[ \t>\"'-]{0,12}[A-Za-z][\w ()/@.-]{0,40}?([\"' ]{0,2}[:=](?!//)|[ \t]{2,60}(?=[0-9<>~-]))[ \t]{0,40}\S")
+_FENCE = re.compile(r"[ \t>]{0,12}(?:`{3,}|~{3,})")
+_RULE_CELL = re.compile(r":?-+:?|")
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
+_CLAUSE_END = re.compile(r":(?=\s)|[()\[\]]|\s[–—-]\s")
+_COMMA = re.compile(r"[,、，]\s*(?:(?P<last>(?:and|or|as well as)\s|&\s?))?")
+_AND = re.compile(r"\s(?:and|or|as well as)\s|\s?&\s?")
+_SLASHES = re.compile(r"(?<![\w/.:])[^\W_][\w+-]{0,30}(?: ?/ ?[^\W_][\w+-]{0,30}){1,20}(?![\w/.])")
+_BIBTEX = re.compile(r"^[ \t]{0,8}@[A-Za-z]{3,20}[{(]", re.MULTILINE)
+_AUTHORS = re.compile(r"\bauthors?\s{0,4}=\s{0,4}[{\"]([^=]{1,3000})", re.IGNORECASE)
+_FILE = re.compile(r"(?<![\w/.-])[\w/.-]{0,80}[\w-]\.([a-z]{2,11})\b")
+_IMAGE = re.compile(r"!\[[^\]\n]{0,200}\]\(|<img\b", re.IGNORECASE)
+_HTML_LIST = re.compile(r"<(/?)(table|tr|ul|ol|li)\b", re.IGNORECASE)
+_BRACKETS = re.compile(r"(?<!\w)(\w{1,40})['\"]?\s{0,2}[=:]\s{0,2}(?=[\[({])")
+_MODEL = re.compile(r"^Model: [^\s/]{1,100}/(\S{1,100})$", re.MULTILINE)
+_TOKEN = re.compile(r"[a-z0-9]+(?:\.[0-9]+)?")
+_TOTAL = re.compile(r"\b(?:g?mean|average|avg|overall|total|sum|macro|micro|all)\b", re.IGNORECASE)
+
+# Words for one kind of thing, each line led by the one that stands for all.
+_ALIKE = """
+model checkpoint variant version sibling sister network architecture size
+dataset corpus corpora data source collection subset
+author people person contributor researcher writer colleague co-author coauthor name
+class label type category kind entity
+task benchmark test evaluation suite
+metric measure score figure result value
+image picture photo illustration
+file script module
+example sentence prompt query widget question snippet demonstration
+section heading chapter
+parameter hyperparameter setting argument option
+step stage phase component part element
+link address url reference
+column field attribute feature input variable
+row entry line item bullet
+domain area topic subject
+limitation limit risk weakness caveat
+""".strip().splitlines()
+_CANONICAL = {word: line.split()[0] for line in _ALIKE for word in line.split()}
+
+
+def stem(word: str) -> str:
+    """One form for singular and plural, and one word for those that name the same kind of thing."""
+    word = word.lower()
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-3] + "y" if word.endswith("ies") else word[: -2 if word.endswith(("sses", "xes", "ches", "shes")) else -1]
+    return _CANONICAL.get(word, word)
+
+
+def stems(text: str) -> frozenset[str]:
+    return frozenset(stem(word) for word in _WORD.findall(text))
+
+
+@dataclass(frozen=True)
+class Group:
+    """`size` things of one kind. `named`: stems of the words that say what they are; `held`: those of the things themselves.
+    `explicit`: a list, a table or an enumeration, which may be counted in words that the source does not use."""
+
+    size: int
+    kind: str
+    named: frozenset[str]
+    held: frozenset[str] = frozenset()
+    explicit: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class NumberLine:
+    """Numbers that stand together: a column, a row, a list or a sentence. `labels`: tokens that name each of them; `named`: those
+    that name the line."""
+
+    values: tuple[Decimal, ...]
+    labels: tuple[frozenset[str], ...]
+    named: frozenset[str]
+    place: str
+
+
+@dataclass(frozen=True)
+class Together:
+    """`blocks`: texts whose numbers stand together, each a list or a sentence."""
+
+    groups: tuple[Group, ...]
+    tables: tuple[Table, ...]
+    blocks: tuple[str, ...]
+    words: frozenset[str]
+    own_name: str  # of the model, as compact() gives it
+
+    @cached_property
+    def lines(self) -> tuple[NumberLine, ...]:
+        return (*(line for table in self.tables for line in _number_lines(table, self.own_name)), *_of_blocks(self.blocks))
+
+    @cached_property
+    def telling(self) -> frozenset[str]:
+        """Words that few lists hold: a sentence that has one speaks of that list."""
+        counts = Counter(word for held in {group.held for group in self.groups} for word in held)
+        return frozenset(word for word, count in counts.items() if count <= TELLING and len(word) > 2)
+
+
+def together_of(source: str) -> Together:
+    """All that stands together in `source`, in time that is linear in its length."""
+    front = split_front_matter(source)
+    page = _Page()
+    for line in front.body.splitlines()[:MAX_LINES]:
+        page.add(line[:MAX_LINE])
+    page.close()
+    groups = [*_of_metadata(front.metadata), *page.groups, *_of_headings(page.headings), *_of_shapes(front.body)]
+    groups += [group for text, heading in page.texts for group in _enumerations(text, heading)]
+    sentences = [sentence for text, _ in page.texts for sentence in _SENTENCE_END.split(text)]
+    own = compact(_MODEL.findall(source)[-1]) if _MODEL.search(source) else ""
+    sized = dict.fromkeys(group for group in groups if group.size > 1)
+    return Together(tuple(sized), tuple(page.tables), tuple([*page.lists, *sentences]), stems(source), own)
+
+
+@dataclass
+class _List:
+    """An open list: the column its markers stand in, and the words before it."""
+
+    indent: int
+    named: frozenset[str]
+    items: list[str] = field(default_factory=list)
+
+
+class _Page:
+    """Reads a body line by line and keeps what it found."""
+
+    def __init__(self) -> None:
+        self.groups: list[Group] = []
+        self.tables: list[Table] = []
+        self.lists: list[str] = []
+        self.texts: list[tuple[str, frozenset[str]]] = []  # paragraphs, items and long cells, with their heading
+        self.headings: list[tuple[int, str]] = []
+        self._heading: frozenset[str] = frozenset()
+        self._intro: frozenset[str] = frozenset()
+        self._open: list[_List] = []
+        self._rows: list[tuple[str, ...]] = []
+        self._keys: list[str] = []
+        self._mark = ""  # what parts key and value in them
+        self._paragraph: list[str] = []
+        self._in_code = False
+        self._blank = False
+
+    def add(self, line: str) -> None:
+        if _FENCE.match(line):
+            self.close()
+            self._in_code = not self._in_code
+        elif self._in_code:
+            return
+        elif not line.strip():
+            self._end_block()
+            self._blank = True
+        elif heading := _HEADING.match(line) or _BOLD_LINE.match(line):
+            self.close()
+            self._start_section(heading)
+        elif line.count("|") > 1 or (self._rows and "|" in line):
+            self._row(line)
+        elif item := _ITEM.match(line):
+            self._item(line, item)
+        else:
+            self._text(line)
+        self._blank = not line.strip()
+
+    def close(self) -> None:
+        """Ends all that is open."""
+        self._end_block()
+        self._end_keys()
+        self._close_lists(-1)
+
+    def _start_section(self, heading: re.Match[str]) -> None:
+        text = plain(heading[heading.lastindex or 0])
+        self.headings.append((len(heading[1]) if heading[0].lstrip().startswith("#") else 7, text))
+        self._heading = self._intro = stems(text)
+
+    def _end_block(self) -> None:
+        if self._paragraph:
+            text = "\n".join(self._paragraph)
+            self.texts.append((text, self._heading))
+            self._intro = stems(_SENTENCE_END.split(text.strip(" .:"))[-1][-200:])
+            self._paragraph = []
+        if self._rows:
+            self._close_table()
+
+    def _end_keys(self) -> None:
+        if len(self._keys) > 1:
+            self.groups.append(
+                Group(
+                    len(self._keys),
+                    "lines of one kind",
+                    self._heading | self._intro | shared(self._keys),
+                    stems("\n".join(self._keys)),
+                )
+            )
+            self.lists.append("\n".join(self._keys))
+        self._keys = []
+
+    def _key(self, line: str) -> None:
+        if key := _KEY.match(line):
+            if self._keys and self._mark != key[1].strip():
+                self._end_keys()
+            self._mark = key[1].strip()
+            self._keys.append(line)
+        elif line.strip():
+            self._end_keys()
+
+    def _text(self, line: str) -> None:
+        if self._open and line[:1] in " \t":
+            self._open[-1].items[-1] += " " + line.strip()
+            return
+        if self._open and self._blank:
+            self._close_lists(-1)
+        if self._open:
+            self._open[-1].items[-1] += " " + line.strip()
+            return
+        if self._rows:
+            self._end_block()
+        self._key(line)
+        self._paragraph.append(plain(line))
+
+    def _item(self, line: str, item: re.Match[str]) -> None:
+        self._end_block()
+        self._end_keys()
+        indent = len(item[1].expandtabs(4))
+        self._close_lists(indent)
+        if not self._open or self._open[-1].indent < indent:
+            above = stems(self._open[-1].items[-1][:200]) if self._open else self._heading | self._intro
+            self._open.append(_List(indent, above))
+        self._open[-1].items.append(plain(line[item.end() :]))
+
+    def _close_lists(self, indent: int) -> None:
+        """Ends the lists whose items stand further in than `indent`; -1 ends all."""
+        while self._open and self._open[-1].indent > indent:
+            ended = self._open.pop()
+            self.lists.append("\n".join(ended.items))
+            self.groups.append(
+                Group(len(ended.items), "items of a list", ended.named | shared(ended.items), stems(self.lists[-1]))
+            )
+            self.texts += [(item, ended.named) for item in ended.items]
+            if indent < 0 and not self._open:
+                self._intro = self._heading
+
+    def _row(self, line: str) -> None:
+        if not self._rows:
+            self.close()
+        cells = tuple(plain(cell) for cell in line.strip().strip("|").split("|"))
+        if not all(_RULE_CELL.fullmatch(cell) for cell in cells):
+            self._rows.append(cells)
+
+    def _close_table(self) -> None:
+        header, rows, self._rows = self._rows[0], tuple(self._rows[1:]), []
+        if rows:
+            self.tables.append(Table(header, rows))
+            self.groups += _of_table(header, rows, self._heading | self._intro)
+            self.texts += [
+                (cell, stems(name)) for row in rows for name, cell in zip(header, row, strict=False) if len(cell) > 20
+            ]
+
+
+def plain(text: str) -> str:
+    """`text` without markup: links as their text, no addresses, no stars, backticks and tags."""
+    if "](" in text:
+        text = _LINK.sub(r"\1", text)
+    if "://" in text:
+        text = _URL.sub(" ", text)
+    return _MARKS.sub("", text).strip()
+
+
+def shared(items: Iterable[str]) -> frozenset[str]:
+    """Stems that stand in most of the items: they say what the items are."""
+    rows = [stems(item[:200]) for item in items]
+    counts = Counter(word for row in rows for word in row if len(word) > 2)
+    return frozenset(word for word, count in counts.items() if count > len(rows) / 2 and count > 1)
+
+
+def _of_table(header: tuple[str, ...], rows: tuple[tuple[str, ...], ...], above: frozenset[str]) -> Iterator[Group]:
+    first = [row[0] for row in rows]
+    held = stems(" ".join([*first, *header]))
+    # What stands in the corner says what the rows are; what stands above the table, what the rest is.
+    of_rows = (stems(header[0]) or above) | shared(first) | {"row"}
+    yield from _without_totals(first, "rows of a table", of_rows, held)
+    of_columns = (above - stems(header[0])) | shared(header[1:]) | {"column"}
+    yield Group(len(header), "columns of a table", frozenset({"column"}), held, explicit=False)
+    yield from _without_totals([name for name in header[1:] if name], "columns of a table", of_columns, held)
+    for place, name in enumerate(header):
+        values = Counter(row[place] for row in rows if place < len(row) and row[place].strip("-–—x✗ "))
+        filled = sum(values.values())
+        if filled < len(rows):
+            yield Group(filled, "filled cells of a column", stems(name), held, explicit=False)
+        if len(values) < filled:
+            yield Group(len(values), "values of a column", stems(name), held, explicit=False)
+            for value, count in values.items():
+                yield Group(
+                    count, "rows with one value", stems(f"{value} {'' if place == 0 else header[0]}"), held, explicit=False
+                )
+
+
+def _without_totals(names: list[str], kind: str, named: frozenset[str], held: frozenset[str]) -> Iterator[Group]:
+    yield Group(len(names), kind, named, held)
+    yield Group(sum(not _TOTAL.search(name) for name in names), kind, named, held)
+
+
+def _of_metadata(value: Any, key: str = "") -> Iterator[Group]:
+    """Lists of the front matter, at any depth."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _of_metadata(inner, str(name))
+    elif isinstance(value, list):
+        held = stems(" ".join(item for item in value if isinstance(item, str)))
+        yield Group(len(value), "items of a list", stems(key.replace("_", " ").replace("-", " ")), held)
+        for inner in value[:100]:
+            yield from _of_metadata(inner, key if isinstance(inner, list) else "")
+
+
+def _of_headings(headings: list[tuple[int, str]]) -> Iterator[Group]:
+    """Headings of one level below one heading."""
+    below: dict[tuple[int, int], list[str]] = defaultdict(list)
+    above: list[tuple[int, int]] = []  # level and place of the headings that hold the current one
+    for place, (level, text) in enumerate(headings):
+        while above and above[-1][0] >= level:
+            above.pop()
+        below[(above[-1][1] if above else -1, level)].append(text)
+        above.append((level, place))
+    for (parent, _), texts in below.items():
+        named = stems(headings[parent][1]) if parent >= 0 else frozenset()
+        yield Group(len(texts), "headings", named | {"section"}, stems(" ".join(texts)), explicit=False)
+
+
+def _of_shapes(body: str) -> Iterator[Group]:
+    """Things that are told by their shape, wherever they stand: they are counted only under their own name."""
+    yield Group(
+        len(_BIBTEX.findall(body)), "BibTeX entries", frozenset(("row", "bibtex", "citation", "link", "paper")), explicit=False
+    )
+    for match in _AUTHORS.finditer(body):
+        yield Group(match[1].partition("}")[0].count(" and ") + 1, "authors", frozenset({"author"}), explicit=False)
+    files: dict[str, set[str]] = defaultdict(set)
+    for match in _FILE.finditer(body):
+        files[match[1]].add(match[0])
+    for ending, names in files.items():
+        yield Group(len(names), "files of one kind", frozenset(("file", ending)), explicit=False)
+    yield Group(len(_IMAGE.findall(body)), "images", frozenset({"image"}), explicit=False)
+    yield Group(
+        sum(bool(_FENCE.match(line)) for line in body.splitlines()) // 2,
+        "blocks of code",
+        frozenset(("block", "example", "code")),
+        explicit=False,
+    )
+    yield from _of_html(body)
+    yield from _of_brackets(body)
+
+
+def _of_html(body: str) -> Iterator[Group]:
+    """Rows of HTML tables and items of HTML lists."""
+    open_at: list[list[int]] = []  # where each opened, and how many it holds
+    for match in _HTML_LIST.finditer(body):
+        closing, tag = match[1], match[2].lower()
+        if tag in ("li", "tr"):
+            if open_at and not closing:
+                open_at[-1][1] += 1
+        elif not closing:
+            open_at.append([match.start(), 0])
+        elif open_at:
+            start, count = open_at.pop()
+            before = stems(plain(body[max(0, start - 200) : start]))
+            for size in (count, count - 1) if tag == "table" else (count,):
+                yield Group(size, "rows of a table" if tag == "table" else "items of a list", before | {"row"})
+
+
+def _of_brackets(body: str) -> Iterator[Group]:
+    """`labels = ["A", "B"]` in code or output: counted under the name before it."""
+    for match in _BRACKETS.finditer(body):
+        depth, commas, quote, filled = 0, 0, "", False
+        for character in body[match.end() : match.end() + 1000]:
+            if quote:
+                quote = "" if character == quote else quote
+            elif character in "'\"":
+                quote, filled = character, True
+            elif character in "[({":
+                depth += 1
+            elif character in "])}":
+                depth -= 1
+                if not depth:
+                    break
+            elif depth == 1 and character == ",":
+                commas, filled = commas + 1, False
+            filled = filled or (depth > 0 and character.isalnum())
+        if not depth:
+            yield Group(commas + filled, "items of a list", stems(match[1].replace("_", " ")), explicit=False)
+
+
+def _enumerations(text: str, heading: frozenset[str]) -> Iterator[Group]:
+    """ "English, French and German", also with slashes and semicolons, and "A and B", which is no list by itself."""
+    for sentence in _SENTENCE_END.split(text.replace("\n", " ") if "\n" in text else text):
+        if ";" in sentence and (count := len([part for part in sentence.split(";") if part.strip()])) > 2:
+            yield Group(count, "items of an enumeration", stems(sentence[:200]) | heading, stems(sentence))
+        if "/" in sentence:
+            for match in _SLASHES.finditer(sentence):
+                around = sentence[max(0, match.start() - 60) : match.end() + 30]
+                yield Group(match[0].count("/") + 1, "items of an enumeration", stems(around), stems(match[0]), explicit=False)
+        before = ""
+        for clause in _CLAUSE_END.split(sentence):
+            for part in clause.split(";"):
+                yield from _enumeration(part, before, heading)
+            before = clause if clause.strip() else before
+
+
+def _enumeration(clause: str, before: str, heading: frozenset[str]) -> Iterator[Group]:
+    parts, last = [], False
+    position = 0
+    for joint in _COMMA.finditer(clause):
+        parts.append(clause[position : joint.start()])
+        position, last = joint.end(), bool(joint["last"])
+    parts.append(clause[position:])
+    lead, tail = parts[0].split(), parts[-1].split()
+    named = stems(" ".join([*before.split()[-8:], *lead[-6:], *tail[:5]])) | (
+        heading if len(lead) < 4 and not before else frozenset()
+    )
+    pair = _AND.search(parts[-1])
+    if len(parts) == 1:
+        if pair:
+            yield Group(len(_AND.findall(clause)) + 1, "items of an enumeration", named, stems(clause), explicit=False)
+        return
+    run = 1
+    for part in reversed(parts[:-1]):
+        if len(part.split()) > MAX_ITEM_WORDS and run > 1:
+            break
+        run += 1
+    ended = last or bool(pair) or (len(parts) > 4 and all(len(part.split()) <= MAX_ITEM_WORDS for part in parts[1:]))
+    bounded = all(len(part.split()) <= MAX_ITEM_WORDS for part in parts)
+    if ended or bounded:
+        size = run + (bool(pair) and not last)
+        yield Group(size, "items of an enumeration", named, stems(clause), explicit=size > 2)
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+def tokens_of(text: str) -> frozenset[str]:
+    """Words and numbers that may tell one row from another."""
+    tokens = _TOKEN.findall(text.lower())
+    whole = ["".join(tokens)] if len(tokens) < 4 else []  # "Truthful QA" is TruthfulQA
+    return frozenset(token for token in [*tokens, *whole] if len(token) > 1)
+
+
+def _of_blocks(blocks: Iterable[str]) -> Iterator[NumberLine]:
+    for block in blocks:
+        if any(character.isdigit() for character in block):
+            found = (quantity.readings[0].value for quantity in quantities(block, bounds=False) if quantity.readings)
+            values = tuple(islice(found, MAX_VALUES))
+            if len(values) > 1:
+                yield NumberLine(values, (frozenset(),) * len(values), tokens_of(block), "a sentence or list")
+
+
+def _number_lines(table: Table, own_name: str) -> Iterator[NumberLine]:
+    """Columns and rows. Totals and averages are no operands of their column."""
+    cells = [[_value(cell) for cell in row[:MAX_VALUES]] for row in table.rows[:MAX_VALUES]]
+    names = [tokens_of(name) for name in table.header]
+    labels = [
+        tokens_of(row[0]) | ({OWN} if own_name and own_name in compact(row[0]) else set()) for row in table.rows[:MAX_VALUES]
+    ]
+    for place, name in enumerate(names[:MAX_VALUES]):
+        column = [
+            (row[place], label)
+            for row, label, texts in zip(cells, labels, table.rows, strict=False)
+            if place < len(row) and not _TOTAL.search(texts[0])
+        ]
+        yield from _number_line(column, name, "a column")
+    for row, label in zip(cells, labels, strict=False):
+        yield from _number_line(list(zip(row, names, strict=False)), label, "a row")
+
+
+def _number_line(cells: list[tuple[Decimal | None, frozenset[str]]], named: frozenset[str], place: str) -> Iterator[NumberLine]:
+    held = [(value, label) for value, label in cells if value is not None]
+    if len(held) > 1:
+        yield NumberLine(tuple(value for value, _ in held), tuple(label for _, label in held), named, place)
+
+
+def _value(cell: str) -> Decimal | None:
+    numbers = list(quantities(cell, bounds=False)) if any(character.isdigit() for character in cell) else []
+    return numbers[0].readings[0].value if len(numbers) == 1 and numbers[0].readings else None
