@@ -45,6 +45,7 @@ from data_prep.prompts.student import (
 SPLITS = ("train", "validation", "heldout")
 NO_SUMMARY = "no summary of the card is accepted: it is in no table"
 BEYOND_BUDGET = "states what the budget cut from the prompt; raise examples.max_prompt_tokens"
+RECKONS = "computes numbers that the source does not state; examples.derived_numbers: keep takes it"
 SURPLUS = "passes, but the card has better ones enough"
 Add = Callable[[Example], None]  # to a table
 
@@ -61,6 +62,9 @@ class ExamplesConfig(Block):
     checks say of them; in training only where the budget did not cut what they state. check: they are set aside as a teacher's are; of a held-out card too, which then leaves the held-out set."""
     check: bool = True
     """False keeps candidates that fail a check. Only for looking at data: training on them teaches the fault."""
+    derived_numbers: Literal["keep", "refuse"] = "refuse"
+    """What becomes of summaries for training whose numbers are computed from the source's (differences, sums, ratios, shares), unless they
+    came with their card. refuse: they are set aside, since a small model that learns to compute learns to invent. Counts are no matter."""
     notes_rows: bool = False
     """True adds rows of the second task: notes on a linked page, from the page's text in data/pages.sqlite."""
     notes_per_card: int = Field(2, ge=1)
@@ -240,7 +244,9 @@ def split_accepted(
     for candidate in material.candidates:
         judged = CheckedSummary.candidate(candidate, source, candidate.writer)
         detail = failures(judged.results) or "cut at the writer's max_tokens"
-        if judged.accepted or not block.check:
+        if judged.accepted and judged.reckoned and must_not_reckon(candidate, material, block):
+            refused.append(Rejected("examples", candidate.id, RECKONS, ", ".join(judged.reckoned)))
+        elif judged.accepted or not block.check:
             accepted.append((candidate, quality_score(judged)))
         elif candidate.writer != ATTACHED or block.attached == "check":
             why = ", ".join(result.name for result in judged.results if not result.passed) or "to finish"
@@ -252,6 +258,12 @@ def split_accepted(
             findings.append(Finding(material.card.id, candidate.id, material.split, judged.failed, detail))
     accepted.sort(key=lambda pair: -pair[1])  # stable: equals stay in the order of the candidates
     return [candidate for candidate, _ in accepted], refused, findings
+
+
+def must_not_reckon(candidate: Candidate, material: Material, block: ExamplesConfig) -> bool:
+    """True where a summary is trained on, is no reference that came with its card, and the recipe wants no computed numbers."""
+    is_ours = candidate.writer != ATTACHED and material.split != "heldout"
+    return is_ours and block.check and block.derived_numbers == "refuse"
 
 
 def stated_beyond(summary: str, shown: Sequence[CheckResult], material: Material, prompt: Prompt) -> list[str]:

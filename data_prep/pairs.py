@@ -45,6 +45,8 @@ BEYOND_SHARE = "more pairs of its pool than its share"
 class PairsConfig(Block):
     chosen: Literal["own", "reference", "own_or_reference"] = "own_or_reference"
     """Where the better summary comes from: the model's own passing samples, the accepted reference, or own if any."""
+    derived_numbers: Literal["keep", "refuse"] = "refuse"
+    """refuse: an own sample with numbers computed from the source's is not chosen, as in examples.derived_numbers."""
     per_card: int = Field(2, ge=1)
     """Pairs per card and pool at most; each uses another rejected text."""
     max_length_gap: float = Field(0.2, gt=0)
@@ -169,9 +171,10 @@ def pair_up(card: HeldOut, pools: dict[str, list[CheckedSummary]], block: PairsC
 
 
 def is_good(item: CheckedSummary, block: PairsConfig) -> bool:
-    """Passes every check and leaves out little. A source that states no facts asks for none."""
+    """Passes every check, leaves out little and computes nothing. A source that states no facts asks for none."""
     facts = next(result.value for result in item.results if result.name == "facts")
-    return item.accepted and (facts is None or facts >= block.min_facts)
+    reckons = block.derived_numbers == "refuse" and item.origin != "reference" and bool(item.reckoned)
+    return item.accepted and not reckons and (facts is None or facts >= block.min_facts)
 
 
 def match(

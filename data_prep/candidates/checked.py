@@ -67,6 +67,11 @@ class CheckedSummary:
         """Rendered words, as the length check counts them."""
         return self.value("length")
 
+    @property
+    def reckoned(self) -> list[str]:
+        """Numbers that stand in no source and were computed from one: differences, shares and the like, not counts."""
+        return [one.label for result in self.results for one in result.derived if one.operation != "count"]
+
     def value(self, check: str) -> float:
         """A check's measure, 0 where the source offers nothing to measure."""
         return next(result.value or 0.0 for result in self.results if result.name == check)

@@ -319,17 +319,26 @@ def _of_table(header: tuple[str, ...], rows: tuple[tuple[str, ...], ...], above:
     of_columns = (above - stems(header[0])) | shared(header[1:]) | {"column"}
     yield Group(len(header), "columns of a table", frozenset({"column"}), held, explicit=False)
     yield from _without_totals([name for name in header[1:] if name], "columns of a table", of_columns, held)
+    # A row with one cell is the heading of those below it.
+    yield Group(
+        sum(sum(map(bool, row)) == 1 for row in rows), "headings in a table", stems(" ".join(header)), held, explicit=False
+    )
     for place, name in enumerate(header):
-        values = Counter(row[place] for row in rows if place < len(row) and row[place].strip("-–—x✗ "))
-        filled = sum(values.values())
-        if filled < len(rows):
-            yield Group(filled, "filled cells of a column", stems(name), held, explicit=False)
-        if len(values) < filled:
-            yield Group(len(values), "values of a column", stems(name), held, explicit=False)
-            for value, count in values.items():
-                yield Group(
-                    count, "rows with one value", stems(f"{value} {'' if place == 0 else header[0]}"), held, explicit=False
-                )
+        yield from _of_column(
+            name, [row[place] for row in rows if place < len(row)], stems(header[0]) if place else frozenset(), held
+        )
+
+
+def _of_column(name: str, cells: list[str], of_rows: frozenset[str], held: frozenset[str]) -> Iterator[Group]:
+    """The different values of a column, the rows that share one, and the cells with a mark or link in them."""
+    values = Counter(cell for cell in cells if cell.strip("-–—x✗ "))
+    filled = sum(values.values())
+    if filled < len(cells) or len(values) == 1:
+        yield Group(filled, "filled cells of a column", stems(name), held, explicit=False)
+    if len(values) < filled:
+        yield Group(len(values), "values of a column", stems(name), held, explicit=False)
+        for value, count in values.items():
+            yield Group(count, "rows with one value", stems(value) | of_rows, held, explicit=False)
 
 
 def _without_totals(names: list[str], kind: str, named: frozenset[str], held: frozenset[str]) -> Iterator[Group]:

@@ -12,9 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from data_prep.checks import CHECKS, SourceIndex, check_summary, passed_all
+from data_prep.checks import CHECKS, CheckResult, SourceIndex, check_summary, passed_all
 from data_prep.checks.copying import coverage_density, words_of
 from data_prep.checks.document import read
+from data_prep.checks.number_grounding import summary_quantities
 from data_prep.core.records import Generation
 from eval.scoring.rouge import rouge
 
@@ -54,6 +55,7 @@ METRICS = (
     *(Metric(f"{check}_pass", f"passes {check}", "checks") for check in CHECKS),
     Metric("fact_recall", "key facts recalled", "checks"),
     Metric("numbers_grounded", "numbers found in source", "checks"),
+    Metric("numbers_derived", "numbers derived from source", "checks", better=None),
     Metric("links_grounded", "links found in source", "checks"),
     Metric("names_grounded", "names found in source", "checks"),
     Metric("words", "words", "checks", unit="words", better=None),
@@ -78,12 +80,20 @@ def measure(generation: Generation, source: str, reference: str) -> dict[str, An
     metrics |= {metric: by_name[check].value for metric, check in VALUES.items()}
     metrics |= {
         "all_pass": float(passed_all(checks)),
+        "numbers_derived": derived_share(generation.text, by_name["numbers"]),
         "finished": float(generation.finish_reason == "stop"),
         "looped": float(generation.finish_reason == "loop"),
         "coverage": coverage(generation.text, source),
         **rouge(generation.text, reference),
     }
     return {"metrics": {metric.name: metrics[metric.name] for metric in METRICS}, "checks": [asdict(check) for check in checks]}
+
+
+def derived_share(summary: str, numbers: CheckResult) -> float | None:
+    """Share of the summary's numbers that no source states and that follow from one; None where it has no number."""
+    if numbers.derived:
+        return len(numbers.derived) / len(summary_quantities(read(summary)))
+    return None if numbers.value is None else 0.0
 
 
 def coverage(summary: str, source: str) -> float | None:
