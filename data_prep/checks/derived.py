@@ -1,7 +1,7 @@
 """Numbers that no source states and that follow from what one holds: counts of what stands together, and arithmetic that a word announces.
 
 Asked only about numbers that are not stated. A count is compared with the lists, tables and enumerations that fit the noun behind it; where
-none fits, with any. A difference, sum, mean, ratio or share needs its word in the sentence and operands that stand together in the source
+none fits, with those that the line speaks of. A difference, sum, mean, ratio or share needs its word in the sentence and operands that stand together in the source
 and that the sentence names or repeats: any two numbers of a page give nearly every third one.
 """
 
@@ -14,9 +14,12 @@ from decimal import Decimal
 from data_prep.checks.document import Document
 from data_prep.checks.quantities import UNITS, WORD, Quantity
 from data_prep.checks.result import Derived
-from data_prep.checks.together import OWN, Group, NumberLine, Together, stem, stems, tokens_of
+from data_prep.checks.together import COLUMN, OWN, Group, NumberLine, Together, stem, stems, tokens_of
 
 MOST = 20  # counted at sight
+MAX_UNSTATED = 100  # numbers of one summary that are tried, and pairs of operands for each
+MAX_PAIRS = 40_000
+MAX_JOINED = 4  # numbers of one operation in a row
 MOST_UNNAMED = 10  # counted where no word of the source says what is counted
 
 # What these follow is measured, not counted: an invented "four epochs" must not pass as the length of a list.
@@ -33,7 +36,6 @@ _STOP = frozenset(
     "not but while when where since so if per each against versus vs under over among between into through using used also only".split()
 )
 _NOUNS = re.compile(r"[ ]([^\W\d_][\w'’-]*)")
-_SUBSET = re.compile(r"\b(?:other|last|first|top|remaining|rest|further|next)[ ]\Z", re.IGNORECASE)
 _OF = re.compile(r"(?:[ ][^\W\d_][\w-]*){0,2}[ ]of[ ](?:the[ ]|its[ ]|these[ ]|all[ ]|those[ ])?\Z")
 _CO = re.compile(r"[ ](?:co-?authors?|others|colleagues)\b")
 _ORDINAL = re.compile(r"\b(?:step|stage|phase|part|level)[ ]\Z", re.IGNORECASE)
@@ -43,6 +45,7 @@ _OPENING = re.compile(r"[^\n.;:,()0-9]{0,60}?(: | \(|, )")
 _BRACKETED = re.compile(r"\([^()\n]{0,200}\)")
 _AND = re.compile(r"(?:\A|\s)(?:and|or|as well as)\s|\s&\s")
 _NUMBER_WORD = re.compile(rf"\b{WORD}", re.IGNORECASE)
+_NUMBER = re.compile(rf"[0-9]|\b{WORD}", re.IGNORECASE)
 _KINDS = {"list": "items of a list", "listed": "items of a list", "table": "rows of a table"}
 _BULLET = re.compile(r"([ \t]*)(?:[-*+]|[0-9]{1,2}[.)])[ \t]+(\S.*)")
 
@@ -75,7 +78,7 @@ def derive(unstated: Sequence[Quantity], found: Sequence[Quantity], document: Do
     open_starts = {quantity.start for quantity in unstated}
     derived: dict[int, Derived] = {}
     # From the last to the first: "seven of ten" stands on the ten.
-    for quantity in reversed(unstated):
+    for quantity in reversed(unstated[:MAX_UNSTATED]):
         settled = [one for one in found if one.start not in open_starts or one.start in derived]
         if note := _count(quantity, settled, document, together) or _computed(quantity, settled, document, together):
             operation, places = note
@@ -89,14 +92,14 @@ def derive(unstated: Sequence[Quantity], found: Sequence[Quantity], document: Do
 
 def _count(quantity: Quantity, settled: Sequence[Quantity], document: Document, together: Together) -> tuple[str, str] | None:
     """("count", what was counted), or None."""
-    size, text, spelled = _small(quantity), document.prose, not quantity.literal
+    size, text = _small(quantity), document.prose
     if not size:
         return None
     nouns, hyphen = _nouns(text, quantity.end)
     if nouns & _MEASURED or (hyphen and (not nouns or nouns & _COMPOUNDS)):
         return None
-    items: list[str] = []
-    if spelled and not hyphen:
+    named_only = hyphen or bool(quantity.literal) or size > MOST_UNNAMED
+    if not hyphen and not quantity.literal:
         if _ORDINAL.search(text, max(0, quantity.start - 12), quantity.start):
             return ("count", "place in a list") if any(one.size >= size for one in together.groups if one.explicit) else None
         if whole := _whole(quantity, settled, text):
@@ -104,25 +107,35 @@ def _count(quantity: Quantity, settled: Sequence[Quantity], document: Document, 
         items = _announced(document.text, quantity)
         if len(items) == size and _are_known(items, together):
             return "count", "items that the summary names"
-    sizes = {size, size + 1} if _CO.match(text, quantity.end) else {size}
-    found = _candidates(nouns, text, quantity, together, named_only=bool(items) or hyphen or not spelled or size > MOST_UNNAMED)
-    return next((("count", group.kind) for group in found if group.size in sizes), None)
+        if items and _heads(document.text, quantity) and not any(_AND.search(" ".join(item.split()[:6])) for item in items):
+            return None  # the summary counts its own list wrong
+        named_only = named_only or bool(items)
+    return _counted(size, nouns, text, quantity, together, named_only)
 
 
-def _candidates(nouns: frozenset[str], text: str, quantity: Quantity, together: Together, named_only: bool) -> list[Group]:
-    """What the number may count: the groups that are named like it; where there are none, those that the line speaks of."""
-    named = [group for group in together.groups if nouns & group.named]
-    if named or named_only:
-        return named
+def _counted(
+    size: int, nouns: frozenset[str], text: str, quantity: Quantity, together: Together, named_only: bool
+) -> tuple[str, str] | None:
+    """("count", what has this length in the source), or None. Nine authors are one and eight co-authors."""
+    if _CO.match(text, quantity.end):
+        people = _named(nouns, together) + _spoken(frozenset({"author"}), text, quantity, together)
+        return ("count", "authors") if any(group.size == size + 1 for group in people) else None
+    found = _named(nouns, together) or ([] if named_only else _spoken(nouns, text, quantity, together))
+    return next((("count", group.kind) for group in found if group.size == size), None)
+
+
+def _named(nouns: frozenset[str], together: Together) -> list[Group]:
+    """What is named like the noun behind the number."""
+    return [group for group in together.groups if nouns & group.named]
+
+
+def _spoken(nouns: frozenset[str], text: str, quantity: Quantity, together: Together) -> list[Group]:
+    """What the line with the number speaks of: it has words that few lists hold, or says "the list" and no noun."""
     line = text[text.rfind("\n", 0, quantity.start) + 1 : quantity.end + 150].partition("\n")[0]
     about = stems(line)
-    kinds = {kind for word, kind in _KINDS.items() if word in about}
+    kinds = {kind for word, kind in _KINDS.items() if word in about and not nouns}
     telling = about & together.telling
-    return [
-        group
-        for group in together.groups
-        if group.explicit and (len(telling & group.held) > 1 or (not nouns and group.kind in kinds))
-    ]
+    return [group for group in together.groups if group.explicit and (len(telling & group.held) > 1 or group.kind in kinds)]
 
 
 def _small(quantity: Quantity) -> int:
@@ -163,19 +176,27 @@ def _whole(quantity: Quantity, settled: Sequence[Quantity], text: str) -> Quanti
 def _announced(text: str, quantity: Quantity) -> list[str]:
     """The items that the summary itself lists behind the number: "three parts: A, B and C", or a list or table below a line that
     ends in a colon or is a heading. [] where it lists none."""
-    start = text.rfind("\n", 0, quantity.start) + 1
-    end = text.find("\n", quantity.end)
-    end = len(text) if end < 0 else end
+    end = _line_end(text, quantity.end)
     rest = text[quantity.end : end]
     if _SOME.search(rest):
         return []
     if opening := _OPENING.match(rest):
         return _enumerated(rest[opening.end() :], opening[1])
-    is_last = not any(character.isdigit() for character in rest) and not _NUMBER_WORD.search(rest)
-    heads = text.startswith("#", start) or (
-        rest.rstrip().endswith(":") and not _NUMBER_WORD.search(text[start : quantity.start].lower())
-    )
-    return _below(text, end) if is_last and heads else []
+    return _below(text, end) if _heads(text, quantity) else []
+
+
+def _heads(text: str, quantity: Quantity) -> bool:
+    """True where the number is the only one of a heading, or of a line that ends in a colon: what it counts stands below."""
+    start, end = text.rfind("\n", 0, quantity.start) + 1, _line_end(text, quantity.end)
+    before, behind = text[start : quantity.start], text[quantity.end : end]
+    if _NUMBER.search(behind) or not (before.startswith("#") or behind.rstrip().endswith(":")):
+        return False
+    return before.startswith("#") or not _NUMBER_WORD.search(before)
+
+
+def _line_end(text: str, position: int) -> int:
+    end = text.find("\n", position)
+    return len(text) if end < 0 else end
 
 
 def _enumerated(text: str, opening: str) -> list[str]:
@@ -229,31 +250,44 @@ def _computed(
     operations = [name for name in operations if name != ("ratio" if is_percent else "share")]
     if not operations:
         return None
-    end = text.find("\n", quantity.end)
-    sentence = text[start : len(text) if end < 0 else end].lower()
+    sentence = text[start : _line_end(text, quantity.end)].lower()
     told = {one.readings[0].value for one in settled if one.readings and start <= one.start < start + len(sentence)}
-    tokens = tokens_of(sentence) | {OWN}
+    tokens = (tokens_of(sentence) - _STOP) | {OWN}
     exact = len(quantity.literal.replace(".", "").strip("0")) >= _EXACT
     low, high = _bounds(quantity)
-    for line in together.lines:
+    spent = 0
+    for line in _spoken_of(together.lines, tokens):
         known = [value in told or bool(label & tokens) for value, label in zip(line.values, line.labels, strict=True)]
         # Of a column that the sentence names, one operand may go without its name: the model itself, or what it is compared with.
         enough = 1 if exact and line.named & tokens and any(line.labels) else 2
+        spent += sum(known) * len(known)
+        if spent > MAX_PAIRS:
+            return None
         for operation in operations:
             for value, operands in _results(operation, line, known, enough):
-                if low <= value <= high:
+                if low <= value <= high and (is_percent or not operands.endswith("%")):
                     return operation, f"{operands} in {line.place}"
     return None
 
 
+def _spoken_of(lines: Sequence[NumberLine], tokens: frozenset[str]) -> list[NumberLine]:
+    """Of the columns those that the sentence names, if it names any."""
+    named = {id(line) for line in lines if line.place == COLUMN and line.named & tokens}
+    return [line for line in lines if not named or line.place != COLUMN or id(line) in named]
+
+
 def _operations(line: str, start: int, end: int) -> list[str]:
     """What the words at a number say of how it was reckoned. "by 1.3 points on A and 1.5 on B": the second is reckoned like the first."""
-    before, behind = line[:start], line[end:]
-    found = [name for name, (ahead, after) in _OPERATIONS.items() if ahead.search(before[-60:]) or after.match(behind)]
-    if not found and _JOINED.search(before) and (last := _LAST_NUMBER.search(before[-80:])):
-        offset = max(0, len(before) - 80)
-        return _operations(line[: start - 1], offset + last.start(1), offset + last.end(1))
-    return found
+    for _ in range(MAX_JOINED):
+        before, behind = line[max(0, start - 80) : start], line[end : end + 60]
+        found = [name for name, (ahead, after) in _OPERATIONS.items() if ahead.search(before) or after.match(behind)]
+        last = _LAST_NUMBER.search(before) if not found and _JOINED.search(before) else None
+        if not last:
+            return found
+        # Where the second stands ends what belongs to the first.
+        line, offset = line[: start - 1], max(0, start - 80)
+        start, end = offset + last.start(1), offset + last.end(1)
+    return []
 
 
 def _bounds(quantity: Quantity) -> tuple[Decimal, Decimal]:
@@ -277,6 +311,8 @@ def _results(operation: str, line: NumberLine, known: Sequence[bool], enough: in
                 yield (added if operation == "sum" else added / len(picked)), f"{len(picked)} numbers"
         return
     for one, first in enumerate(values):
+        if enough == 2 and not known[one]:
+            continue
         if operation == "share" and known[one] and len(values) > 2 and total > 0 and any(line.labels):
             yield first / total * 100, f"{first} of {len(values)} numbers"
         for other, second in enumerate(values):
@@ -285,8 +321,8 @@ def _results(operation: str, line: NumberLine, known: Sequence[bool], enough: in
             operands = f"{first} and {second}"
             if operation == "difference" and first > second:
                 yield first - second, operands
-                yield (first - second) / second * 100, operands
-                yield (first - second) / first * 100, operands
+                yield (first - second) / second * 100, f"{operands} in %"
+                yield (first - second) / first * 100, f"{operands} in %"
             elif operation == "ratio":
                 yield first / second, operands
             elif operation == "share" and 0 <= first < second and enough == 2:

@@ -21,9 +21,11 @@ from data_prep.checks.quantities import quantities
 
 MAX_LINES = 6_000  # beyond these nothing is looked for
 MAX_LINE = 4_000  # characters of one
+COLUMN = "a column"
 OWN = "(own)"  # labels the row of the model itself, whatever the sentence calls it
 MAX_VALUES = 60  # of a column, row, list or sentence
 TELLING = 3  # a word that stands in more lists than these tells none apart
+MAX_SHAPES = 400  # of each kind that is told by its shape
 MAX_ITEM_WORDS = 7  # of an enumeration: what is longer is a clause
 
 _LINK = re.compile(r"!?\[([^\[\]\n]{0,200})\]\([^()\s]{0,500}\)")
@@ -40,7 +42,7 @@ _SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
 _CLAUSE_END = re.compile(r":(?=\s)|[()\[\]]|\s[–—-]\s")
 _COMMA = re.compile(r"[,、，]\s*(?:(?P<last>(?:and|or|as well as)\s|&\s?))?")
 _AND = re.compile(r"\s(?:and|or|as well as)\s|\s?&\s?")
-_SLASHES = re.compile(r"(?<![\w/.:])[^\W_][\w+-]{0,30}(?: ?/ ?[^\W_][\w+-]{0,30}){1,20}(?![\w/.])")
+_SLASHES = re.compile(r"(?<![\w/.:])[^\W_][\w+-]{0,30}(?: ?/ ?[^\W_][\w+-]{0,30}){1,20}(?![\w/]|\.\w)")
 _BIBTEX = re.compile(r"^[ \t]{0,8}@[A-Za-z]{3,20}[{(]", re.MULTILINE)
 _AUTHORS = re.compile(r"\bauthors?\s{0,4}=\s{0,4}[{\"]([^=]{1,3000})", re.IGNORECASE)
 _FILE = re.compile(r"(?<![\w/.-])[\w/.-]{0,80}[\w-]\.([a-z]{2,11})\b")
@@ -55,7 +57,7 @@ _TOTAL = re.compile(r"\b(?:g?mean|average|avg|overall|total|sum|macro|micro|all)
 _ALIKE = """
 model checkpoint variant version sibling sister network architecture size
 dataset corpus corpora data source collection subset
-author people person contributor researcher writer colleague co-author coauthor name
+author people person contributor researcher writer colleague co-author coauthor
 class label type category kind entity
 task benchmark test evaluation suite
 metric measure score figure result value
@@ -174,6 +176,7 @@ class _Page:
         self._open: list[_List] = []
         self._rows: list[tuple[str, ...]] = []
         self._keys: list[str] = []
+        self._keys_named: frozenset[str] = frozenset()
         self._mark = ""  # what parts key and value in them
         self._paragraph: list[str] = []
         self._in_code = False
@@ -225,7 +228,7 @@ class _Page:
                 Group(
                     len(self._keys),
                     "lines of one kind",
-                    self._heading | self._intro | shared(self._keys),
+                    self._keys_named | shared(self._keys),
                     stems("\n".join(self._keys)),
                 )
             )
@@ -236,6 +239,8 @@ class _Page:
         if key := _KEY.match(line):
             if self._keys and self._mark != key[1].strip():
                 self._end_keys()
+            if not self._keys:
+                self._keys_named = self._heading | self._intro
             self._mark = key[1].strip()
             self._keys.append(line)
         elif line.strip():
@@ -368,7 +373,7 @@ def _of_headings(headings: list[tuple[int, str]]) -> Iterator[Group]:
         below[(above[-1][1] if above else -1, level)].append(text)
         above.append((level, place))
     for (parent, _), texts in below.items():
-        named = stems(headings[parent][1]) if parent >= 0 else frozenset()
+        named = stems(headings[parent][1]) if parent >= 0 and headings[parent][0] > 1 else frozenset()
         yield Group(len(texts), "headings", named | {"section"}, stems(" ".join(texts)), explicit=False)
 
 
@@ -377,7 +382,7 @@ def _of_shapes(body: str) -> Iterator[Group]:
     yield Group(
         len(_BIBTEX.findall(body)), "BibTeX entries", frozenset(("row", "bibtex", "citation", "link", "paper")), explicit=False
     )
-    for match in _AUTHORS.finditer(body):
+    for match in islice(_AUTHORS.finditer(body), MAX_SHAPES):
         yield Group(match[1].partition("}")[0].count(" and ") + 1, "authors", frozenset({"author"}), explicit=False)
     files: dict[str, set[str]] = defaultdict(set)
     for match in _FILE.finditer(body):
@@ -398,7 +403,7 @@ def _of_shapes(body: str) -> Iterator[Group]:
 def _of_html(body: str) -> Iterator[Group]:
     """Rows of HTML tables and items of HTML lists."""
     open_at: list[list[int]] = []  # where each opened, and how many it holds
-    for match in _HTML_LIST.finditer(body):
+    for match in islice(_HTML_LIST.finditer(body), 5 * MAX_SHAPES):
         closing, tag = match[1], match[2].lower()
         if tag in ("li", "tr"):
             if open_at and not closing:
@@ -414,7 +419,7 @@ def _of_html(body: str) -> Iterator[Group]:
 
 def _of_brackets(body: str) -> Iterator[Group]:
     """`labels = ["A", "B"]` in code or output: counted under the name before it."""
-    for match in _BRACKETS.finditer(body):
+    for match in islice(_BRACKETS.finditer(body), MAX_SHAPES):
         depth, commas, quote, filled = 0, 0, "", False
         for character in body[match.end() : match.end() + 1000]:
             if quote:
@@ -468,9 +473,9 @@ def _enumeration(clause: str, before: str, heading: frozenset[str]) -> Iterator[
         return
     run = 1
     for part in reversed(parts[:-1]):
-        if len(part.split()) > MAX_ITEM_WORDS and run > 1:
-            break
         run += 1
+        if len(part.split()) > MAX_ITEM_WORDS:
+            break  # what leads to the first item
     ended = last or bool(pair) or (len(parts) > 4 and all(len(part.split()) <= MAX_ITEM_WORDS for part in parts[1:]))
     bounded = all(len(part.split()) <= MAX_ITEM_WORDS for part in parts)
     if ended or bounded:
@@ -510,7 +515,7 @@ def _number_lines(table: Table, own_name: str) -> Iterator[NumberLine]:
             for row, label, texts in zip(cells, labels, table.rows, strict=False)
             if place < len(row) and not _TOTAL.search(texts[0])
         ]
-        yield from _number_line(column, name, "a column")
+        yield from _number_line(column, name, COLUMN)
     for row, label in zip(cells, labels, strict=False):
         yield from _number_line(list(zip(row, names, strict=False)), label, "a row")
 

@@ -147,3 +147,33 @@ def test_a_tokenizer_that_is_not_there_is_a_persons_mistake(run_dir):
     done = build(run_dir, "--examples.tokenizer", "no/such-model")
     assert done.returncode == 2
     assert 'examples.tokenizer is "no/such-model"' in done.stderr
+
+
+def test_computed_numbers_stay_out_of_training_rows_unless_the_recipe_or_the_card_brings_them(monkeypatch):
+    from data_prep import examples
+    from data_prep.checks import CheckResult
+    from data_prep.checks.result import Derived
+    from data_prep.core.records import ATTACHED
+
+    def checked(operation):
+        facts = [CheckResult(name, True, 1.0, "") for name in ("facts", "repetition", "length")]
+        found = (Derived(0, 3, f"6.5 ({operation})", operation, "somewhere"),)
+        return lambda text, source: [*facts, CheckResult("numbers", True, 1.0, "", derived=found)]
+
+    def used(writer="a teacher", operation="difference", split="train", **options):
+        monkeypatch.setattr("data_prep.candidates.checked.check_summary", checked(operation))
+        monkeypatch.setattr(examples, "source_of", lambda material, prompt: "")
+        candidate = Candidate("1", "card", "6.5", writer)
+        material = examples.Material(None, [], [candidate], split, "a family")
+        block = examples.ExamplesConfig(tokenizer="x", **options)
+        accepted, refused, _ = examples.split_accepted(material, None, block)
+        assert len(accepted) + len(refused) == 1
+        return bool(accepted), [(row.reason, row.detail) for row in refused]
+
+    assert used() == (False, [(examples.RECKONS, "6.5 (difference)")])
+    assert used(split="validation")[0] is False
+    assert used(derived_numbers="keep") == (True, [])
+    assert used(operation="count") == (True, [])
+    assert used(writer=ATTACHED) == (True, [])
+    assert used(split="heldout") == (True, [])
+    assert used(check=False) == (True, [])

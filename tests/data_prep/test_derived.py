@@ -1,0 +1,248 @@
+"""Numbers that follow from a source: counts and arithmetic that pass, and beside each the near miss that does not."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from data_prep.checks import CheckResult, check_summary
+from data_prep.checks.together import together_of
+
+CARD = """---
+license: apache-2.0
+widget:
+- text: Where does the ferry go?
+- text: Who built the mill?
+- text: When does it rain?
+- text: What is a weir?
+- text: Which tide is low?
+- text: How far is the quay?
+---
+# Orvan-Base
+
+Orvan reads Quorvish, Deltic, Umbrian, Selkic and Tarnish.
+
+## Released models
+
+- [orvan-tiny](https://example.org/orvan-tiny): trained on a laptop
+- [orvan-small](https://example.org/orvan-small): trained on a desktop
+- [orvan-medium](https://example.org/orvan-medium): trained on a server
+- [orvan-large](https://example.org/orvan-large): trained on a cluster
+- [orvan-huge](https://example.org/orvan-huge): trained in a hall
+- [orvan-vast](https://example.org/orvan-vast): trained in a valley
+- [orvan-grand](https://example.org/orvan-grand): trained on a hill
+
+## Evaluation
+
+| Model | Marrow | Tessel | Ovine | Average |
+|---|---|---|---|---|
+| orvan-base | 71.4 | 52.9 | 63.8 | 62.7 |
+| orvan-lean | 68.1 | 55.6 | 61.2 | 61.6 |
+| Calder-2 | 64.9 | 50.3 | 66.1 | 60.4 |
+| Wisp | 59.2 | 47.7 | 58.5 | 55.1 |
+| Tarn | 40.6 | 31.9 | 37.4 | 36.6 |
+| Rill | 33.1 | 30.2 | 35.5 | 32.9 |
+| Fenn | 22.7 | 21.1 | 23.3 | 22.4 |
+| Loam | 11.9 | 12.8 | 13.6 | 12.8 |
+
+## Data
+
+The corpus has 48,200 letters with 1,205,000 sentences. It was split into 38,560 letters for training and 9,640 for tests.
+
+Per class, the F1 is:
+
+place: 0.81
+
+person: 0.77
+
+vessel: 0.69
+
+season: 0.58
+
+weather: 0.52
+
+trade: 0.47
+
+## Citation
+
+```bibtex
+@article{orvan,
+  author = {Ada Moor and Ben Tarn and Cy Weir and Di Holm and Ed Rill and Flo Beck and Gus Fenn and Hal Dale and Ivy Lund},
+  title = {Orvan}
+}
+```
+
+Model: zelkis/Orvan-Base
+"""
+
+
+def numbers(text: str, source: str = CARD) -> CheckResult:
+    return next(found for found in check_summary(text, source) if found.name == "numbers")
+
+
+COUNTS = [
+    ("Seven models are released.", "Nine languages are released.", "items of a list"),
+    ("The table compares eight models.", "The table compares nine models.", "rows of a table"),
+    ("The card has six widget sentences.", "The card has nine widget sentences.", "items of a list"),
+    ("F1 is given for six classes.", "F1 is given for nine classes.", "lines of one kind"),
+    ("The paper has nine authors.", "The paper has twelve authors.", "authors"),
+    ("It is by Ada Moor and eight co-authors.", "It is by Ada Moor and eleven co-authors.", "authors"),
+    (
+        "It was made to read five languages: Quorvish, Deltic, Umbrian, Selkic and Tarnish.",
+        "It has nine languages.",
+        "items that",
+    ),
+    ("Five of the eight models stay below 60.", "Nine of the eight models stay below 60.", "part of eight"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "kind"), COUNTS)
+def test_a_count_of_what_stands_together_is_derived_and_another_is_not(right, wrong, kind):
+    found = numbers(right)
+    assert found.passed, found.reason
+    assert [one.operation for one in found.derived] == ["count"] * len(found.derived)
+    assert kind in found.derived[0].places
+    assert not numbers(wrong).passed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It ran for seven epochs.",  # measured, not counted, though a list has seven items
+        "It ran on seven GPUs.",
+        "It took seven days.",
+        "It is a seven-stage method.",
+        "It has seven layers.",
+        "It gained seven points.",
+        "The lead is sevenfold, or 7 tokens.",
+        "It costs 7 dollars.",
+    ],
+)
+def test_what_is_measured_is_no_count(text):
+    assert not numbers(text).passed
+
+
+def test_a_list_of_another_length_in_the_summary_takes_the_count_back():
+    below = "Four things are planned:\n\n- a ferry\n- a mill\n- a quay\n"
+    assert not numbers(below).passed
+    assert not numbers("Four things are planned: a ferry, a mill and a quay.").passed
+    assert numbers("Three things are planned:\n\n- a ferry\n- a mill\n- a quay\n").passed
+
+
+def test_items_that_the_source_does_not_know_are_no_evidence():
+    assert not numbers("Three things are planned: a zeppelin, a gondola and a dirigible.").passed
+
+
+ARITHMETIC = [
+    ("difference", "orvan-base beats Calder-2 by 6.5 points on Marrow.", "orvan-base beats Calder-2 by 6.9 points on Marrow."),
+    (
+        "difference",
+        "Marrow is 71.4 against 52.9 on Tessel, a gap of 18.5.",
+        "Marrow is 71.4 against 52.9 on Tessel, a gap of 18.9.",
+    ),
+    ("difference", "Wisp is 5.7 lower than Calder-2 on Marrow.", "Wisp is 5.3 lower than Calder-2 on Marrow."),
+    (
+        "difference",
+        "On Marrow and Ovine, orvan-base leads Calder-2 by 6.5 and 2.3.",
+        "On Ovine, orvan-base leads Calder-2 by 4.1.",
+    ),
+    (
+        "ratio",
+        "That is 25 sentences per letter: 1,205,000 for 48,200.",
+        "That is 27 sentences per letter: 1,205,000 for 48,200.",
+    ),
+    ("ratio", "Of 38,560 and 9,640, one is 4.0 times the other.", "Of 38,560 and 9,640, one is 4.4 times the other."),
+    ("share", "There are 9,640 for tests, 25% of the 38,560.", "There are 9,640 for tests, 26% of the 38,560."),
+    ("sum", "38,560 and 9,640 make 48,200; 71.4 and 52.9 make 124.3.", "71.4 and 52.9 make 125.3 for orvan-base."),
+    ("mean", "On Ovine the models average 44.9.", "On Ovine the models average 49.9."),
+]
+
+
+@pytest.mark.parametrize(("operation", "right", "wrong"), ARITHMETIC)
+def test_arithmetic_that_a_word_announces_is_derived_and_a_slip_is_not(operation, right, wrong):
+    found = numbers(right)
+    assert found.passed, found.reason
+    assert {one.operation for one in found.derived} == {operation}
+    assert not numbers(wrong).passed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "orvan-base scores 6.5 on Marrow, Calder-2 less.",  # a difference that is passed off as a score
+        "The gap is 6.5.",  # of what?
+        "The difference between Tessel and Ovine for two others is 14.6 points.",
+    ],
+)
+def test_without_the_word_or_the_operands_nothing_is_reckoned(text):
+    assert not numbers(text).passed
+
+
+def test_derived_numbers_are_counted_apart_and_shown():
+    text = "Seven models are released; orvan-base beats Calder-2 by 6.5 points on Marrow (71.4 against 64.9)."
+    found = numbers(text)
+    assert found.reason == "all 4 numbers are in the sources, 2 of them derived: Seven (items of a list), 6.5 (difference)"
+    assert [text[one.start : one.end] for one in found.derived] == ["Seven", "6.5"]
+    assert found.derived[1].places == "71.4 and 64.9 in a column"
+    assert found.value == 1
+    stated = numbers("Marrow is at 71.4.")
+    assert (stated.derived, stated.reason) == ((), "all 1 numbers are in the sources")
+    mixed = numbers("Seven models are released, and 987 more.")
+    assert [one.operation for one in mixed.derived] == ["count"]
+    assert "987" in mixed.reason
+    assert mixed.value == pytest.approx(0.5)
+
+
+def test_a_table_is_counted_by_rows_columns_and_values():
+    source = (
+        "| Revision | Task | Licence |\n|---|---|---|\n| a1 | tagging | MIT |\n| b2 | tagging | MIT |\n| c3 | tagging | GPL |\n"
+        "| d4 | parsing | GPL |\n| e5 | parsing | GPL |\n| f6 | ranking | MIT |\n\nModel: a/b"
+    )
+    sizes = {(group.kind, group.size) for group in together_of(source).groups}
+    assert {("rows of a table", 6), ("values of a column", 3), ("rows with one value", 2)} <= sizes
+    assert numbers("The card lists six revisions.", source).passed
+    assert not numbers("The card lists five revisions.", source).passed
+
+
+@pytest.mark.parametrize(
+    ("source", "size"),
+    [
+        ("It speaks Ab, Cd and Ef.", 3),
+        ("It speaks Ab, Cd, and Ef.", 3),
+        ("It speaks (Ab, Cd, Ef, Gh).", 4),
+        ("Trained on ab; cd; ef; gh.", 4),
+        ("Formats: ab/cd/ef.", 3),
+        ("Ab & Cd.", 2),
+        ("## Top\n\n### One\n\n### Two\n\n### Three\n", 3),
+        ("<ul><li>a<li>b<li>c<li>d</ul>", 4),
+        ('```\nlabels = ["a", "b", "c", "d", "e"]\n```', 5),
+        ("- a\n  - b\n  - c\n  - d\n- e\n", 3),
+    ],
+)
+def test_groups_are_found_in_each_way_of_writing_them(source, size):
+    assert size in {group.size for group in together_of(source).groups}
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a=[",
+        "<ul><li>",
+        "a, ",
+        "a/",
+        "| a ",
+        "[a](",
+        "author = {",
+        "* ",
+        "a:\n",
+        "1, ",
+        "and ",
+        "gains 1, 2, 3 and 4 ",
+        "`" * 3 + "\n",
+    ],
+)
+def test_hostile_text_takes_no_long_time(piece):
+    started = time.perf_counter()
+    check_summary("The table has seven models. " + "It gains 5.1, 6.1, 7.1, " * 300, piece * (60_000 // len(piece)))
+    assert time.perf_counter() - started < 20
