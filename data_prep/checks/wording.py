@@ -65,9 +65,10 @@ def _said_again(document: Document) -> list[tuple[Block, str]]:
             again.append((block, block.text))
         before = block
         for sentence in _SENTENCE_END.split(block.text):
-            if _count(sentence) < SAME_WORDS_MIN:
+            words = re.findall(r"\w+", sentence.lower())
+            if len(words) < SAME_WORDS_MIN or (len(sentence) < 80 and _count(sentence) < SAME_WORDS_MIN):
                 continue
-            key = " ".join(re.findall(r"\w+", sentence.lower()))
+            key = " ".join(words)
             if key in seen:
                 again.append((block, sentence))
             if block.kind != "cell":  # the same value may stand in many cells
