@@ -18,11 +18,13 @@ from typing import Any
 from data_prep.cards.front_matter import split_front_matter
 from data_prep.checks.document import lines_of
 from data_prep.checks.names import compact
-from data_prep.checks.quantities import Quantity, Reading, contains, quantities
+from data_prep.checks.quantities import Quantity, contains, quantities
 
 MAX_CELLS = 6_000  # of one source: cards are hostile, and a summary quotes a few dozen
+MAX_TABLES = 60
 MAX_LABEL = 120  # characters of a label that are read
-_SCALED = (-9, -6, -3, -2, 2, 3, 6, 9)  # powers of ten: of a thousand, and of a percentage
+MANY = 50  # cells with one number, or rows of one name: they say nothing, and cost time
+_SCALES = (0, -9, -6, -3, -2, 2, 3, 6, 9)  # powers of ten: 1.55B where a column of millions has 1550, 0.712 for 71.2
 LABEL_COLUMNS = 3  # that may be needed to tell rows apart: "Orvan | 3B | base"
 
 _RULE = re.compile(r"[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*\Z")
@@ -78,24 +80,27 @@ class Table:
     @cached_property
     def turned(self) -> Table:
         """The same with rows for columns."""
-        values, texts = ({place[::-1]: found for place, found in cells.items()} for cells in (self.values, self.texts))
+        values = {(column, row): found for (row, column), found in self.values.items()}
+        texts = {(column, row): text for (row, column), text in self.texts.items()}
         return Table(self.labels[::-1], values, texts, self.named[::-1])
 
-    def places(self, number: Quantity) -> set[Place]:
-        """The cells that hold the number, or one that is rounded to it."""
-        found = set()
+    def places(self, number: Quantity, power: int = 0) -> set[Place]:
+        """The cells that hold the number, or one that is rounded to it, times ten to the `power`; MANY at most."""
+        found: set[Place] = set()
         for reading in number.readings:
-            at = bisect_left(self.by_value, (reading.low, -1, -1))
-            while at < len(self.by_value) and self.by_value[at][0] <= reading.high:
+            low, high = reading.low.scaleb(power), reading.high.scaleb(power)
+            at = bisect_left(self.by_value, (low, -1, -1))
+            while at < len(self.by_value) and self.by_value[at][0] <= high and len(found) < MANY:
                 found.add(self.by_value[at][1:])
                 at += 1
         return found
 
     def holds(self, number: Quantity, rows: Labels | None, columns: Labels | None) -> bool:
-        """True where a cell of these rows and columns has the number, in whatever scale; None stands for all."""
-        if any(_is_in(place, rows, columns) for place in self.places(number)):
+        """True where a cell of these rows and columns has the number, in whatever scale, or where too many have it; None stands
+        for all."""
+        if len(self.places(number)) == MANY:
             return True
-        return any(_is_scaled(number, values) for place, values in self.values.items() if _is_in(place, rows, columns))
+        return any(_is_in(place, rows, columns) for power in _SCALES for place in self.places(number, power))
 
     def moved(self, number: Quantity, rows: Labels | None, columns: Labels | None) -> tuple[Place, Place] | None:
         """(a cell of these rows and columns, the only cell that has the number), where they stand in one row or column."""
@@ -131,16 +136,6 @@ def _is_in(place: Place, rows: Labels | None, columns: Labels | None) -> bool:
     return (rows is None or place[0] in rows) and (columns is None or place[1] in columns)
 
 
-def _is_scaled(number: Quantity, values: Sequence[Decimal]) -> bool:
-    """1.55B where a column of millions has 1550."""
-    known = sorted(values)
-    return any(
-        contains(known, Reading(reading.value.scaleb(power), reading.low.scaleb(power), reading.high.scaleb(power)))
-        for reading in number.readings
-        for power in _SCALED
-    )
-
-
 @dataclass(frozen=True)
 class Tables:
     """`naming`: the tables that have a form. `lines`: those that cells were read from; what else the source says is prose."""
@@ -164,7 +159,7 @@ def tables_of(source: str) -> Tables:
     room = MAX_CELLS
     for grid, origin in _grids(source):
         room -= sum(map(len, grid))
-        if room < 0:
+        if room < 0 or len(found) > MAX_TABLES:
             break
         found.append(_table(grid))
         lines.update(origin)
@@ -370,7 +365,7 @@ def _made(
         for number in filled:
             for form in labels[side][number].forms:
                 named[side][form].add(number)
-    rows, columns = ({form: frozenset(numbers) for form, numbers in found.items()} for found in named)
+    rows, columns = ({form: frozenset(lines) for form, lines in found.items() if len(lines) < MANY} for found in named)
     return Table(labels, values, texts, (rows, columns))
 
 
@@ -378,7 +373,10 @@ def _model_index(source: str) -> Table | None:
     """Results in front matter: data sets are rows, metrics are columns."""
     if "model-index" not in source:
         return None
-    rows, columns, values, texts = [], {}, {}, {}
+    rows: list[Label] = []
+    columns: dict[Label, int] = {}
+    values: dict[Place, tuple[Decimal, ...]] = {}
+    texts: dict[Place, str] = {}
     for result in _dicts(split_front_matter(source).metadata.get("model-index"), "results"):
         rows.append(_entry_label(result.get("dataset")))
         for metric in _dicts([result], "metrics"):

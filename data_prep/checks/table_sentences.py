@@ -20,6 +20,7 @@ from data_prep.checks.result import Span
 from data_prep.checks.source_tables import Labels, Place, Table, Tables
 
 MAX_WORDS = 8  # of one name
+MAX_NUMBERS = 40  # of one sentence: with more nothing is plain, and time grows with their square
 LEAD = 20  # characters before a name that opens its sentence: "On MMLU", "- **MMLU**"
 NEAR = 25  # characters between a plain word and its number: "average of 71.6"
 
@@ -94,7 +95,7 @@ def faults_in_sentences(document: Document, numbers: Sequence[Quantity], known: 
     for start, end in _sentences(document):
         here = tuple(number for number in numbers if start <= number.start < end)
         asked = [number for number in here if _is_specific(number) and known.have(number)]
-        if not asked:
+        if not asked or len(here) > MAX_NUMBERS:
             continue
         mentions = tuple(_mentions(document.prose, start, end, here, known))
         if not mentions:
