@@ -71,8 +71,8 @@ def _meaning(figures: dict[str, Any]) -> list[str]:
     return [
         "**What a flag means, and what no flag does not.** A flag is a reason to look at the marked place, no verdict: of the true pages",
         f"{wrong:.0%} had at least one. A page without a flag need not be true. Of the planted faults that a check claims to see, {_percent(found['claimed'])}",
-        f"were flagged{least}; of those that none claims to see, such as a true number in the wrong place, a denial, a name that is",
-        f"a plain word, {_percent(found['unclaimed'])}. What share of a model's own errors is flagged hangs on what it gets wrong; no table of planted faults can tell.",
+        f"were flagged{least}; of those that none claims to see, such as a denial, an invented ability, a unit that a number counts,",
+        f"two numbers exchanged in a sentence, {_percent(found['unclaimed'])}. What share of a model's own errors is flagged hangs on what it gets wrong; no table of planted faults can tell.",
     ]
 
 
