@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
@@ -50,7 +51,7 @@ def lookup_options(model: Any, options: dict[str, Any]) -> dict[str, Any]:
     `kv_cache.cpu_options`, can be cut back; else as they are."""
     cache = options.get("past_key_values")
     croppable = cache is not None and all(isinstance(layer, RoomyLayer) for layer in cache.layers)
-    if options["do_sample"] or not croppable or not model._supports_logits_to_keep():
+    if options["do_sample"] or not croppable or "logits_to_keep" not in signature(model.forward).parameters:
         return options
     return options | {"custom_generate": partial(lookup_decoding, streamer=options.get("streamer"))}
 

@@ -114,5 +114,5 @@ def test_where_proposals_cannot_be_taken_back_or_are_drawn_nothing_changes(model
         {"do_sample": False, "past_key_values": SimpleNamespace(layers=[DynamicLayer()])},
     ):
         assert lookup_options(model, options) == options
-    older = SimpleNamespace(_supports_logits_to_keep=lambda: False)
+    older = SimpleNamespace(forward=lambda input_ids: None)
     assert lookup_options(older, greedy) == greedy

@@ -31,6 +31,7 @@ class ScriptedModel:
         self.weights = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self.rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
         self.second, self.device, self.config = second, self.weights.device, self.weights.config
+        self.forward = self.weights.forward
         self.steps = 0
 
     def to(self, device):
