@@ -10,16 +10,14 @@ sent without `push`. The token comes from the environment alone (`HF_TOKEN` or `
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import Field
 
-from data_prep.core.files import write_text
+from data_prep.core.files import made_whole, write_text
 from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import write_table
 from data_prep.core.recipe import Block, Recipe, command
@@ -59,10 +57,8 @@ def main(recipe: Recipe[PublishConfig]) -> None:
     manifest = Manifest(data / "publish.manifest.json", "publish", settings, [data / name for name in INPUTS], [out])
     if not manifest.is_done():
         release = PublishableRun.of(data, block.text, block.writer_licences)
-        making = out.with_name("publish.making")  # what was made before stays until this is whole
-        rows = build(release, making, block.name)
-        shutil.rmtree(out, ignore_errors=True)
-        os.replace(making, out)
+        with made_whole(out) as making:
+            rows = build(release, making, block.name)
         manifest.write(
             rows={f"{config}/{split}": count for (config, split), count in rows.items()}, left_out=dict(release.left_out)
         )
@@ -78,11 +74,10 @@ def main(recipe: Recipe[PublishConfig]) -> None:
 
 
 def build(release: PublishableRun, out: Path, name: str) -> dict[tuple[str, str], int]:
-    """Writes all files anew, the card last; returns rows by config and split.
+    """Writes all files, the card last; returns rows by config and split.
 
     Raises ValueError where no row may go out.
     """
-    shutil.rmtree(out, ignore_errors=True)
     makers: dict[str, Callable[[str], tuple]] = {
         "sft": lambda split: (release.schema("sft"), release.rows("sft", split)),
         "preference": lambda split: (release.schema("pairs"), release.rows("pairs", split)),
@@ -97,7 +92,6 @@ def build(release: PublishableRun, out: Path, name: str) -> dict[tuple[str, str]
     }
     if not any(config in ("sft", "preference", "candidates") for config, _ in rows):
         reasons = "; ".join(f"{count} {reason}" for reason, count in release.left_out.most_common(3)) or "there is none"
-        shutil.rmtree(out, ignore_errors=True)
         raise ValueError(
             f"no row may be published: {reasons}. Say what is known in publish.writer_licences, or use other cards"
         )

@@ -19,10 +19,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from data_prep.core.files import made_whole
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command
 from training.exporting.gguf import FileType, Tools, check_convertible, convert, quantise
-from training.exporting.whole_folder import made_whole
 from training.exporting.yarn import lengthen
 
 

@@ -18,12 +18,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from data_prep.core.files import write_json
+from data_prep.core.files import made_whole, write_json
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.text import plural
 from data_prep.prompts.student import load_tokenizer
-from training.exporting.whole_folder import made_whole
 from training.merging.adapter import Adapter, attach, load_base, read_adapter
 from training.merging.parity import Observed, compare, observe, real_prompts
 

@@ -19,11 +19,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from data_prep.core.files import sha256_text, write_json
+from data_prep.core.files import made_whole, sha256_text, write_json
 from data_prep.core.manifest import Manifest, content_hash
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.text import first_line
-from training.exporting.whole_folder import made_whole
 
 SHARD = "2GB"
 INDEX = "model.safetensors.index.json"

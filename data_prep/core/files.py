@@ -1,4 +1,4 @@
-"""Files of records: JSON and JSONL, written whole or not at all, stable ids, and joins of files in step."""
+"""Files of records: JSON and JSONL, and folders, written whole or not at all, stable ids, and joins of files in step."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,21 @@ def replacing(path: Path, mode: str = "w") -> Iterator[Any]:
         handle.flush()
         os.fsync(handle.fileno())
     os.replace(temporary, path)
+
+
+@contextmanager
+def made_whole(folder: Path) -> Iterator[Path]:
+    """A new folder that takes the place of `folder` when the block ends well; a failure leaves what was there."""
+    temporary = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(temporary, folder)
 
 
 def to_json(record: Any) -> str:
