@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any
 
@@ -26,6 +26,7 @@ OWN = "(own)"  # labels the row of the model itself, whatever the sentence calls
 MAX_VALUES = 60  # of a column, row, list or sentence
 TELLING = 3  # a word that stands in more lists than these tells none apart
 MAX_SHAPES = 400  # of each kind that is told by its shape
+CACHED_STEMS = 8_192  # a source has some 1,500 words, and says each of them in several lists
 MAX_ITEM_WORDS = 7  # of an enumeration: what is longer is a clause
 
 _LINK = re.compile(r"!?\[([^\[\]\n]{0,200})\]\([^()\s]{0,500}\)")
@@ -48,7 +49,8 @@ _AUTHORS = re.compile(r"\bauthors?\s{0,4}=\s{0,4}[{\"]([^=]{1,3000})", re.IGNORE
 _FILE = re.compile(r"(?<![\w/.-])[\w/.-]{0,80}[\w-]\.([a-z]{2,11})\b")
 _IMAGE = re.compile(r"!\[[^\]\n]{0,200}\]\(|<img\b", re.IGNORECASE)
 _HTML_LIST = re.compile(r"<(/?)(table|tr|ul|ol|li)\b", re.IGNORECASE)
-_BRACKETS = re.compile(r"(?<!\w)(\w{1,40})['\"]?\s{0,2}[=:]\s{0,2}(?=[\[({])")
+_OPENS_LIST = re.compile(r"[=:]\s{0,2}(?=[\[({])")
+_KEY_BEFORE = re.compile(r"(?<!\w)(\w{1,40})['\"]?\s{0,2}\Z")
 _MODEL = re.compile(r"^Model: [^\s/]{1,100}/(\S{1,100})$", re.MULTILINE)
 _TOKEN = re.compile(r"[a-z0-9]+(?:\.[0-9]+)?")
 _TOTAL = re.compile(r"\b(?:g?mean|average|avg|overall|total|sum|macro|micro|all)\b", re.IGNORECASE)
@@ -76,6 +78,7 @@ limitation limit risk weakness caveat
 _CANONICAL = {word: line.split()[0] for line in _ALIKE for word in line.split()}
 
 
+@lru_cache(CACHED_STEMS)
 def stem(word: str) -> str:
     """One form for singular and plural, and one word for those that name the same kind of thing."""
     word = word.lower()
@@ -85,7 +88,7 @@ def stem(word: str) -> str:
 
 
 def stems(text: str) -> frozenset[str]:
-    return frozenset(stem(word) for word in _WORD.findall(text))
+    return frozenset(map(stem, _WORD.findall(text)))
 
 
 @dataclass(frozen=True)
@@ -419,9 +422,13 @@ def _of_html(body: str) -> Iterator[Group]:
 
 def _of_brackets(body: str) -> Iterator[Group]:
     """`labels = ["A", "B"]` in code or output: counted under the name before it."""
-    for match in islice(_BRACKETS.finditer(body), MAX_SHAPES):
+    opened = (
+        (match.end(), _KEY_BEFORE.search(body, max(0, match.start() - 43), match.start()))
+        for match in _OPENS_LIST.finditer(body)
+    )
+    for start, key in islice(((start, key[1]) for start, key in opened if key), MAX_SHAPES):
         depth, commas, quote, filled = 0, 0, "", False
-        for character in body[match.end() : match.end() + 1000]:
+        for character in body[start : start + 1000]:
             if quote:
                 quote = "" if character == quote else quote
             elif character in "'\"":
@@ -436,7 +443,7 @@ def _of_brackets(body: str) -> Iterator[Group]:
                 commas, filled = commas + 1, False
             filled = filled or (depth > 0 and character.isalnum())
         if not depth:
-            yield Group(commas + filled, "items of a list", stems(match[1].replace("_", " ")), explicit=False)
+            yield Group(commas + filled, "items of a list", stems(key.replace("_", " ")), explicit=False)
 
 
 def _enumerations(text: str, heading: frozenset[str]) -> Iterator[Group]:
@@ -462,14 +469,15 @@ def _enumeration(clause: str, before: str, heading: frozenset[str]) -> Iterator[
         parts.append(clause[position : joint.start()])
         position, last = joint.end(), bool(joint["last"])
     parts.append(clause[position:])
+    pair = _AND.search(parts[-1])
+    if len(parts) == 1 and not pair:
+        return  # most clauses
     lead, tail = parts[0].split(), parts[-1].split()
     named = stems(" ".join([*before.split()[-8:], *lead[-6:], *tail[:5]])) | (
         heading if len(lead) < 4 and not before else frozenset()
     )
-    pair = _AND.search(parts[-1])
     if len(parts) == 1:
-        if pair:
-            yield Group(len(_AND.findall(clause)) + 1, "items of an enumeration", named, stems(clause), explicit=False)
+        yield Group(len(_AND.findall(clause)) + 1, "items of an enumeration", named, stems(clause), explicit=False)
         return
     run = 1
     for part in reversed(parts[:-1]):
