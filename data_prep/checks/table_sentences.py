@@ -7,10 +7,11 @@ ones, if names and numbers take turns, or if they alone share a part. What is co
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from data_prep.checks.document import Document
@@ -68,14 +69,28 @@ class Sentence:
         return (self.start, *self.cuts)[number], (*self.cuts, self.end)[number]
 
 
+Named = tuple[tuple[Mention, Labels], ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """A sentence as one table sees it. `named`: names of its rows, of its columns; `homes`: its cells that have each number."""
+
+    table: Table
+    sentence: Sentence
+    named: tuple[Named, Named]
+    homes: Mapping[Quantity, set[Place]]
+
+
 @dataclass(frozen=True)
 class Side:
     """A sentence as one side of a table sees it: names of its rows (or columns), and the numbers that the table has."""
 
-    named: tuple[tuple[Mention, Labels], ...]
+    named: Named
     numbers: tuple[Quantity, ...]
     sentence: Sentence
 
+    @cached_property
     def parts(self) -> dict[int, tuple[list[Labels], int]]:
         """The names and the count of numbers in each part."""
         found: dict[int, tuple[list[Labels], int]] = defaultdict(lambda: ([], 0))
@@ -84,16 +99,17 @@ class Side:
         for number in self.numbers:
             names, count = found[self.place(number.start)]
             found[self.place(number.start)] = names, count + 1
-        return found
+        return dict(found)
 
     def place(self, at: int) -> int:
         return bisect_right(self.sentence.cuts, at)
 
 
 def faults_in_sentences(document: Document, numbers: Sequence[Quantity], known: Tables, source: str) -> Iterator[Span]:
-    """Numbers of the summary's prose that stand beside a name which has others in the source's tables."""
+    """`numbers`: in order. Those of the summary's prose that stand beside a name which has others in the source's tables."""
+    starts = [number.start for number in numbers]
     for start, end in _sentences(document):
-        here = tuple(number for number in numbers if start <= number.start < end)
+        here = tuple(numbers[bisect_left(starts, start) : bisect_left(starts, end)])
         asked = [number for number in here if _is_specific(number) and known.have(number)]
         if not asked or len(here) > MAX_NUMBERS:
             continue
@@ -103,9 +119,12 @@ def faults_in_sentences(document: Document, numbers: Sequence[Quantity], known: 
         cuts = [cut.start() for cut in _CUT.finditer(document.lower, start, end)]
         cuts = [cut for cut in cuts if not any(mention.start < cut < mention.end for mention in mentions)]
         sentence = Sentence(document.lower, start, end, here, mentions, tuple(cuts))
+        views = [
+            _view(sentence, known.tables[index]) for index in sorted({i for one in mentions for i in known.naming[one.form]})
+        ]
         for number in asked:
             if (
-                (fault := _fault(sentence, number, known))
+                (fault := _fault(number, views, known))
                 and not _is_half_named(sentence, *fault)
                 and not _is_told(source, number, sentence, *fault, known)
             ):
@@ -127,17 +146,18 @@ def _sentences(document: Document) -> Iterator[tuple[int, int]]:
 
 def _mentions(text: str, start: int, end: int, numbers: Sequence[Quantity], known: Tables) -> Iterator[Mention]:
     """The longest names of the tables, from left to right."""
-    words = [(match.start(), match.end(), match[0].lower()) for match in _WORD.finditer(text, start, end)]
+    words = list(_WORD.finditer(text, start, end))
+    lower = [word[0].lower() for word in words]
     at = 0
     while at < len(words):
-        begin = words[at][0]
+        begin = words[at].start()
         for stop in range(min(at + MAX_WORDS, len(words)), at, -1):
-            form = "".join(word for _, _, word in words[at:stop])
+            form = "".join(lower[at:stop])
             if form not in known.naming:
                 form = f"^{form}"
                 if form not in known.naming or _IN_NAME.search(text, max(0, begin - 20), begin):
                     continue
-            finish = words[stop - 1][1]
+            finish = words[stop - 1].end()
             if _is_name(text, begin, finish, numbers):
                 yield Mention(form, begin, finish)
                 at = stop - 1
@@ -161,12 +181,21 @@ def _is_name(text: str, begin: int, finish: int, numbers: Sequence[Quantity]) ->
 # --- what is bound to what --------------------------------------------------------------------------------------------
 
 
-def _fault(sentence: Sentence, number: Quantity, known: Tables) -> tuple[Table, Place, Place] | None:
+def _view(sentence: Sentence, table: Table) -> View:
+    rows, columns = (
+        tuple((mention, names[mention.form]) for mention in sentence.mentions if mention.form in names) for names in table.named
+    )
+    return View(table, sentence, (rows, columns), {number: table.places(number) for number in sentence.numbers})
+
+
+def _fault(number: Quantity, views: Sequence[View], known: Tables) -> tuple[Table, Place, Place] | None:
     """(table, a cell of the names beside the number, the cell that has it); None where any table has it beside these names."""
     found = None
-    for index in sorted({index for mention in sentence.mentions for index in known.naming[mention.form]}):
-        table = known.tables[index]
-        bound = _bound(sentence, number, table)
+    # Only a table that has it in one cell can say that it stands in the wrong one; the others may still have it in the right one.
+    for view in sorted(views, key=lambda view: len(view.homes[number]) != 1):
+        if found is None and len(view.homes[number]) != 1:
+            return None
+        table, bound = view.table, _bound(view, number)
         if bound is None:
             continue
         if table.holds(number, *bound) or any(
@@ -187,19 +216,19 @@ def _has(other: Table, table: Table, bound: tuple[Labels | None, Labels | None],
     return any(home[side] in other.named[side].get(form, ()) for form in forms for home in homes for side in (0, 1))
 
 
-def _bound(sentence: Sentence, number: Quantity, table: Table) -> tuple[Labels | None, Labels | None] | None:
+def _bound(view: View, number: Quantity) -> tuple[Labels | None, Labels | None] | None:
     """The rows and columns that are named beside the number, None for a side that is not; None where no side plainly is."""
-    here = tuple(other for other in sentence.numbers if other is number or table.places(other))
-    sides = []
-    for names in table.named:
-        named = [(mention, names.get(mention.form)) for mention in sentence.mentions]
-        sides.append(Side(tuple((mention, labels) for mention, labels in named if labels), here, sentence))
-    rows, columns = ({mention for mention, _ in side.named} for side in sides)
+    sentence = view.sentence
+    here = tuple(other for other in sentence.numbers if other is number or view.homes[other])
+    rows, columns = ({mention for mention, _ in named} for named in view.named)
     if rows & columns or any(
-        0 <= other.start - mention.end < 3 for mention in rows | columns for other in sentence.numbers if other not in here
+        0 <= other.start - mention.end < 3 and not view.homes[other] and other != number
+        for mention in rows | columns
+        for other in sentence.numbers
     ):
         return None  # "epoch 0" says nothing of other numbers
-    places = [_beside(side, number, table.places, at) for at, side in enumerate(sides)]
+    sides = [Side(named, here, sentence) for named in view.named]
+    places = [_beside(side, number, view.homes, at) for at, side in enumerate(sides)]
     if _UNCLEAR in places or places == [None, None]:
         return None
     if _COMPARED.search(sentence.text, *sentence.part(number.start)) and not any(_in_turn(side, number) for side in sides):
@@ -210,20 +239,20 @@ def _bound(sentence: Sentence, number: Quantity, table: Table) -> tuple[Labels |
 _UNCLEAR: Labels = frozenset({-1})
 
 
-def _beside(side: Side, number: Quantity, places: Callable[[Quantity], set[Place]], at: int) -> Labels | None:
+def _beside(side: Side, number: Quantity, homes: Mapping[Quantity, set[Place]], at: int) -> Labels | None:
     """The label of this side that stands beside the number; None where none does, _UNCLEAR where it is not plain which."""
     if not side.named:
         return None
     first, labels = side.named[0]
     if len({found for _, found in side.named}) == 1:
         opens = first.start < side.numbers[0].start and first.start - side.sentence.start < LEAD
-        others = [places(other) for other in side.numbers if other is not number]
+        others = [homes[other] for other in side.numbers if other is not number]
         # A name that opens the sentence is that of all numbers, where it is that of all others.
-        if not others or (opens and all(any(home[at] in labels for home in homes) for homes in others)):
+        if not others or (opens and all(any(place[at] in labels for place in places) for places in others)):
             return labels
     if found := _in_turn(side, number):
         return found
-    parts = side.parts()
+    parts = side.parts
     if not parts[side.place(number.start)][0] and all(len(names) == count == 1 for names, count in parts.values() if names):
         return _of_part_before(side, number, parts)
     return _UNCLEAR
@@ -246,7 +275,7 @@ def _in_turn(side: Side, number: Quantity) -> Labels | None:
     if len(side.named) == len(side.numbers) and all(one != two for one, two in pairwise(kinds)):
         partner = marks[[mark for _, mark in marks].index(number) ^ 1][1]
         return None if isinstance(partner, Quantity) else partner
-    parts, own = side.parts(), side.place(number.start)
+    parts, own = side.parts, side.place(number.start)
     around = [parts.get(place, ([], 0)) for place in (own - 1, own, own + 1)]
     names, count = around[1]
     if len(names) != 1 or count != 1 or any(names and not count for names, count in around):
