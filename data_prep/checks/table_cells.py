@@ -134,28 +134,32 @@ def _named(own: Own, table: Table) -> Matched:
 def _matched(own: Own, homes: Mapping[Quantity, set[Place]], named: Matched) -> Matched:
     """Rows and columns of the summary's table with those of the source's: by name, and by most of their cells."""
     matched: Matched = (dict(named[0]), dict(named[1]))
+    # Of all cells: two that are exchanged stay in their row or column.
+    loose = [_votes(own, homes, side, {}) for side in (0, 1)]
+    counts = [Counter(place[side] for place, inside in own.cells.items() for _ in inside) for side in (0, 1)]
     for side in (1, 0, 1, 0):
-        votes: dict[int, Counter[int]] = defaultdict(Counter)  # of cells that fit what the other side is matched with
-        loose: dict[int, Counter[int]] = defaultdict(
-            Counter
-        )  # of all cells: two that are exchanged stay in their row or column
-        held: Counter[int] = Counter()
-        for place, inside in own.cells.items():
-            other = matched[1 - side].get(place[1 - side])
-            held[place[side]] += len(inside)
-            for number in inside:
-                votes[place[side]].update({home[side] for home in homes[number] if other is None or home[1 - side] in other})
-                loose[place[side]].update({home[side] for home in homes[number]})
-        for line, count in held.items():
+        votes = _votes(own, homes, side, matched[1 - side])
+        for line, count in counts[side].items():
             if line in named[side]:
-                chosen = _of_named(named[side][line], votes[line], loose[line], count)
+                chosen = _of_named(named[side][line], votes[line], loose[side][line], count)
             else:
-                chosen = _of_all(votes[line], count // 2 + 1) or _of_all(loose[line], count)
+                chosen = _of_all(votes[line], count // 2 + 1) or _of_all(loose[side][line], count)
             if chosen:
                 matched[side][line] = chosen
             else:
                 matched[side].pop(line, None)
     return matched
+
+
+def _votes(own: Own, homes: Mapping[Quantity, set[Place]], side: int, across: Mapping[int, Labels]) -> dict[int, Counter[int]]:
+    """For each row (or column) how many of its cells the source has in each of its own, where they fit what columns (or rows) are
+    matched with, which is `across`."""
+    votes: dict[int, Counter[int]] = defaultdict(Counter)
+    for place, inside in own.cells.items():
+        fits = across.get(place[1 - side])
+        for number in inside:
+            votes[place[side]].update({home[side] for home in homes[number] if fits is None or home[1 - side] in fits})
+    return votes
 
 
 def _of_named(named: Labels, votes: Counter[int], loose: Counter[int], count: int) -> Labels | None:
