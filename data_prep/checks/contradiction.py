@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from data_prep.checks.document import Document
 from data_prep.checks.facts import Fact, stated_amounts
 from data_prep.checks.licences import agree
-from data_prep.checks.names import Names, is_known
-from data_prep.checks.number_grounding import Numbers
-from data_prep.checks.quantities import contains, quantities
+from data_prep.checks.names.grounding import Names, is_known
+from data_prep.checks.numeric.grounding import Numbers
+from data_prep.checks.numeric.quantities import contains, quantities
 from data_prep.checks.result import CheckResult, Span, listed
 
 _AMOUNTS = {
@@ -50,7 +50,7 @@ def check_contradiction(
     licences_known: frozenset[str],
     misplaced: Iterable[Span] = (),
 ) -> CheckResult:
-    """`value`: how many statements differ from the sources. `misplaced`: numbers that these give for another name (table_cells.py)."""
+    """`value`: how many statements differ from the sources. `misplaced`: numbers that these give for another name (tables/cells.py)."""
     spans = [
         *(_licences(document, licences_named, facts["licence"], licences_known) if "licence" in facts else ()),
         *(span for name in _AMOUNTS if name in facts for span in _amounts(document, facts[name], numbers)),

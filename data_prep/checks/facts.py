@@ -15,8 +15,8 @@ from data_prep.cards.front_matter import split_front_matter
 from data_prep.cards.parse import base_models, languages, licence
 from data_prep.checks import licences
 from data_prep.checks.document import Document, lowered
-from data_prep.checks.names import compact
-from data_prep.checks.quantities import WORD, Quantity, binary_aliases, contains, quantities
+from data_prep.checks.names.grounding import compact
+from data_prep.checks.numeric.quantities import WORD, Quantity, binary_aliases, contains, quantities
 from data_prep.checks.result import CheckResult, Span, listed
 
 FACT_RECALL_MIN = 0.5  # share of the stated facts that a summary must recall

@@ -11,10 +11,10 @@ from data_prep.checks.facts import Fact, facts_of, list_lengths
 from data_prep.checks.language import mojibake_of
 from data_prep.checks.licences import named_in
 from data_prep.checks.links import has_links_to_cite, links_of
-from data_prep.checks.names import Names, names_of
-from data_prep.checks.number_grounding import Numbers, numbers_of
-from data_prep.checks.source_tables import Tables, tables_of
-from data_prep.checks.together import Together, together_of
+from data_prep.checks.names.grounding import Names, names_of
+from data_prep.checks.numeric.grounding import Numbers, numbers_of
+from data_prep.checks.numeric.together import Together, together_of
+from data_prep.checks.tables.source import Tables, tables_of
 from data_prep.checks.wording import praise_of
 
 CACHED_SOURCES = 64  # a source with its index takes 2-5 MB; systems are scored card by card

@@ -11,8 +11,8 @@ from data_prep.checks import CheckResult, SourceIndex
 from data_prep.checks.document import Document, read
 from data_prep.checks.licences import licences_in
 from data_prep.checks.links import check_links
-from data_prep.checks.names import check_names
-from data_prep.checks.number_grounding import check_numbers, summary_quantities
+from data_prep.checks.names.grounding import check_names
+from data_prep.checks.numeric.grounding import check_numbers, summary_quantities
 from data_prep.checks.wording import check_repetition
 from data_prep.core.records import Note
 from data_prep.prompts.student import NOTES_WORDS, is_nothing_new, source_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from data_prep.checks.names import compact
+from data_prep.checks.names.grounding import compact
 
 _HEADING = re.compile(r"[ ]{0,3}#{1,6}[ \t]")
 _TITLE = re.compile(r"^#[ \t]+(.+)$", re.MULTILINE)

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from data_prep.checks.document import Document, lowered, read
 from data_prep.checks.licences import licences_in
-from data_prep.checks.names import check_names, compact
-from data_prep.checks.number_grounding import is_grounded, summary_quantities
+from data_prep.checks.names.grounding import check_names, compact
+from data_prep.checks.numeric.grounding import is_grounded, summary_quantities
 from data_prep.checks.source_index import SourceIndex
 from eval.decoding.link_rule import open_address
 from eval.decoding.spellings import CHUNK, Spellings

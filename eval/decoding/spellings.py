@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from data_prep.checks.number_grounding import Numbers
-from data_prep.checks.quantities import MONEY, UNITS
+from data_prep.checks.numeric.grounding import Numbers
+from data_prep.checks.numeric.quantities import MONEY, UNITS
 
 CHUNK = r"[^\s()\[\]{}|*\"'`<>~=“”‘’«»,;]"  # characters of a word, a number or a name
 MOST_VALUES = 3000

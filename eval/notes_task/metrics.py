@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from data_prep.checks.document import read
-from data_prep.checks.number_grounding import is_grounded, numbers_of, summary_quantities
+from data_prep.checks.numeric.grounding import is_grounded, numbers_of, summary_quantities
 from data_prep.core.files import sha256_file, stable_id
 from data_prep.core.records import Generation, HeldOut
 from data_prep.notes_task.checks import GROUNDING, check_notes, grounded

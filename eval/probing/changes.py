@@ -13,8 +13,8 @@ from data_prep.cards.front_matter import split_front_matter
 from data_prep.cards.parse import licence, prose
 from data_prep.checks.facts import LANGUAGE_NAMES, facts_of, stated_amounts
 from data_prep.checks.licences import agree, licences_in, normal
-from data_prep.checks.number_grounding import is_grounded, numbers_of
-from data_prep.checks.quantities import contains, quantities
+from data_prep.checks.numeric.grounding import is_grounded, numbers_of
+from data_prep.checks.numeric.quantities import contains, quantities
 from data_prep.core.files import sha256_text
 from data_prep.core.records import HeldOut
 from data_prep.prompts.student import (

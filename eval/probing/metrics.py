@@ -10,8 +10,8 @@ from data_prep.checks import SourceIndex, check_summary, passed_all
 from data_prep.checks.document import Document, read
 from data_prep.checks.facts import stated_amounts
 from data_prep.checks.licences import agree, licences_in
-from data_prep.checks.number_grounding import is_grounded, summary_quantities
-from data_prep.checks.quantities import contains, quantities
+from data_prep.checks.numeric.grounding import is_grounded, summary_quantities
+from data_prep.checks.numeric.quantities import contains, quantities
 from data_prep.core.records import Probe
 from eval.probing.changes import WORDINGS, languages_in, word
 from eval.scoring.metrics import Metric

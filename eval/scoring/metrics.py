@@ -15,7 +15,7 @@ from typing import Any
 from data_prep.checks import CHECKS, CheckResult, SourceIndex, check_summary, passed_all
 from data_prep.checks.copying import coverage_density, words_of
 from data_prep.checks.document import read
-from data_prep.checks.number_grounding import summary_quantities
+from data_prep.checks.numeric.grounding import summary_quantities
 from data_prep.core.records import Generation
 from eval.scoring.rouge import rouge
 
@@ -110,7 +110,7 @@ def code_version() -> str:
     """Hash of the code and the versions of the parsers that measure."""
     digest = hashlib.sha256()
     for room in CODE:
-        for file in sorted((ROOT / room).glob("*.py")):
+        for file in sorted((ROOT / room).rglob("*.py")):
             digest.update(f"{file.name}\0".encode() + file.read_bytes() + b"\0")
     for package in PARSERS:
         digest.update(f"{package} {version(package)}\0".encode())

@@ -10,8 +10,8 @@ from data_prep.checks import CHECKS, SourceIndex, check_summary, facts_of, failu
 from data_prep.checks.copying import coverage_density, extractive_fragments, index_words
 from data_prep.checks.document import read
 from data_prep.checks.links import canonical
-from data_prep.checks.number_grounding import is_grounded, numbers_of
-from data_prep.checks.quantities import quantities
+from data_prep.checks.numeric.grounding import is_grounded, numbers_of
+from data_prep.checks.numeric.quantities import quantities
 
 CARD = """---
 license: apache-2.0

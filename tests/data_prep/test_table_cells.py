@@ -7,7 +7,7 @@ import time
 import pytest
 
 from data_prep.checks import check_summary
-from data_prep.checks.source_tables import tables_of
+from data_prep.checks.tables.source import tables_of
 
 MARKDOWN = """# Orvan
 | Benchmark | Metric | Orvan-3B | Tulvex 7B |

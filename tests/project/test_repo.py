@@ -38,7 +38,7 @@ def test_scripts_that_tests_hold_as_text_import_what_exists():
 
 
 def test_the_lower_floors_need_no_torch():
-    rooms = [path for room in FLOORS for path in (ROOT / "data_prep" / room).glob("*.py")]
+    rooms = [path for room in FLOORS for path in (ROOT / "data_prep" / room).rglob("*.py")]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in rooms]
     code = "import sys; " + "; ".join(f"import {name}" for name in names) + "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

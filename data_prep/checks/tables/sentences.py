@@ -15,10 +15,10 @@ from functools import cached_property
 from itertools import pairwise
 
 from data_prep.checks.document import Document
-from data_prep.checks.names import compact
-from data_prep.checks.quantities import Quantity
+from data_prep.checks.names.grounding import compact
+from data_prep.checks.numeric.quantities import Quantity
 from data_prep.checks.result import Span
-from data_prep.checks.source_tables import Labels, Place, Table, Tables
+from data_prep.checks.tables.source import Labels, Place, Table, Tables
 
 MAX_WORDS = 8  # of one name
 MAX_NUMBERS = 40  # of one sentence: with more nothing is plain, and time grows with their square

@@ -17,8 +17,8 @@ from typing import Any
 
 from data_prep.cards.front_matter import split_front_matter
 from data_prep.checks.document import lines_of
-from data_prep.checks.names import compact
-from data_prep.checks.quantities import Quantity, contains, quantities
+from data_prep.checks.names.grounding import compact
+from data_prep.checks.numeric.quantities import Quantity, contains, quantities
 
 MAX_CELLS = 6_000  # of one source: cards are hostile, and a summary quotes a few dozen
 MAX_TABLES = 60

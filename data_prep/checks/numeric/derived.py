@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from data_prep.checks.document import Document
-from data_prep.checks.quantities import UNITS, WORD, Quantity
+from data_prep.checks.numeric.quantities import UNITS, WORD, Quantity
+from data_prep.checks.numeric.together import COLUMN, OWN, Group, NumberLine, Together, stem, stems, tokens_of
 from data_prep.checks.result import Derived
-from data_prep.checks.together import COLUMN, OWN, Group, NumberLine, Together, stem, stems, tokens_of
 
 MOST = 20  # counted at sight
 MAX_UNSTATED = 100  # numbers of one summary that are tried, and pairs of operands for each

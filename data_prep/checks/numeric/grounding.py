@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from data_prep.checks.document import Document, lines_of
-from data_prep.checks.notation import plain as plain_notation
-from data_prep.checks.notation import plain_with_offsets
-from data_prep.checks.other_spellings import (
+from data_prep.checks.numeric.notation import plain as plain_notation
+from data_prep.checks.numeric.notation import plain_with_offsets
+from data_prep.checks.numeric.other_spellings import (
     Date,
     dates_of,
     identifiers_of,
@@ -21,7 +21,7 @@ from data_prep.checks.other_spellings import (
     sizes_of,
     values_of,
 )
-from data_prep.checks.quantities import (
+from data_prep.checks.numeric.quantities import (
     MONEY,
     SCALES,
     UNITS,

@@ -14,10 +14,10 @@ from itertools import compress
 from operator import add
 
 from data_prep.checks.document import Document, blank
-from data_prep.checks.people import capitalised_in, is_run, is_told
+from data_prep.checks.names.people import capitalised_in, is_run, is_told
+from data_prep.checks.names.running import Running
+from data_prep.checks.names.versions import Versions
 from data_prep.checks.result import CheckResult, Span, looked_up
-from data_prep.checks.running import Running
-from data_prep.checks.versions import Versions
 
 MAX_PIECES = 5  # of one name: Qwen / 2.5 / Coder / 32B / Instruct
 

@@ -16,8 +16,8 @@ from itertools import islice
 from typing import Any
 
 from data_prep.cards.front_matter import split_front_matter
-from data_prep.checks.names import compact
-from data_prep.checks.quantities import quantities
+from data_prep.checks.names.grounding import compact
+from data_prep.checks.numeric.quantities import quantities
 
 MAX_LINES = 6_000  # beyond these nothing is looked for
 MAX_LINE = 4_000  # characters of one

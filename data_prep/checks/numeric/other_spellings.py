@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 
-from data_prep.checks.quantities import SCALES, Quantity
+from data_prep.checks.numeric.quantities import SCALES, Quantity
 
 Date = tuple[int | None, int | None, int | None]  # year, month, day
 

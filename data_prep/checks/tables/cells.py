@@ -1,6 +1,6 @@
 """Right number, wrong place: a number of the summary that stands beside one name, and in the source's tables beside another.
 
-Only where the binding is plain: in a sentence, one name and one number, or names and numbers in turn (table_sentences.py); in a
+Only where the binding is plain: in a sentence, one name and one number, or names and numbers in turn (sentences.py); in a
 summary's own table, which is read here, where most other cells agree with the source's. Renamed rows and columns are told by their
 cells. A number that the source gives for that name anywhere, in a table or in prose, is right.
 """
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from data_prep.checks.document import Document
-from data_prep.checks.names import compact
-from data_prep.checks.quantities import Quantity
+from data_prep.checks.names.grounding import compact
+from data_prep.checks.numeric.quantities import Quantity
 from data_prep.checks.result import Span
-from data_prep.checks.source_tables import Cell, Label, Labels, Place, Table, Tables, label_of, markdown_grids
-from data_prep.checks.table_sentences import faults_in_sentences
+from data_prep.checks.tables.sentences import faults_in_sentences
+from data_prep.checks.tables.source import Cell, Label, Labels, Place, Table, Tables, label_of, markdown_grids
 
 MOST_WRONG = 3  # cells of a table, or a third of those that agree: with more it is another table
 FEWEST = 6  # one in so many numbers of a table must be in the source's to compare the two
