@@ -26,12 +26,13 @@ from pydantic import Field
 from tqdm import tqdm
 
 from data_prep.core.append_log import open_log
-from data_prep.core.files import read_jsonl, sha256_text, to_json, write_json, write_jsonl
+from data_prep.core.files import read_dicts, read_jsonl, sha256_text, to_json, write_json, write_jsonl
 from data_prep.core.manifest import Manifest, content_hash
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.records import Generation, HeldOut
 from data_prep.core.text import bracketed, figure, plural
 from eval.entailment.calibration import SYNTHETIC, Labelled, read_labelled, synthetic_claims
+from eval.entailment.card_labels import read_card_labels
 from eval.entailment.checkers import KNOWN, Checker, EntailmentScore, Item, contract_of
 from eval.entailment.chunks import Ranking, chunks_of
 from eval.entailment.endpoint_checker import EndpointChecker
@@ -60,8 +61,11 @@ class SupportConfig(Block):
     top_k: int | None = Field(default=8, ge=1)
     """Chunks a claim is held against, those that share most words with it (BM25). null: all."""
     calibration: str | None = None
-    """Claims with labels, to measure the checkers by: a JSONL file (source, context, claim, supported, origin), or `synthetic`
-    for claims about invented models. null: rates stay uncorrected."""
+    """Claims with labels, to measure the checkers by: recipes/references/statements.jsonl, about real cards, labelled by a large
+    language model; a JSONL file of your own (source, context, claim, supported, origin); or `synthetic` for claims about invented
+    models. null: rates stay uncorrected."""
+    card_texts: list[str] | None = None
+    """Folders of .md files and Parquet tables where the cards of statements.jsonl are looked up by SHA-256; null asks the Hub."""
     bootstrap_samples: int = Field(default=10_000, ge=1000)
     """Draws of each interval."""
 
@@ -74,7 +78,7 @@ def main(recipe: Recipe[SupportConfig]) -> None:
         print("support: no checker named in support.checkers, so no statement is checked")
         return
     names = named_systems(generations, block.systems, (), "support")
-    marked = [Path(block.calibration)] if block.calibration not in (None, SYNTHETIC) else []
+    marked = [Path(block.calibration), *map(Path, block.card_texts or ())] if block.calibration not in (None, SYNTHETIC) else []
     # Not among the inputs: two folders of one name would share a key there. An endpoint's empty name is no folder.
     folders = [Path(checker.model) for checker in block.checkers if checker.model]
     weights = [content_hash(path) for path in folders if path.is_dir()]
@@ -94,7 +98,7 @@ def main(recipe: Recipe[SupportConfig]) -> None:
 def check_run(recipe: Recipe[SupportConfig], names: Sequence[str], rows: Path, figures: Path) -> list[Checked]:
     """Checks the summaries of the systems `names` and writes both files. Raises ValueError where a claim got no answer."""
     block, folder = recipe.block, recipe.run_dir / "eval"
-    labelled = read_calibration(block.calibration)
+    labelled = read_calibration(block.calibration, block.card_texts)
     known = read_cards(recipe.run_dir / "data" / "heldout.jsonl")
     cards = dict(islice(known.items(), block.cards))
     systems = [read_system(folder / "generations" / f"{name}.jsonl", known, allow_missing=True) for name in names]
@@ -118,7 +122,7 @@ def check_run(recipe: Recipe[SupportConfig], names: Sequence[str], rows: Path, f
     return checked
 
 
-def read_calibration(name: str | None) -> list[Labelled]:
+def read_calibration(name: str | None, card_texts: Sequence[str] | None = None) -> list[Labelled]:
     if name is None:
         return []
     if name == SYNTHETIC:
@@ -128,7 +132,8 @@ def read_calibration(name: str | None) -> list[Labelled]:
             f"support.calibration is {name}, and there is no such file; label eval/support/to_label.jsonl of a run, "
             f"or write {SYNTHETIC}"
         )
-    return read_labelled(Path(name))
+    first = next(read_dicts(Path(name)), {})
+    return read_card_labels(Path(name), card_texts) if "sha256" in first else read_labelled(Path(name))
 
 
 def refuse_relatives(run_dir: Path, checkers: Sequence[Checking]) -> None:

@@ -143,8 +143,11 @@ def real_figures(cards: Sequence[RealCard], seed: str) -> dict[str, Any]:
     """What the checks say of the cards' true pages, and of their summaries with a fault each."""
     tally, others = FaultTally(), FaultTally()
     truth = {"summaries": 0, "pages with arithmetic": 0}  # passed by all checks but those of form
+    refused = []
     for card in cards:
-        before = count_true(tally, check_summary(card.summary, card.source))
+        results = check_summary(card.summary, card.source)
+        refused += [{"model_id": card.model_id, "check": one.name, "reason": one.reason} for one in results if not one.passed]
+        before = count_true(tally, results)
         truth["summaries"] += before <= FORM
         if card.with_arithmetic:
             truth["pages with arithmetic"] += count_true(others, check_summary(card.with_arithmetic, card.source)) <= FORM
@@ -160,7 +163,19 @@ def real_figures(cards: Sequence[RealCard], seed: str) -> dict[str, Any]:
         for name, counted in zip(truth, (tally, others), strict=True)
         if counted.clean
     }
-    return {"true": true, "found": _found(tally), **summarised(tally, REAL_KINDS)}
+    return {
+        "true": true,
+        "refused": refused,
+        "found": _found(tally),
+        "derived": _derived(tally),
+        **summarised(tally, REAL_KINDS),
+    }
+
+
+def _derived(tally: FaultTally) -> dict[str, Any]:
+    """Planted wrong numbers that were let pass, since they follow from numbers or items of the source by chance."""
+    wrong = [fault for fault, kind in REAL_KINDS.items() if kind.seen_by == "numbers"]
+    return share(sum(tally.derived[fault] for fault in wrong), sum(tally.planted[fault] for fault in wrong))
 
 
 def _found(tally: FaultTally) -> dict[str, Any]:

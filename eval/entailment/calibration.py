@@ -27,6 +27,7 @@ from eval.entailment.statements import Statement, statements
 from eval.stats.estimates import expanded_tail, family_sums, resampled_means, unseen_share
 
 SYNTHETIC = "synthetic"
+ORIGINS = ("human", "language model", SYNTHETIC)
 TRIES = 100  # draws until a number is one that the source has not
 SYNTHETIC_SEED = 7919  # of families that no recipe's seed draws
 LEAST_SKILL = 1.1  # sensitivity + specificity; a coin has 1, and the correction divides by the rest
@@ -41,7 +42,7 @@ class Labelled:
     context: str
     claim: str
     supported: bool
-    origin: str  # "human" or "synthetic"
+    origin: str  # one of ORIGINS, who labelled it
     fault: str = ""
 
     @property
@@ -55,8 +56,12 @@ def read_labelled(path: Path) -> list[Labelled]:
     for number, row in enumerate(rows, 1):
         if not isinstance(row.supported, bool):
             raise ValueError(f"{path}:{number} has supported: {row.supported!r}; label it true or false, or delete the line")
-        if row.origin not in ("human", SYNTHETIC):
-            raise ValueError(f'{path}:{number} has origin "{row.origin}"; expected human or {SYNTHETIC}')
+        if row.origin not in ORIGINS:
+            raise ValueError(f'{path}:{number} has origin "{row.origin}"; expected one of: {", ".join(ORIGINS)}')
+    return of_both_kinds(rows, path)
+
+
+def of_both_kinds(rows: list[Labelled], path: Path) -> list[Labelled]:
     if len({row.supported for row in rows}) < 2:
         raise ValueError(f"{path} needs claims of both kinds, supported and not; it has {len(rows)} rows of one kind or none")
     return rows

@@ -17,6 +17,11 @@ from eval.stats.estimates import estimate_mean
 from eval.stats.figures import arrays, card_means, rounded
 
 METRICS = ("support", "support_2")
+LABELLED_BY = {
+    SYNTHETIC: "are synthetic, made by rule from invented models: the corrected shares hold for real cards only as far as real errors "
+    "resemble those",
+    "language model": "are a large language model's, no person's",
+}
 Checking = EndpointChecker | LocalChecker
 
 
@@ -158,11 +163,9 @@ class Findings:
                 yield f"{plural(unread, 'answer')} of {checker.name} could not be read, and counted neither way."
         if not self.rates:
             yield "No labelled claims (support.calibration), so nothing is known of the checkers' errors and no share is corrected."
-        elif SYNTHETIC in (origins := self._origins()):
-            yield (
-                f"{origins[SYNTHETIC]} of the {len(self.labelled)} labels are synthetic, made by rule from invented models: the "
-                "corrected shares hold for real cards only as far as real errors resemble those."
-            )
+        for origin, count in self._origins().items():
+            if said := LABELLED_BY.get(origin):
+                yield f"{count} of the {len(self.labelled)} labels {said}."
         if len(self.checkers) == 2:
             both = self._agreement(self.counted)
             kappa = "not defined" if both["kappa"] is None else f"{both['kappa']:.2f}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from eval.validation.tally import Figure
@@ -38,8 +38,8 @@ def rendered(figures: dict[str, Any], seed: int, cards: int) -> str:
 
 
 def rendered_real(figures: dict[str, Any]) -> str:
-    """`figures` as `eval.validate` writes them for real cards. No word of a card is in it."""
-    parts = (_opening(figures["made"]), _meaning(figures), _true_pages(figures["true"]), _planted(figures))
+    """`figures` as `eval.validate` writes them for real cards. No text of a card is in it, but for words that the summaries share with it."""
+    parts = (_opening(figures["made"]), _meaning(figures), _true_pages(figures["true"], figures["refused"]), _planted(figures))
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
 
@@ -76,7 +76,7 @@ def _meaning(figures: dict[str, Any]) -> list[str]:
     ]
 
 
-def _true_pages(true: dict[str, Any]) -> list[str]:
+def _true_pages(true: dict[str, Any], refused: Sequence[dict[str, str]]) -> list[str]:
     passed = [
         f"| {name} | {found['passed']['n']} | {shown(found['passed'])} | {shown(found['passed_truth'])} |"
         for name, found in true.items()
@@ -91,6 +91,12 @@ def _true_pages(true: dict[str, Any]) -> list[str]:
         *passed,
         "",
         *_refusals(true),
+        "",
+        "Each summary that was refused:",
+        "",
+        "| card | check | what it says |",
+        "|---|---|---|",
+        *(f"| {one['model_id']} | {one['check']} | {one['reason'].replace('|', chr(92) + '|')} |" for one in refused),
     ]
 
 
@@ -104,6 +110,8 @@ def _planted(figures: dict[str, Any]) -> list[str]:
         "caught with a mark on the text, those where the mark touches the planted characters.",
         "",
         *_check_rows(figures),
+        "",
+        f"Of the planted wrong numbers {_percent(figures['derived'])} follow from others by chance and were let pass as derived.",
         "",
         "By fault. Where no check claims to see a fault, none must; in the last column, how many of the texts other checks flagged.",
         "",

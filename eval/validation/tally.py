@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from data_prep.checks import CHECKS, CheckResult
+from data_prep.checks.result import Span
 from data_prep.core.wilson import wilson
 from data_prep.synthetic.planted import Kind, PlantedFault
 
@@ -26,6 +27,9 @@ class FaultTally:
     right: Counter[str] = field(default_factory=Counter)
     seen: Counter[str] = field(default_factory=Counter)  # fault -> texts that some check flagged which may speak of it
     others: dict[str, Counter[str]] = field(default_factory=dict)  # fault -> checks that flagged it beside the one that must
+    derived: Counter[str] = field(
+        default_factory=Counter
+    )  # fault -> texts whose planted number was let pass as one that follows
     clean: int = 0
     clean_flags: int = 0
     refused: Counter[str] = field(default_factory=Counter)  # true texts, by check
@@ -46,25 +50,28 @@ def count_one(
 ) -> None:
     """`before`: the checks that flag the true text as well. What they say of the faulty one counts where it is about the fault."""
     flagged = {
-        result.name: result for result in results if not result.passed and (result.name not in before or _overlap(text, result))
+        result.name: result
+        for result in results
+        if not result.passed and (result.name not in before or _overlap(text, result.spans))
     }
     tally.flags.update(flagged.keys())
     tally.right.update(kind.may & set(flagged))
     tally.seen[text.fault] += bool(kind.may & set(flagged))
     tally.others.setdefault(text.fault, Counter()).update(set(flagged) - {kind.seen_by})
     tally.planted.update({text.fault, kind.seen_by})
+    tally.derived[text.fault] += any(_overlap(text, result.derived) for result in results)
     if kind.seen_by not in flagged:
         return
     tally.caught.update((text.fault, kind.seen_by))
     if flagged[kind.seen_by].spans and text.spans:
         names = (text.fault, kind.seen_by)
         tally.placeable.update(names)
-        if _overlap(text, flagged[kind.seen_by]):
+        if _overlap(text, flagged[kind.seen_by].spans):
             tally.placed.update(names)
 
 
-def _overlap(text: PlantedFault, result: CheckResult) -> bool:
-    return any(start < span.end and span.start < end for start, end in text.spans for span in result.spans)
+def _overlap(text: PlantedFault, spans: Sequence[Span]) -> bool:
+    return any(start < span.end and span.start < end for start, end in text.spans for span in spans)
 
 
 def share(k: int, n: int) -> Figure:
