@@ -283,7 +283,8 @@ class Job:
         if self.system.backend == "transformers":
             how |= {"batch_size": block.batch_size}  # the padding that others bring is in the rounding
         seed = 0 if self.system.endpoint else self.recipe.seed  # a server never hears of it
-        asks = [GenerationRequest(one, way, cache_key(one, way, how, seed)) for one in openings for way in self.decodings]
+        ways = [(one, way) for one in openings for way in self.decodings]
+        asks = [GenerationRequest(one, way, cache_key(one, way, how, seed), seed) for one, way in ways]
         stored = read_store(self.output)
         missing = [ask for ask in asks if ask.key not in stored]
         if asks and len(missing) < len(asks):

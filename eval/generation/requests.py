@@ -40,11 +40,14 @@ class GenerationRequest:
     opening: PromptPrefix
     decoding: Decoding
     key: str
+    run_seed: int = 0
 
     @property
     def seed(self) -> int:
-        """Of this request alone, 32 bits of its key."""
-        return int(self.key[:8], 16)
+        """32 bits, of card, sample and run alone. Systems draw with the same random numbers, so that they differ by what they are and
+        not by their luck; and weights that another machine rounds differently draw as they do here."""
+        drawn = [self.opening.card_id, self.opening.repairs, self.decoding.sample, self.run_seed]
+        return int(sha256_text(json.dumps(drawn))[:8], 16)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Batch:
     @property
     def seed(self) -> int:
         """From the content, not the place: another plan with this batch in it gives the same text."""
-        return int(sha256_text("\0".join(ask.key for ask in self.asks))[:8], 16)
+        return int(sha256_text(" ".join(str(ask.seed) for ask in self.asks))[:8], 16)
 
 
 def cache_key(opening: PromptPrefix, decoding: Decoding, identity: dict[str, Any], seed: int) -> str:
@@ -65,7 +68,7 @@ def cache_key(opening: PromptPrefix, decoding: Decoding, identity: dict[str, Any
     what = [opening.card_id, sha256_text(json.dumps(opening.messages) + opening.text), opening.repairs]
     if opening.source:
         what.append(sha256_text(opening.source))
-    how = [decoding.temperature, decoding.top_p, decoding.sample, seed if decoding.temperature else 0]
+    how = [decoding.temperature, decoding.top_p, decoding.sample, ["card, sample, run", seed] if decoding.temperature else 0]
     return sha256_text(json.dumps([what, how, identity], sort_keys=True))
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from chat_server import completion
@@ -162,6 +162,18 @@ def test_batches_are_frozen_by_content_not_by_file_order(cards):
     for done in ({0}, {1, 2}, {0, 2, 4}, {5}):
         left = [ask for number, batch in enumerate(first) if number not in done for ask in batch.asks]
         assert plan(left[::-1], 2) == [batch for number, batch in enumerate(first) if number not in done]
+
+
+def test_systems_draw_with_the_same_random_numbers(cards):
+    first, other = (plan(asks(cards, sampled(2), model=name), 2) for name in ("sft", "aligned"))
+    assert [batch.seed for batch in first] == [batch.seed for batch in other]
+    assert {ask.key for batch in first for ask in batch.asks}.isdisjoint(ask.key for batch in other for ask in batch.asks)
+    opening, way = first[0].asks[0].opening, sampled(2)
+    begun = replace(opening, begun="## A", repairs="k")
+    seeds = {GenerationRequest(*one).seed for one in [
+        (opening, way[0], ""), (opening, way[1], ""), (asks(cards)[1].opening, way[0], ""), (begun, way[0], ""), (opening, way[0], "", 1)
+    ]}  # fmt: skip
+    assert len(seeds) == 5
 
 
 def test_a_key_covers_what_can_change_the_text(cards):
