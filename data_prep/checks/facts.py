@@ -99,11 +99,13 @@ _MOST = {"parameters": Decimal(10**14), "tokens": Decimal(10**15), "context": De
 
 @dataclass(frozen=True)
 class Fact:
-    """`values`: what a summary may state, one or more (identifiers, or numbers as Decimal); `display`: for people."""
+    """`values`: what a summary may state, one or more (identifiers, or numbers as Decimal); `display`: for people; `is_declared`: the
+    front matter states it, so nobody can say that it is nowhere."""
 
     name: str
     values: tuple[Value, ...]
     display: str
+    is_declared: bool = False
 
 
 def facts_of(source: str) -> dict[str, Fact]:
@@ -145,7 +147,7 @@ def list_lengths(source: str) -> tuple[int, ...]:
 def _from_metadata(metadata: dict[str, Any]) -> Iterator[Fact]:
     named = licence(metadata)
     if named and named not in licences.UNKNOWN:
-        yield Fact("licence", (licences.normal(named),), named)
+        yield Fact("licence", (licences.normal(named),), named, is_declared=True)
     if parents := base_models(metadata):
         yield Fact("base_model", tuple(parents), ", ".join(parents))
     if codes := [code.lower() for code in languages(metadata) if code.lower() not in ("code", "multilingual")]:

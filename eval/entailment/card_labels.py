@@ -30,28 +30,37 @@ class CardLabel:
     supported: bool
 
 
+@dataclass(frozen=True)
+class LabelledStatement:
+    label: CardLabel
+    source: str
+
+
 def read_card_labels(path: Path, card_texts: Sequence[str] | None) -> list[Labelled]:
-    """Statements whose card is to be had; says how many are not. `references.jsonl` beside `path` tells each card's id and notes.
+    """The statements as claims to measure a checker by. Raises ValueError as `labelled_statements` does, and where all are of one kind."""
+    found = ((one.source, one.label) for one in labelled_statements(path, card_texts))
+    claims = [Labelled(source, row.context, row.claim, row.supported, "language model") for source, row in found]
+    return of_both_kinds(claims, path)
+
+
+def labelled_statements(path: Path, card_texts: Sequence[str] | None) -> list[LabelledStatement]:
+    """Statements whose card is to be had; prints how many are not. `references.jsonl` beside `path` tells each card's id and notes.
     Raises ValueError where no card is to be had, or a row's card is in no reference."""
     rows = list(read_jsonl(path, CardLabel))
     references = {one.sha256: one for one in read_references(path.parent / "references.jsonl")}
     wanted = dict.fromkeys(row.sha256 for row in rows)
     if unknown := [name for name in wanted if name not in references]:
-        raise ValueError(
-            f"{path} names the card {unknown[0]}, which {path.parent}/references.jsonl lacks; correct one of the two"
-        )
+        raise ValueError(f"{path} names the card {unknown[0]}, which {path.parent}/references.jsonl lacks; correct one of the two")
     sources = _sources([references[name] for name in wanted], card_texts)
     if not sources:
         raise ValueError(
             f"none of the {len(wanted)} cards of {path} is to be had; name folders or Parquet tables that have them in "
             "support.card_texts, or take support.calibration: synthetic"
         )
+    found = [LabelledStatement(row, sources[row.sha256]) for row in rows if row.sha256 in sources]
     if gone := len(wanted) - len(sources):
-        left = sum(row.sha256 in sources for row in rows)
-        print(f"support: {plural(gone, 'card')} of {path} not to be had, so {left} of {len(rows)} labelled statements are used")
-    known = [(sources[row.sha256], row) for row in rows if row.sha256 in sources]
-    labelled = [Labelled(source, row.context, row.claim, row.supported, "language model") for source, row in known]
-    return of_both_kinds(labelled, path)
+        print(f"{plural(gone, 'card')} of {path} not to be had: {len(found)} of {len(rows)} labelled statements are used")
+    return found
 
 
 def _sources(references: list[Reference], card_texts: Sequence[str] | None) -> dict[str, str]:

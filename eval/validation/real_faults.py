@@ -46,7 +46,7 @@ REAL_KINDS: dict[str, Kind[RealPlant]] = {
     "a page that is nowhere": kind_of("links", naming.page_nowhere),
     "another paper's number": kind_of("links", naming.paper, "names numbers"),
     "another licence": kind_of("contradiction", saying.another_licence, "facts names numbers"),
-    "a licence denied": kind_of("", saying.licence_denied, "contradiction facts"),
+    "a licence denied": kind_of("contradiction", saying.licence_denied, "facts"),
     "a statement denied": kind_of("", saying.statement_denied, "contradiction facts"),
     "a denial taken out": kind_of("", saying.denial_taken_out, "contradiction facts"),
     "a comparison turned round": kind_of("", saying.comparison_turned, "contradiction"),

@@ -1,0 +1,62 @@
+"""A licence that the front matter states and the summary denies."""
+
+from __future__ import annotations
+
+import pytest
+
+from data_prep.checks import check_summary
+
+DECLARED = "---\nlicense: apache-2.0\n---\n# Orvan\n\nOrvan sorts letters.\n\nModel: acme/Orvan"
+SILENT = "# Orvan\n\nOrvan sorts letters.\n\nModel: acme/Orvan"
+
+
+def contradicts(said, source=DECLARED):
+    return not next(result for result in check_summary(said, source) if result.name == "contradiction").passed
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "No licence is stated.",
+        "- No license.",
+        "The card names no licence and no author.",
+        "The card states no licence for the weights, and no size.",
+        "Size and licence are told nowhere else; the licence is not given.",
+        "The licence of the model is not stated.",
+        "It does not mention a licence.",
+        "Orvan is not released under Apache 2.0.",
+        "The licence is not apache-2.0.",
+        "## What the card does not say\n\n- Licence, languages and size.",
+        "## Not covered\n\n- **Licence**\n- Limits",
+        "## Missing\n\n- The licence is apache-2.0.",
+    ],
+)
+def test_a_licence_that_the_front_matter_has_is_not_denied(said):
+    assert contradicts(said)
+    assert not contradicts(said, SILENT) or "apache" in said.lower()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The licence, apache-2.0, is given and not discussed.",
+        "The licence of the data is not stated.",
+        "No licence text is linked.",
+        "The text names no licence; the metadata has apache-2.0.",
+        "No licence is given apart from the field of the front matter.",
+        "There is no licence for the corpus.",
+        "It is not only under Apache 2.0 that it may be used.",
+        "Apache 2.0 does not cover the data.",
+        "## What the card does not say\n\n- Licences of the scraped pages.\n- Size",
+        "## Files\n\n- Licence, weights and tokenizer.",
+        "## Missing\n\n- Licence: in the metadata only.",
+    ],
+)
+def test_another_licence_another_place_and_a_remark_are_no_denial(said):
+    assert not contradicts(said)
+
+
+def test_what_is_denied_is_marked():
+    said = "# Orvan\n\nIt sorts letters, and no licence is stated."
+    span = next(result for result in check_summary(said, DECLARED) if result.name == "contradiction").spans[0]
+    assert (said[span.start : span.end], span.label) == ("no licence is stated", "a licence is denied, the sources say apache-2.0")
