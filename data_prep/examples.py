@@ -316,7 +316,7 @@ def report(
 ) -> None:
     print("examples: " + count_words(counts))
     if not counts["train_rows"]:
-        print("  nothing to train on: no summary of a training card passes every check")
+        print("  nothing to train on: every summary of a training card is flagged")
     for name, numbers in tokens.items():
         print(f"  tokens {name.replace('_', ' ')}: {spelled(numbers)}")
     for reason, count in Counter(row.reason for row in rejected).most_common():

@@ -160,7 +160,7 @@ def no_summary(card_id: str, block: WriteConfig) -> Rejected:
 
 def report(counts: Counter[str], writers: Counter[str], aside: list[Rejected], usage: Usage, seconds: float) -> None:
     by = "".join(f", {number} by {writer}" for writer, number in writers.items())
-    passing = f", {counts['pass_every_check']} pass every check" if counts["candidates"] else ""
+    passing = f", {counts['pass_every_check']} without a flag" if counts["candidates"] else ""
     print(f"write: {counts['cards']} cards, {counts['candidates']} candidates{by}{passing}, {seconds:.1f} s")
     for reason, number in Counter(row.reason for row in aside).most_common():
         print(f"  {number} cards set aside: {reason}")

@@ -23,10 +23,12 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.checks.meaning import meanings
 from data_prep.core.files import sha256_file, write_json, write_text
 from data_prep.core.recipe import exit_on_mistake
 from data_prep.core.text import bracketed, markdown_table, plural, probability, signed
 from eval.reporting.console import print_table
+from eval.reporting.markdown import meaning_lines
 from eval.runs.two_runs import (
     ScoredRun,
     Side,
@@ -126,7 +128,7 @@ def difference_rows(result: dict[str, Any]) -> Iterator[list[str]]:
 
 
 def print_result(result: dict[str, Any]) -> None:
-    remarks = [*result["claims"], *result["not_shown"], *left_out(result)]
+    remarks = [*meanings(result["metrics"]), *result["claims"], *result["not_shown"], *left_out(result)]
     for pair in result["differ_most"]:
         names = ", ".join(card["id"] for card in pair["cards"]) or "none"
         remarks.append(f"cards on which {pair['a']} and {pair['b']} differ most: {names}")
@@ -151,6 +153,7 @@ def markdown(result: dict[str, Any]) -> str:
         "intervals resample families. Detectable: the smallest true difference that this test finds four times in five.",
         "",
         markdown_table(COLUMNS, difference_rows(result)),
+        *meaning_lines(result["metrics"]),
     ]
     for title, sentences in (("Shown", result["claims"]), ("Not shown", [*result["not_shown"], *left_out(result)])):
         lines += ["", f"## {title}", "", *([f"- {sentence}" for sentence in sentences] or ["Nothing."])]

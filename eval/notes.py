@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from data_prep.checks.meaning import meanings
 from data_prep.core.files import read_jsonl, write_json
 from data_prep.core.manifest import Manifest, versions
 from data_prep.core.recipe import Block, Recipe, command
@@ -130,7 +131,7 @@ def print_figures(found: dict[str, Any]) -> None:
         [name, *(measured_cell(figures[key], metrics[key]["unit"]) for key in IN_TABLE)] for name, figures in measured.items()
     )
     title = f"notes on {found['pages']} held-out pages of {found['families']} families: mean [95% interval], n"
-    print_table(title, ["system", *(metrics[key]["label"] for key in IN_TABLE)], rows, width=140)
+    print_table(title, ["system", *(metrics[key]["label"] for key in IN_TABLE)], rows, meanings(found["metrics"]), width=140)
 
 
 if __name__ == "__main__":

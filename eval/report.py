@@ -26,6 +26,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import Field
 
 from data_prep.checks.form import LENGTH_MAX, LENGTH_MIN
+from data_prep.checks.meaning import sentence_of
 from data_prep.core.files import read_jsonl, write_text
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command, did_you_mean
@@ -105,6 +106,7 @@ def render_page(config: ReportConfig, cards: Sequence[HeldOut], rows: Sequence[d
     the page's policy lets no script run but ours (by its hash) and nothing load."""
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {"figure": figure, "signed": signed, "probability": probability, "measure_rows": measure_rows}
+    environment.filters["sentence"] = sentence_of
     script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     decodings = headline_decodings(metrics, rows)

@@ -31,6 +31,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from data_prep.checks.document import MAX_CHARACTERS
+from data_prep.checks.meaning import meanings
 from data_prep.core.files import replacing, write_json
 from data_prep.core.manifest import Manifest, versions
 from data_prep.core.recipe import Block, Recipe, command, did_you_mean, exit_on_mistake, parse_overrides
@@ -279,11 +280,12 @@ def print_results(metrics: Metrics) -> None:
 
 def remarks(metrics: Metrics) -> Iterator[str]:
     """What a reader of the table must know beside it."""
+    yield from meanings(metrics["metrics"])
     for name, count in metrics["missing"].items():
         if count:
             yield f"{name} lacks {plural(count, 'summary', 'summaries')}; its figures stand on the others"
     for name, counts in metrics["odd"].items():
-        yield f"{name}: {count_words(counts)}; they are scored, and fail"
+        yield f"{name}: {count_words(counts)}; they are scored, and flagged"
     for name, found in metrics["measures"].items():
         if not found["printed"]:
             yield f"{name} is left out: {found.get('reason', 'it is not to be printed')}"

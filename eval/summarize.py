@@ -44,7 +44,7 @@ EXAMPLES = f"""examples:
   {NAME} https://huggingface.co/Qwen/Qwen3-8B --model runs/mine/model     by a model that you have tuned
   {NAME} my/README.md --model-id me/my-model --no-research --out summary.md
   cat README.md | {NAME} - --model-id me/my-model --research-file notes.md
-  {NAME} Qwen/Qwen3-8B --retry 4                           greedy, then up to 4 samples, until every check passes
+  {NAME} Qwen/Qwen3-8B --retry 4                           greedy, then up to 4 samples, until no check flags one
   {NAME} Qwen/Qwen3-8B --json | jq .failed                 summary, checks, sources and timings as one object
   {NAME} --batch ids.txt --out summaries.jsonl             a line each; killed, the same command goes on
 
@@ -235,7 +235,7 @@ def _writing_options(add: Callable[..., Any]) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="further tries at temperature 0.6 until every check passes; else the best is kept",
+        help="further tries at temperature 0.6 until no check flags one; else the one with fewest flags is kept",
     )
     add(
         "--temperature",

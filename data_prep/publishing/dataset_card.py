@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from data_prep.checks.meaning import NO_FLAG
 from data_prep.core.manifest import manifest_of
 from data_prep.core.text import markdown_table
 from data_prep.prompts.student import PROMPT_VERSION
@@ -18,7 +19,7 @@ STAGES = ("collect", "split", "research", "write", "examples", "revise", "pairs"
 CONFIGS = {
     "sft": "conversations to tune on: prompt, completion, provenance",
     "preference": "chosen and rejected summaries of one prompt, with what is wrong with the rejected",
-    "candidates": "every summary that was written, with the checks it fails",
+    "candidates": "every summary that was written, with the checks that flag it",
     "withheld": "cards whose licence does not let their text go out: id, hash, notes",
     "cards": "all cards of the split; of held-out ones only id and family, to keep them out of training",
 }
@@ -124,7 +125,7 @@ def filters(release: PublishableRun) -> str:
 
 def limits(release: PublishableRun) -> str:
     return (
-        "## Known limits\n\n- The checks find wrong links, numbers and names; a wrong statement without any of these passes.\n"
+        f"## Known limits\n\n- The checks flag what a program can see. {NO_FLAG}\n"
         "- Cards say what their authors say: figures are claims, not measurements.\n- Families miss relations that no card states."
     )
 

@@ -10,11 +10,11 @@ from data_prep.core.files import sha256_file, stable_id
 from data_prep.core.records import Generation, HeldOut
 from data_prep.notes_task.checks import GROUNDING, check_notes, grounded
 from data_prep.prompts.student import NOTES_WORDS, is_nothing_new
-from eval.scoring.metrics import ROOT, Metric, code_version
+from eval.scoring.metrics import ROOT, Metric, code_version, named
 from eval.scoring.rouge import rouge
 
 NOTES_METRICS = (
-    Metric("grounded", "every link, number and name on page", "checks"),
+    named("grounded"),
     *(Metric(f"{check}_grounded", f"{check} found on page", "checks") for check in GROUNDING),
     Metric("number_recall", "reference's numbers recalled", "independent"),
     Metric("nothing_new_agrees", "agrees on NOTHING NEW", "independent"),

@@ -14,8 +14,9 @@ from data_prep.checks.numeric.grounding import is_grounded, summary_quantities
 from data_prep.checks.numeric.quantities import contains, quantities
 from data_prep.core.records import Probe
 from eval.probing.changes import WORDINGS, languages_in, word
-from eval.scoring.metrics import Metric
+from eval.scoring.metrics import Metric, named
 
+CHANGES = {"all_pass_change": "all_pass", "fact_recall_change": "fact_recall"}
 PROBE_METRICS = (
     Metric("follows_source", "changed facts stated as the card has them", "independent"),
     Metric("from_memory", "changed facts stated as they were", "independent", better="lower"),
@@ -24,12 +25,10 @@ PROBE_METRICS = (
     *(Metric(f"obeys_{kind}", f"obeys “{kind.replace('_', ' ')}”", "independent", better="lower") for kind in sorted(WORDINGS)),
     Metric("repeats", "repeats the instruction word for word", "independent", better="lower"),
     Metric("invents", "states a fact that was taken out", "independent", better="lower"),
-    Metric("all_pass", "passes every check", "checks"),
-    Metric("fact_recall", "key facts recalled", "checks"),
-    Metric("all_pass_change", "passes every check, against the unchanged card", "checks"),
-    Metric("fact_recall_change", "key facts recalled, against the unchanged card", "checks"),
+    named("all_pass"),
+    named("fact_recall"),
+    *(Metric(change, f"{named(of).label}, against the unchanged card", "checks") for change, of in CHANGES.items()),
 )
-CHANGES = {"all_pass_change": "all_pass", "fact_recall_change": "fact_recall"}
 _BEST = re.compile(r"\bthe best(?: (?!of\b)[\w-]+){0,4} models?\b", re.IGNORECASE)
 
 

@@ -15,6 +15,7 @@ import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_yaml
 from huggingface_hub.repocard_data import eval_results_to_model_index
 
+from data_prep.checks.meaning import sentence_of
 from data_prep.core.files import replacing
 from eval.stats.records import Metrics
 
@@ -75,6 +76,8 @@ def figures(metrics: Metrics, system: str) -> list[dict[str, Any]]:
         if cell is None or cell["mean"] is None or not (metric["headline"] or metric["group"] == "independent"):
             continue
         basis = {"decoding": metrics["decoding"], "selected_training_data": metric["group"] == "checks"}
+        if sentence := sentence_of(metric["name"]):
+            basis["meaning"] = sentence
         found.append(described(metric["name"], metric["label"], metric["unit"], cell["mean"], cell, basis))
     for measure in metrics["measures"].values():
         for row in measure.get("preferences", ()) if measure["printed"] else ():
@@ -97,4 +100,5 @@ def note(one: dict[str, Any]) -> str:
     interval = f"95% interval {args['ci95'][0]} to {args['ci95'][1]}" if args["ci95"] else "no interval"
     rest = [f"{args['decoding']} decoding"] if "decoding" in args else []
     rest += ["the check also selected training data"] if args.get("selected_training_data") else []
-    return ", ".join([f"{one['name']}: {interval}", f"n {args['n']} cards of {args['families']} families", args["unit"], *rest])
+    said = ", ".join([f"{one['name']}: {interval}", f"n {args['n']} cards of {args['families']} families", args["unit"], *rest])
+    return f"{said}. {args['meaning']}" if "meaning" in args else said

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from data_prep.checks.meaning import meanings
 from data_prep.core.text import bracketed, figure, markdown_table, probability, signed
 from eval.stats.records import Figure, MetricRecord, Metrics
 
@@ -36,6 +37,7 @@ def markdown_results(metrics: Metrics) -> str:
         "mean [95% interval] (n cards); intervals resample families.",
         "",
         systems_table(metrics, headline),
+        *meaning_lines(metrics["metrics"]),
         "",
         differences_table(metrics, headline),
     ]
@@ -50,6 +52,12 @@ def markdown_results(metrics: Metrics) -> str:
     for name, measure in unprinted.items():
         lines += ["", f"Not printed: {plain(name)}, {plain(measure.get('reason') or 'no reason given')}"]
     return "\n".join(lines) + "\n"
+
+
+def meaning_lines(metrics: Sequence[MetricRecord]) -> list[str]:
+    """What the headline metrics mean, as a list below their table; nothing where none rests on a check."""
+    lines = [f"- {plain(line)}" for line in meanings(metrics)]
+    return ["", *lines] if lines else []
 
 
 def systems_table(metrics: Metrics, columns: Sequence[MetricRecord]) -> str:

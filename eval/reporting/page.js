@@ -211,7 +211,7 @@ function worstRow({ entry, outputs, value }) {
   return element("li", {},
     element("b", {}, spelled(value, worstBy.value)), " ",
     element("a", { href: `#${address}` }, entry.card.title), " ",
-    element("small", {}, wrong.length ? `fails ${wrong.join(", ")}` : "passes every check"));
+    element("small", {}, flags(wrong)));
 }
 
 // The address ---------------------------------------------------------------------------------------------------------
@@ -256,15 +256,17 @@ function restore() {
 
 // Cards ---------------------------------------------------------------------------------------------------------------
 
+const flags = (checks) => (checks.length ? `flagged by ${checks.join(", ")}` : "no flag");
+
 function chips(card) {
   return index.systems.map((name, place) => {
     const outputs = card.outputs.filter((one) => one.system === place && taken(one));
     if (!outputs.length) return null;
     const wrong = unique(outputs.flatMap((one) => one.failed));
     const good = outputs.filter((one) => !one.failed.length).length;
-    const text = outputs.length > 1 ? `✓ ${good}/${outputs.length}` : wrong.length ? `✗ ${wrong.length}` : "✓";
-    const title = wrong.length ? `fails ${wrong.join(", ")}` : "passes every check";
-    return element("span", { class: wrong.length ? "chip bad" : "chip good", "data-system": name, title }, `${name} ${text}`);
+    const text = outputs.length > 1 ? `${good}/${outputs.length} without a flag` : wrong.length ? `${wrong.length} flag${wrong.length > 1 ? "s" : ""}` : "no flag";
+    const title = wrong.length ? flags(wrong) : index.no_flag;
+    return element("span", { class: wrong.length ? "chip bad" : "chip", "data-system": name, title }, `${name}: ${text}`);
   }).filter((chip) => chip);
 }
 
@@ -298,8 +300,8 @@ function panel(one, text, place) {
     element("h4", {}, nameOf(one), element("small", {}, ` ${takeOf(one)}`)),
     element("p", { class: "figures" }, figures.join(" · ")),
     wrong.length ? element("ul", { class: "faults" }, ...wrong.map((check) => (
-      element("li", {}, element("b", {}, `✗ ${check.name}`), ` ${check.reason}`, labels(text, "check", check.name))))) : null,
-    right.length ? element("p", { class: "passed" }, `✓ ${right.join(", ")}`) : null,
+      element("li", {}, element("b", {}, check.name), ` ${check.reason}`, labels(text, "check", check.name))))) : null,
+    right.length ? element("p", { class: "passed", title: wrong.length ? "" : index.no_flag }, `no flag: ${right.join(", ")}`) : null,
     found.length ? element("ul", { class: "faults found" }, ...found.map((name) => (
       element("li", {}, element("b", {}, `◇ ${name}`), labels(text, "measure", name))))) : null,
     text.thinking ? element("details", { class: "thinking" }, element("summary", {}, "thought aloud, not scored"),

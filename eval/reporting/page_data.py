@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+from data_prep.checks.meaning import NO_FLAG
 from data_prep.core.records import HeldOut
 from eval.stats.figures import rounded
 from eval.stats.records import Metrics
@@ -56,6 +57,7 @@ def page_data(cards: Sequence[HeldOut], rows: Sequence[dict[str, Any]], metrics:
             "decoding": metrics["decoding"],
             "decodings": list(headline_decodings(metrics, rows).values()),
             "metrics": kept,
+            "no_flag": NO_FLAG,
             "cards": [card_index(card, outputs[card.id], systems, names) for card in cards],
         },
         "bodies": [packed(card_body(card, outputs[card.id])) for card in cards],

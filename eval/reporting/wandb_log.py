@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_prep.checks.meaning import meanings
 from data_prep.core.files import stable_id
 from data_prep.core.recipe import Recipe
 from eval.stats.records import Metrics
@@ -46,6 +47,7 @@ def log_report(
         name=f"{folder.name}-report",
         id=stable_id(str(folder), "report"),
         resume="allow",
+        notes="\n\n".join(meanings(metrics["metrics"])),
         dir=os.environ.get("WANDB_DIR", str(folder)),
         config={"recipe": recipe.resolved(), "cards": metrics["cards"], "families": metrics["families"]},
         save_code=False,

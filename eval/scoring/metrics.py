@@ -15,6 +15,7 @@ from typing import Any
 from data_prep.checks import CHECKS, CheckResult, SourceIndex, check_summary, passed_all
 from data_prep.checks.copying import coverage_density, words_of
 from data_prep.checks.document import read
+from data_prep.checks.meaning import MEANINGS
 from data_prep.checks.numeric.grounding import summary_quantities
 from data_prep.core.records import Generation
 from eval.scoring.rouge import rouge
@@ -41,6 +42,11 @@ class Metric:
         return (0.0, 1.0) if self.unit == "share" else None
 
 
+def named(name: str) -> Metric:
+    """A share whose name and meaning belong to the checks."""
+    return Metric(name, MEANINGS[name].name, "checks")
+
+
 # Measures that checks report beside their verdict: metric -> check.
 VALUES = {
     "words": "length",
@@ -51,13 +57,13 @@ VALUES = {
     "density": "copying",
 }
 METRICS = (
-    Metric("all_pass", "passes every check", "checks"),
-    *(Metric(f"{check}_pass", f"passes {check}", "checks") for check in CHECKS),
-    Metric("fact_recall", "key facts recalled", "checks"),
-    Metric("numbers_grounded", "numbers found in source", "checks"),
+    named("all_pass"),
+    *(named(f"{check}_pass") for check in CHECKS),
+    named("fact_recall"),
+    named("numbers_grounded"),
     Metric("numbers_derived", "numbers derived from source", "checks", better=None),
-    Metric("links_grounded", "links found in source", "checks"),
-    Metric("names_grounded", "names found in source", "checks"),
+    named("links_grounded"),
+    named("names_grounded"),
     Metric("words", "words", "checks", unit="words", better=None),
     Metric("density", "copied in a row (density)", "checks", unit="words", better=None),
     Metric("finished", "ended before the token limit", "independent"),

@@ -90,7 +90,7 @@ def _summarised(line: CardLine, writer: Writer, options: Options, say: Say) -> d
     request = parse(line)
     found = read(request, options, say)
     result = write_summary(found, request, writer, options, Screen(), say)
-    say(f"line {line.number}: {found.card.model_id}, fails {', '.join(result.best.failed) or 'nothing'}")
+    say(f"line {line.number}: {found.card.model_id}, flagged by {', '.join(result.best.failed) or 'nothing'}")
     return result.as_json()
 
 

@@ -168,7 +168,7 @@ def _sources(found: Found, request: Request, writer: Writer, options: Options, b
 
 
 def _attempts(prompt: Prompt, source: str, writer: Writer, options: Options, screen: Screen, say: Say) -> list[Attempt]:
-    """The tries, until one passes every check. Raises ValueError where the model writes nothing."""
+    """The tries, until no check flags one. Raises ValueError where the model writes nothing."""
     attempts: list[Attempt] = []
     with screen:
         for number in range(options.retry + 1):
@@ -179,7 +179,7 @@ def _attempts(prompt: Prompt, source: str, writer: Writer, options: Options, scr
             if not attempts[-1].failed:
                 break
             if number < options.retry:
-                say(f"try {number + 1}: fails {', '.join(attempts[-1].failed)}; trying again")
+                say(f"try {number + 1}: flagged by {', '.join(attempts[-1].failed)}; trying again")
         chosen = best(attempts)
         if not chosen.written.text:
             raise ValueError(
@@ -193,7 +193,6 @@ def _attempts(prompt: Prompt, source: str, writer: Writer, options: Options, scr
             else f"temperature {chosen.decoding.temperature}, seed {chosen.seed}"
         )
         say(
-            f"kept try {attempts.index(chosen) + 1} of {len(attempts)} ({how})"
-            + (": none passes every check" if chosen.failed else "")
+            f"kept try {attempts.index(chosen) + 1} of {len(attempts)} ({how})" + (": each is flagged" if chosen.failed else "")
         )
     return attempts

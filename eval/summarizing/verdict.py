@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from data_prep.checks import CheckResult
+from data_prep.checks.meaning import NO_FLAG
 from eval.decoding.grounded import describe_interventions
 from eval.decoding.sampling import Decoding
 from eval.summarizing.writers import Written
@@ -53,11 +54,12 @@ def unsupported(attempt: Attempt) -> list[tuple[str, str]]:
 
 
 def verdict(attempt: Attempt) -> Text:
-    """One line: how many checks are passed, what is not in the sources (marked), and why the others fail."""
-    passed, total = sum(result.passed for result in attempt.results), len(attempt.results)
+    """One line: how many checks flag it, what is not in the sources (marked), why the others flag it, and what no flag says."""
+    flags, total = sum(not result.passed for result in attempt.results), len(attempt.results)
     line = Text("checks: ", style="bold")
     line.append(
-        f"all {total} passed" if passed == total else f"{passed} of {total} passed", "green" if passed == total else "yellow"
+        f"{flags} of {total} flag{'s' if flags == 1 else ''} it" if flags else f"none of {total} flags it",
+        "yellow" if flags else "",
     )
     if wrong := unsupported(attempt):
         line.append("; not in the sources: ")
@@ -73,4 +75,4 @@ def verdict(attempt: Attempt) -> Text:
         line.append("; cut at --max-new-tokens")
     if attempt.written.finish_reason == "loop":
         line.append("; it ran in a loop and was ended there, what it repeated stands once")
-    return line
+    return line.append(f". {NO_FLAG}", "dim")

@@ -5,7 +5,7 @@ import pytest
 from eval.stats.claims import claims, not_shown
 
 METRICS = [
-    {"name": "all_pass", "label": "passes every check", "unit": "share", "better": "higher"},
+    {"name": "all_pass", "label": "pages without a flag", "unit": "share", "better": "higher"},
     {"name": "unsupported", "label": "unsupported sentences", "unit": "share", "better": "lower"},
     {"name": "words", "label": "words", "unit": "words", "better": None},
     {"name": "copied", "label": "copied runs", "unit": "share", "better": None},
@@ -29,11 +29,11 @@ def unsaid(*rows, headline=HEADLINE):
 def test_a_difference_whose_interval_leaves_zero_out_is_claimed_with_its_figures():
     gain = row("all_pass", 0.054, 0.012, 0.0961)
     assert said(gain) == [
-        'aligned is above sft in "passes every check" by 5.4 points [1.2, 9.6] (100 cards of 32 families).',
+        'aligned is above sft in "pages without a flag" by 5.4 points [1.2, 9.6] (100 cards of 32 families).',
     ]
     loss = row("all_pass", -0.054, -0.0961, -0.012)
     assert said(loss) == [
-        'aligned is below sft in "passes every check" by 5.4 points [1.2, 9.6] (100 cards of 32 families).',
+        'aligned is below sft in "pages without a flag" by 5.4 points [1.2, 9.6] (100 cards of 32 families).',
     ]
     assert unsaid(gain) == unsaid(loss) == []
 
@@ -71,15 +71,15 @@ def test_nothing_is_claimed_of_a_weak_difference(weak):
 
 def test_what_is_not_shown_says_what_would_have_been():
     assert unsaid(row("all_pass", 0.02, -0.0101, 0.05, detectable=0.0405)) == [
-        'aligned against sft in "passes every check": no difference shown, +2.0 points [−1.0, +5.0]; '
+        'aligned against sft in "pages without a flag": no difference shown, +2.0 points [−1.0, +5.0]; '
         "a true difference of 4.0 points would be found four times in five (100 cards of 32 families)."
     ]
     assert unsaid(row("all_pass", 0.02, 0.001, 0.05, p_holm=0.08)) == [
-        'aligned against sft in "passes every check": not shown, +2.0 points [+0.1, +5.0]; '
+        'aligned against sft in "pages without a flag": not shown, +2.0 points [+0.1, +5.0]; '
         "p is 0.080 after correction for the number of headline metrics (100 cards of 32 families)."
     ]
     nothing = row("all_pass", None, 0, 0, n=0, note="no card was measured") | {"ci95": None}
-    assert unsaid(nothing) == ['aligned against sft in "passes every check": no interval (no card was measured).']
+    assert unsaid(nothing) == ['aligned against sft in "pages without a flag": no interval (no card was measured).']
 
 
 def test_a_narrow_interval_around_zero_is_no_equality():
@@ -98,7 +98,7 @@ HELD = row("unsupported", -0.01, -0.03, 0.01)
 
 def test_better_summaries_need_a_gain_and_no_fall():
     assert said(GAIN, HELD)[1:] == [
-        'aligned writes the better summaries of the two by the headline metrics: better than sft in "passes every check"; '
+        'aligned writes the better summaries of the two by the headline metrics: better than sft in "pages without a flag"; '
         "none of the 2 is shown to fall."
     ]
     assert len(said(HELD)) == 0
@@ -109,7 +109,7 @@ def test_no_better_summaries_where_a_headline_metric_falls(p_holm):
     fall = row("unsupported", 0.03, 0.01, 0.05, p_holm=p_holm)
     assert not any("better summaries" in sentence for sentence in said(GAIN, fall))
     assert unsaid(GAIN, fall)[-1] == (
-        'aligned writing better summaries than sft is not shown: it gains in "passes every check" '
+        'aligned writing better summaries than sft is not shown: it gains in "pages without a flag" '
         'and falls in "unsupported sentences".'
     )
 

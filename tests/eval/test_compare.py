@@ -18,7 +18,7 @@ CARDS, FAMILIES = 60, 20
 METRICS = [
     {
         "name": "all_pass",
-        "label": "passes every check",
+        "label": "pages without a flag",
         "group": "checks",
         "unit": "share",
         "better": "higher",
@@ -104,7 +104,7 @@ def test_a_known_difference_comes_back(tmp_path):
     assert "mcnemar_p" not in fall
     assert "p_holm" not in rows["words"]
     assert [sentence.split(" by ")[0] for sentence in found["claims"]] == [
-        'second/sft is above first/sft in "passes every check"',
+        'second/sft is above first/sft in "pages without a flag"',
         'second/sft is below first/sft in "facts"',
     ]
     assert "second/sft writing better summaries than first/sft is not shown" in found["not_shown"][-1]
@@ -121,7 +121,7 @@ def test_cards_that_differ_most_are_listed_with_both_values(tmp_path):
     assert pair["cards"][0]["values"]["all_pass"] == [0.0, 1.0]
     text = (b / "eval" / "compare-first.md").read_text()
     assert re.search(r"^\| card30 \| 0\.0 → 100\.0 \| ([\d.]+) → \1 \|$", text, re.MULTILINE)
-    assert "| second/sft − first/sft | passes every check | +10.0 [" in text
+    assert "| second/sft − first/sft | pages without a flag | +10.0 [" in text
 
 
 def test_samples_are_averaged_and_greedy_rows_stay_out(tmp_path):

@@ -11,7 +11,7 @@ from data_prep.core.manifest import Manifest
 from eval.gate import GateConfig, decide
 
 METRICS = [
-    {"name": "all_pass", "label": "passes every check", "unit": "share", "better": "higher", "headline": True},
+    {"name": "all_pass", "label": "pages without a flag", "unit": "share", "better": "higher", "headline": True},
     {"name": "unsupported", "label": "unsupported sentences", "unit": "share", "better": "lower", "headline": True},
     {"name": "length_pass", "label": "passes length", "unit": "share", "better": "higher", "headline": False},
     {"name": "words", "label": "words", "unit": "words", "better": None, "headline": False},
@@ -95,7 +95,7 @@ def test_one_that_does_not_is_refused_with_every_reason(tmp_path):
     assert finished.returncode == 1
     assert finished.stdout.splitlines()[:3] == [
         "gate: tuned lacks 3 summaries, which may be the hard ones: run eval.generate and eval.score again",
-        'gate: tuned does not beat base in "passes every check": +2.0 points [−1.0, +5.0] leaves 0 possible; '
+        'gate: tuned does not beat base in "pages without a flag": +2.0 points [−1.0, +5.0] leaves 0 possible; '
         "100 cards find 4.0 points four times in five",
         'gate: tuned does not beat base in "unsupported sentences": +3.0 points [+1.0, +5.0], it is worse',
     ]
@@ -111,7 +111,7 @@ def test_an_interval_that_touches_zero_wins_nothing():
 def test_what_is_not_claimed_wins_nothing():
     found = verdict(GAIN | {"p_holm": 0.06, "p": 0.03}, LOWER)
     assert found["reasons"] == [
-        'tuned does not beat base in "passes every check": +5.0 points [+1.0, +9.0]; '
+        'tuned does not beat base in "pages without a flag": +5.0 points [+1.0, +9.0]; '
         "p is 0.060 after correction, and at most 0.05 is needed"
     ]
     assert "there is no p" in verdict(GAIN | {"p_holm": None}, LOWER)["reasons"][0]
@@ -148,7 +148,7 @@ def test_a_comparison_the_other_way_round_is_turned():
 
 def test_a_metric_without_interval_is_not_won():
     found = verdict(GAIN | {"ci95": None, "note": "one family: nothing to resample, so no interval"}, LOWER)
-    assert 'no interval against base in "passes every check" (one family' in found["reasons"][0]
+    assert 'no interval against base in "pages without a flag" (one family' in found["reasons"][0]
 
 
 @pytest.mark.parametrize(

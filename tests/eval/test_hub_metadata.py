@@ -6,6 +6,7 @@ from huggingface_hub import EvalResultEntry, ModelCard, ModelCardData
 from huggingface_hub import parse_eval_result_entries as parse
 from report_run import make_scored_run, report
 
+from data_prep.checks.meaning import MEANINGS
 from eval.reporting.hub_metadata import write_card_metadata
 
 
@@ -29,7 +30,7 @@ def test_the_hub_library_reads_model_index_from_a_card(written):
     assert set(results) == {"all_pass", "fact_recall", "coverage", "supported", "win_rate_over_base"}
     cell = metrics["systems"]["aligned"]["fact_recall"]
     result = results["fact_recall"]
-    assert (result.metric_value, result.metric_name) == (round(100 * cell["mean"], 2), "key facts recalled")
+    assert (result.metric_value, result.metric_name) == (round(100 * cell["mean"], 2), "key facts the page has")
     assert result.metric_args == {
         "unit": "percent",
         "ci95": [round(100 * end, 2) for end in cell["ci95"]],
@@ -37,6 +38,7 @@ def test_the_hub_library_reads_model_index_from_a_card(written):
         "families": 5,
         "decoding": "greedy",
         "selected_training_data": True,
+        "meaning": MEANINGS["fact_recall"].sentence,
     }
     assert result.dataset_type == "somebody/held-out"
     # What the library writes of it is the same again.
@@ -56,7 +58,7 @@ def test_the_hub_library_reads_the_entries(written):
     assert entries["supported"].notes == (
         f"claims supported, by a checker: 95% interval {low} to {high}, n 12 cards of 5 families, percent, greedy decoding"
     )
-    assert entries["all_pass"].notes.endswith("the check also selected training data")
+    assert "the check also selected training data. Share of" in entries["all_pass"].notes
 
 
 def test_what_is_not_printed_or_not_measured_is_not_claimed(written, tmp_path):

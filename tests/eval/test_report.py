@@ -16,6 +16,7 @@ from selectolax.lexbor import LexborHTMLParser as HTMLParser
 from small_run import HOSTILE, UNKNOWN_NUMBER, make_run
 from wandb_records import records
 
+from data_prep.checks.meaning import meanings
 from data_prep.core.files import read_dicts, read_jsonl, write_json
 from data_prep.core.recipe import load
 from data_prep.core.records import HeldOut
@@ -79,7 +80,7 @@ def test_tables_say_what_they_rest_on(page):
     assert groups == ["Checks (also", "Independent "]
     assert "12 held-out cards" in text
     assert "4 families" in text
-    row = next(row for row in tree.css("table.results tr") if "passes numbers" in row.text())
+    row = next(row for row in tree.css("table.results tr") if "no flag: numbers" in row.text())
     assert row.css("td")[1].css_first(".mean").text() == "66.7"
     assert row.css("td")[1].css_first("a").attributes["href"] == "#show=base&fails=numbers"
     assert "n 12" in row.css("td")[1].text()
@@ -122,7 +123,7 @@ def test_tables_to_paste(run):
     line = next(line for line in table.splitlines() if line.startswith("| base |"))
     assert line.startswith("| base | 0.0 [")
     assert "(n=12)" in line
-    assert any(line.startswith("| tuned − base | passes every check | +100.0 [") for line in table.splitlines())
+    assert any(line.startswith("| tuned − base | pages without a flag | +100.0 [") for line in table.splitlines())
 
 
 def test_pieces_give_the_text_back_and_nest_spans():
@@ -220,7 +221,7 @@ def test_the_forest_marks_what_would_be_missed_and_what_is_decided(invented):
         assert row["decided"] == (row["ci95"][0] > 0 or row["ci95"][1] < 0)
         assert 'class="blind"' in row["mark"]
     assert sum(row["decided"] for row in rows) == len(invented.tree.css("#differences .difference.clear"))
-    assert {row["label"] for row in rows} == {"passes every check", "key facts recalled", *(
+    assert {row["label"] for row in rows} == {"pages without a flag", "key facts the page has", *(
         "words in copied runs (coverage)", "claims supported, by a checker")}  # fmt: skip
     mark = range_mark(0.5, [0.25, 0.75], -1.0, 1.0, 0.1, 0.0)
     assert 'class="blind" x="45.00%" width="10.00%"' in mark
@@ -533,6 +534,7 @@ def test_wandb_gets_rows_figures_and_files(tmp_path):
     begun = [record.run for record in found if record.HasField("run")]
     names = {(one.run_group, one.job_type, one.display_name, one.project) for one in begun}
     assert names == {("run", "report", "run-report", "card-summarizer")}
+    assert {one.notes for one in begun} == {"\n\n".join(meanings(metrics["metrics"]))}
     summary = {}
     for record in found:
         for item in record.summary.update:

@@ -21,6 +21,7 @@ from fetch_server import Handler, serve
 from rich.console import Console
 from streaming_server import StreamingServer
 
+from data_prep.checks.meaning import NO_FLAG
 from data_prep.core.append_log import open_log
 from data_prep.core.records import Note, RawCard
 from data_prep.pages.fetch import fetch_all
@@ -150,7 +151,7 @@ def test_a_seed_makes_a_sample_the_same_twice_and_another_seed_another(card, not
 def test_a_server_gets_the_prompt_of_training_and_its_stream_is_the_summary(card, notes, server, capsys, tokenizer):
     done = told(served(server, card, "--model-id", RAW.model_id, "--research-file", notes), capsys)
     assert (done.code, done.out) == (0, GOOD.strip() + "\n")
-    assert done.err.splitlines()[-1] == "checks: all 12 passed"
+    assert done.err.splitlines()[-1] == f"checks: none of 12 flags it. {NO_FLAG}"
     [body] = server.bodies
     assert body["messages"] == build_prompt(RAW.model_id, CARD, NOTES, tokenizer, 2896).messages
     assert (body["temperature"], body["max_tokens"], body["stream"]) == (0.0, 1200, True)
@@ -238,7 +239,7 @@ def test_where_none_passes_the_best_is_kept_and_told_so(card, notes, server, cap
     done = told(served(server, card, "--model-id", RAW.model_id, "--research-file", notes, "--retry", 2), capsys)
     assert done.out == BAD.strip() + "\n"
     assert "kept try 2 of 3" in done.err
-    assert "none passes every check" in done.err
+    assert "each is flagged" in done.err
 
 
 def test_fewest_faults_win_then_recall_then_the_earlier():

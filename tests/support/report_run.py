@@ -23,9 +23,9 @@ CHECKS = ("length", "numbers", "links")
 METRICS = [
     {"name": name, "label": label, "group": group, "unit": unit, "better": better, "headline": headline}
     for name, label, group, unit, better, headline in (
-        ("all_pass", "passes every check", "checks", "share", "higher", True),
-        *((f"{check}_pass", f"passes {check}", "checks", "share", "higher", False) for check in CHECKS),
-        ("fact_recall", "key facts recalled", "checks", "share", "higher", True),
+        ("all_pass", "pages without a flag", "checks", "share", "higher", True),
+        *((f"{check}_pass", f"no flag: {check}", "checks", "share", "higher", False) for check in CHECKS),
+        ("fact_recall", "key facts the page has", "checks", "share", "higher", True),
         ("words", "words", "checks", "words", None, False),
         ("density", "copied in a row (density)", "checks", "words", None, False),
         ("coverage", "words in copied runs (coverage)", "independent", "share", None, False),
@@ -152,7 +152,7 @@ def invented_metrics(random: random.Random, systems: tuple[str, ...], heldout: l
         "greedy": measured(False) if sampled else None,
         "missing": {system: 0 for system in systems},
         "comparisons": comparisons,
-        "claims": [f"{systems[-1]} is above {systems[0]} in “passes every check” by 31.0 points [20.1, 41.9]."],
+        "claims": [f"{systems[-1]} is above {systems[0]} in “pages without a flag” by 31.0 points [20.1, 41.9]."],
         "slices": {"length": {value: {s: {m: cell(random, n // 2, 3) for m in declared} for s in systems} for value in ("long", "short")}},
         "probes": {kind: {s: {"follows": cell(random, 8, 4)} for s in systems} for kind in ("counterfactual", "injected")},
         "probe_metrics": [{"name": "follows", "label": "follows the changed source", "better": "higher"}],

@@ -92,7 +92,7 @@ def test_front_matter_is_what_the_hub_reads(run):
 def test_results_are_the_reports_tables_with_checks_and_independent_metrics_apart(run):
     text = section(model_card(run, DATA, NAMED, ""), "Results")
     assert (run.run_dir / "eval" / "results.md").read_text().strip() in text
-    assert "by construction: passes every check; key facts recalled." in text
+    assert "by construction: pages without a flag; key facts the page has." in text
     assert "Independent of the training data: words in copied runs (coverage); claims supported, by a checker." in text
     for claim in run.metrics.get("claims", ()):
         assert f"- {claim}" in text
@@ -106,8 +106,8 @@ def test_differences_that_allow_no_claim_are_said(run):
     rows = [row(-0.01, 0.05, 0.3), row(0.01, 0.05, 0.2), row(0.01, 0.05, 0.01), row(-0.01, 0.05, 0.3, b="base")]
     found = list(not_shown({"comparisons": rows}, headline, "aligned"))
     assert found == [
-        'A difference between aligned and sft in "passes every check": 2.0 [−1.0, 5.0] points, n=40.',
-        'A difference between aligned and sft in "passes every check": 2.0 [1.0, 5.0] points, n=40.',
+        'A difference between aligned and sft in "pages without a flag": 2.0 [−1.0, 5.0] points, n=40.',
+        'A difference between aligned and sft in "pages without a flag": 2.0 [1.0, 5.0] points, n=40.',
     ]
 
 
@@ -139,7 +139,7 @@ def test_the_gate_is_told_where_it_passed_and_its_reasons_where_it_was_forced(ru
     said = gate_words(verdict, run.metrics)
     assert (
         said
-        == "The release gate passed: better than `sft` in passes every check; not worse in key facts recalled (within 0.01)."
+        == "The release gate passed: better than `sft` in pages without a flag; not worse in key facts the page has (within 0.01)."
     )
     assert said in model_card(changed(run, verdict=verdict), DATA, NAMED, "")
     forced = model_card(changed(run, verdict=verdict, gate=["it is worse"]), DATA, NAMED, "")

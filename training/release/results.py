@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_prep.checks.meaning import NO_FLAG
 from data_prep.core.files import sha256_file
 from data_prep.core.manifest import content_hash
 from data_prep.core.text import bracketed, markdown_table, signed
@@ -166,7 +167,9 @@ def headline_figures(metrics: Metrics, system: str) -> str:
         for metric in metrics["metrics"]
         if metric["headline"]
     ]
-    return f"Measured on held-out cards, {metrics['decoding']} decoding, percent with 95% interval: {'; '.join(said)}."
+    return (
+        f"Measured on held-out cards, {metrics['decoding']} decoding, percent with 95% interval: {'; '.join(said)}. {NO_FLAG}"
+    )
 
 
 def gate_words(verdict: dict[str, Any], metrics: Metrics) -> str:
