@@ -164,9 +164,9 @@ def pair_up(card: HeldOut, pools: dict[str, list[CheckedSummary]], block: PairsC
     if pairs:
         return pairs, ""
     if all(is_good(item, block) for item in own):
-        return [], "no sample is flagged, so there is nothing to reject"
+        return [], "every sample passes every check, so there is nothing to reject"
     if not chosen:
-        return [], "every sample is flagged, and pairs.chosen allows own samples only"
+        return [], "no sample passes every check, and pairs.chosen allows own samples only"
     return [], "no passing and failing summary of like length and with few faults"
 
 
