@@ -133,3 +133,15 @@ def test_every_document_with_such_a_table_says_them():
             assert path.name == "CHANGELOG.md" or old not in text, f"{path} says {old}"
     assert tables >= 16
     assert NO_FLAG in flat((ROOT / "recipes" / "LOG.md").read_text(encoding="utf-8"))
+
+
+def test_the_printed_table_of_notes_ends_with_it(capsys):
+    from eval.notes import HEADLINE, print_figures
+    from eval.notes_task.metrics import NOTES_METRICS
+    from eval.scoring.aggregate import described
+
+    figure = {"mean": 0.5, "ci95": [0.4, 0.6], "n": 4}
+    systems = {"lead": {metric.name: figure for metric in NOTES_METRICS}}
+    found = {"pages": 4, "families": 2, "metrics": described(NOTES_METRICS, HEADLINE), "systems": systems, "comparisons": []}
+    print_figures(found)
+    assert MEANINGS["grounded"].sentence in " ".join(capsys.readouterr().out.split())
