@@ -36,6 +36,7 @@ from eval.validation.naming import pool_of
 from eval.validation.page import Page
 from eval.validation.real_cards import Half, RealCard, half_of, real_cards
 from eval.validation.real_faults import REAL_KINDS, planted_real
+from eval.validation.statements import statement_figures
 from eval.validation.tables import rendered, rendered_real, shown
 from eval.validation.tally import FaultTally, count_one, count_true, share, summarised
 
@@ -118,7 +119,11 @@ def validate_real(recipe: Recipe[ValidateConfig], card_texts: Sequence[str]) -> 
     chosen = half_of(cards, block.half)
     if not chosen:
         raise ValueError(f'the half "{block.half}" of {len(cards)} cards is empty; name a file of more references')
-    figures = {"made": _made(recipe, len(cards), chosen), **real_figures(chosen, str(recipe.seed))}
+    figures = {
+        "made": _made(recipe, len(cards), chosen),
+        **real_figures(chosen, str(recipe.seed)),
+        "statements": statement_figures(references / "statements.jsonl", card_texts, chosen),
+    }
     write_text(table, rendered_real(figures))
     write_json(folder / "validation_real.json", figures)
     manifest.write(texts=figures["texts"], clean=figures["clean"])

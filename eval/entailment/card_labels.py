@@ -50,7 +50,9 @@ def labelled_statements(path: Path, card_texts: Sequence[str] | None) -> list[La
     references = {one.sha256: one for one in read_references(path.parent / "references.jsonl")}
     wanted = dict.fromkeys(row.sha256 for row in rows)
     if unknown := [name for name in wanted if name not in references]:
-        raise ValueError(f"{path} names the card {unknown[0]}, which {path.parent}/references.jsonl lacks; correct one of the two")
+        raise ValueError(
+            f"{path} names the card {unknown[0]}, which {path.parent}/references.jsonl lacks; correct one of the two"
+        )
     sources = _sources([references[name] for name in wanted], card_texts)
     if not sources:
         raise ValueError(

@@ -39,7 +39,9 @@ def rendered(figures: dict[str, Any], seed: int, cards: int) -> str:
 
 def rendered_real(figures: dict[str, Any]) -> str:
     """`figures` as `eval.validate` writes them for real cards. No text of a card is in it, but for words that the summaries share with it."""
-    parts = (_opening(figures["made"]), _meaning(figures), _true_pages(figures["true"], figures["refused"]), _planted(figures))
+    parts = [_opening(figures["made"]), _meaning(figures), _true_pages(figures["true"], figures["refused"]), _planted(figures)]
+    if figures["statements"]:
+        parts.append(_statements(figures["statements"]))
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
 
@@ -72,8 +74,15 @@ def _meaning(figures: dict[str, Any]) -> list[str]:
         "**What a flag means, and what no flag does not.** A flag is a reason to look at the marked place, no verdict: of the true pages",
         f"{wrong:.0%} had at least one. A page without a flag need not be true. Of the planted faults that a check claims to see, {_percent(found['claimed'])}",
         f"were flagged{least}; of those that none claims to see, such as a denial, an invented ability, a unit that a number counts,",
-        f"two numbers exchanged in a sentence, {_percent(found['unclaimed'])}. What share of a model's own errors is flagged hangs on what it gets wrong; no table of planted faults can tell.",
+        f"two numbers exchanged in a sentence, {_percent(found['unclaimed'])}. What share of a model's own errors is flagged hangs on what it gets wrong, "
+        "which no table of planted faults can tell" + _own_errors(figures["statements"]) + ".",
     ]
+
+
+def _own_errors(statements: dict[str, Figure]) -> str:
+    not_right = {name: figure for name, figure in statements.items() if name.endswith("not right")}
+    told = ", ".join(f"{_percent(figure)} of {figure['n']} ({name.split(':')[0]})" for name, figure in not_right.items())
+    return f"; of statements that readers found wrong or not there, the checks mark {told}" if told else ""
 
 
 def _true_pages(true: dict[str, Any], refused: Sequence[dict[str, str]]) -> list[str]:
@@ -118,6 +127,20 @@ def _planted(figures: dict[str, Any]) -> list[str]:
         "| fault | must be seen by | n | recall | seen by any that may | spans | flagged by others |",
         "|---|---|---|---|---|---|---|",
         *_real_fault_rows(figures),
+    ]
+
+
+def _statements(found: dict[str, Figure]) -> list[str]:
+    return [
+        "## A model's own statements",
+        "",
+        "Statements about cards of this half, of references and of a small tuned model's pages, that two readers (a large language model, no person)",
+        "held against the whole source (`recipes/references/statements.jsonl`). Marked: by links, numbers, names or contradiction, where the statement stands",
+        "alone under its heading. Statements of one card and page share their faults, so the intervals (Wilson's, 95%) are too narrow.",
+        "",
+        "| statements | n | marked |",
+        "|---|---|---|",
+        *(f"| {name} | {figure['n']} | {shown(figure)} |" for name, figure in found.items()),
     ]
 
 
