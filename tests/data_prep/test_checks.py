@@ -363,10 +363,8 @@ def test_numbers_that_differ_are_not_grounded(said):
     assert not any(is_grounded(quantity, known) for quantity in quantities(said)), said
 
 
-@pytest.mark.parametrize(
-    "text", ["Qwen2.5", "v0.3", "4.53.0", "H100", "SmolLM3-3B", "2507.01234", "1F1B", "one", "zero-shot", "GPT-4"]
-)
-def test_names_versions_and_pronouns_are_no_numbers(text):
+@pytest.mark.parametrize("text", ["Qwen2.5", "v0.3", "H100", "SmolLM3-3B", "2507.01234", "1F1B", "one", "zero-shot", "GPT-4"])
+def test_names_and_pronouns_are_no_numbers(text):
     assert list(quantities(text)) == []
 
 

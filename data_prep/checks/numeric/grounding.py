@@ -32,6 +32,7 @@ from data_prep.checks.numeric.quantities import (
     quantities,
     without_labels,
 )
+from data_prep.checks.numeric.units import Columns, announced, named_by_column, spoken, unit_of_word
 from data_prep.checks.result import CheckResult, Derived, Span, looked_up
 
 _STEM = 5  # letters that second and seconds share
@@ -39,6 +40,8 @@ _SCORE = re.compile(r"\b(?:points?|pts)\b")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _DAY = re.compile(r"(?:19|20)[0-9]{6}")
 _YEAR = re.compile(r"(?:19|20)[0-9]{2}")
+_VERSION_NUMBERS = re.compile(r"[0-9.]+")
+_POINT_ZEROS = re.compile(r"(?:\.0)+\Z")
 _LAST_LETTERS = re.compile(r"[^\W\d_]+\Z")
 NUMBERS_EXPECTED = 5  # a source with this many distinct numbers deserves a summary with one
 
@@ -65,6 +68,8 @@ class Numbers:
     rounded: Mapping[str, tuple[Decimal, ...]] = field(default_factory=dict)  # decimals by what they count, "seconds"
     units: Mapping[Decimal, frozenset[str]] = field(default_factory=dict)  # of plain numbers that have some
     amounts: Mapping[str, tuple[Decimal, ...]] = field(default_factory=dict)  # kind of unit -> amounts in its base unit
+    spoken: Mapping[str, frozenset[Decimal]] = field(default_factory=dict)  # kind of unit -> sizes that there is a word for
+    counted: frozenset[Decimal] = frozenset()  # with a noun behind them, which may be a unit of another language
     signs: Mapping[Decimal, str] = field(default_factory=dict)  # values that stand nowhere without a sign -> "+", "-", "+-"
     distinct: int = 0
 
@@ -80,8 +85,9 @@ class _Written:
     signs: dict[str, set[Decimal]] = field(default_factory=lambda: {"": set(), "+": set(), "-": set()})  # values by their sign
     units: dict[Decimal, set[str]] = field(default_factory=lambda: defaultdict(set))
     decimals: dict[str, set[Decimal]] = field(default_factory=lambda: defaultdict(set))  # by what they count
+    counted: set[Decimal] = field(default_factory=set)
 
-    def add(self, found: Quantity, line: str, scales: frozenset[int]) -> None:
+    def add(self, found: Quantity, line: str, scales: frozenset[int], columns: Columns) -> None:
         values = {reading.value for reading in found.readings}
         self.signs[found.sign] |= values
         if found.kind == "date" and found.date:
@@ -90,8 +96,13 @@ class _Written:
             self.signed |= values
         else:
             self.plain |= values
-            for value in values if found.unit else ():
-                self.units[value].add(found.unit)
+            behind = "" if found.unit else line[found.end : found.end + 12].lstrip(" -").lower()
+            unit = found.unit or unit_of_word(behind)
+            for name in [unit] if unit else () if found.noun else announced(line, found.start, columns):
+                for value in values:
+                    self.units[value].add(name)
+            if behind[:1].isalpha():
+                self.counted |= values
             if found.noun and "." in found.literal:
                 self.decimals[found.noun[:_STEM]] |= values
             self.percent |= _as_percent(found, line)
@@ -108,10 +119,12 @@ def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
     text = _URL.sub(" ", source)
     found = _Written({Decimal(count) for count in counts if count > 1})
     headers = [(match.start(), SCALES[match["scale"].lower()]) for match in _COLUMN_SCALE.finditer(text if "|" in text else "")]
+    columns: Columns | None = None  # of the table that the line is in
     for offset, line in lines_of(text):
+        columns = None if "|" not in line else named_by_column(line) if columns is None else columns
         scales = _table_scales(headers, offset, offset + len(line)) if headers and "|" in line else frozenset[int]()
         for quantity in quantities(line, bounds=False):
-            found.add(quantity, line, scales)
+            found.add(quantity, line, scales, columns or {})
     distinct = len(found.plain) + len(found.signed)
     named, versions = names_and_versions(source)
     identifiers, alone = identifiers_of(source)
@@ -133,6 +146,8 @@ def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
         rounded={noun: tuple(sorted(decimals)) for noun, decimals in found.decimals.items()},
         units={value: frozenset(units) for value, units in found.units.items()},
         amounts=_amounts(found.units),
+        spoken=spoken(text.lower()),
+        counted=frozenset(found.counted),
         distinct=distinct,
     )
 
@@ -171,10 +186,14 @@ def is_grounded(found: Quantity, known: Numbers) -> bool:
     """True where the sources give this number, in any spelling, or one that it is a correct rounding of."""
     if found.kind == "date":
         return _has_date(found, known)
+    if found.kind == "version":
+        return _has_version(found.literal, known)
     if found.sign and _has_other_sign(found, known):
         return False
     if found.kind == "percent":
         return any(contains(known.percent, reading) for reading in found.readings)
+    if found.unit and _has_other_unit(found, known):
+        return _converted(found, known) or _is_rounded(found, known)
     if any(contains(known.plain, reading) and _has_unit(found.unit, reading, known) for reading in found.readings):
         return True
     if found.unit and _converted(found, known):
@@ -215,7 +234,7 @@ def _is_score_of_fraction(found: Quantity, known: Numbers) -> bool:
 
 def _is_of_name(found: Quantity, known: Numbers) -> bool:
     """A version, and a number behind the name that it belongs to: version 1.5, Llama 3.1, wav2vec 2.0, AIME 2024 for AIME24."""
-    if not found.literal:
+    if not found.literal or _is_scaled(found):
         return False
     spelled = {found.literal, found.literal.removesuffix(".0")}
     is_bare = found.text == found.literal and not found.unit
@@ -237,15 +256,38 @@ def _is_of_name(found: Quantity, known: Numbers) -> bool:
     return any(word + number in known.named for word in leading for number in spelled)
 
 
+def _has_version(said: str, known: Numbers) -> bool:
+    """4.18.0 is another version than 4.18.1, and the same as a plain 4.18."""
+    numbers = _VERSION_NUMBERS.match(said)[0].rstrip(".")  # type: ignore[index]  # it begins with a digit
+    short = _POINT_ZEROS.sub("", numbers)
+    return numbers in known.versions or (short.count(".") < 2 and (short in known.versions or Decimal(short) in known.plain))
+
+
 def _is_in_identifier(found: Quantity, known: Numbers) -> bool:
     """12 layers for `12L`, patch size 14 for `patch14`, 8-bit for Q8_0, 80 GB for A100-80GB."""
-    if not found.literal.isdigit() or found.kind != "plain":
+    if not found.literal.isdigit() or found.kind != "plain" or _is_scaled(found):
         return False
     affixes = known.identifiers.get(Decimal(found.literal), ())
     words = (found.noun, found.unit, *_LETTERS.findall(found.beside)) if affixes else ()
     return any(
         word.startswith(affix) for affix in affixes for word in (words if len(affix) > 1 or not affix else (found.noun,))
     )
+
+
+def _is_scaled(found: Quantity) -> bool:
+    """True of 6T: the 6 of GPT-J-6B does not give it."""
+    return found.readings[0].value != Decimal(found.literal)
+
+
+def _has_other_unit(found: Quantity, known: Numbers) -> bool:
+    """True where the source gives this very number in other units of the kind alone, or bare while it speaks of others alone."""
+    kind, size = UNITS[found.unit]
+    value = found.readings[0].value
+    sizes = {UNITS[name][1] for name in known.units.get(value, ()) if UNITS[name][0] == kind}
+    if sizes:
+        return size not in sizes
+    worded = known.spoken.get(kind, ())
+    return bool(worded) and size not in worded and value not in known.counted
 
 
 def _has_unit(unit: str, reading: Reading, known: Numbers) -> bool:

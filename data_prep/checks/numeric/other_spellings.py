@@ -89,7 +89,7 @@ def _month_of(word: str) -> int | None:
 _NAME_AND_NUMBER = re.compile(r"(?<![A-Za-z])([A-Za-z]{1,40}+)[\s_-]?([0-9]+(?:\.[0-9]+)*)")
 _PARTS = re.compile(r"[0-9](?<=[A-Za-z_-].)[0-9]{0,2}(?:[_-][0-9]{1,3}){1,2}(?![0-9A-Za-z])")
 _LETTERS_BEFORE = re.compile(r"([A-Za-z]{1,40})[_-]?\Z")
-_VERSION = re.compile(r"([0-9](?<![0-9.].)[0-9]*\.[0-9]+)\.[0-9]+")
+_VERSION = re.compile(r"[0-9](?<![0-9.].)[0-9]{0,9}(?:(?:\.[0-9]{1,9}){2,5}|(?:_[0-9]{1,9}){2}|(?:-[0-9]{1,9}){2})")
 _MARKED_VERSION = re.compile(r"v(?<![a-z0-9].)(?:\.?|ersion) ?([0-9]{1,4}(?:[._][0-9]{1,4}){0,2})(?![0-9])")
 _SIZE = re.compile(r"([0-9](?<![0-9.].)[0-9]*(?:\.[0-9]+)?)[ -]?([KkMmBbTt])(?![A-Za-z])")
 _SIZE_IN_ADDRESS = re.compile(r"([0-9](?<![0-9a-f.].)[0-9]{0,3}(?:\.[0-9]{1,2})?)([KkMmBbTt])(?![A-Za-z0-9])")
@@ -99,7 +99,8 @@ def names_and_versions(source: str) -> tuple[frozenset[str], frozenset[str]]:
     """Words with the number that follows them: "llama3.1" of Llama-3.1, "voice11.0" of common_voice_11_0; and versions: 1.5 of
     v1.5, 4.53 of 4.53.0, 11.0 of common_voice_11_0."""
     names = {f"{word}{number}".lower() for word, number in _NAME_AND_NUMBER.findall(source)}
-    versions = {*_VERSION.findall(source), *(version.replace("_", ".") for version in _MARKED_VERSION.findall(source.lower()))}
+    versions = {beginning for version in set(_VERSION.findall(source)) for beginning in _beginnings(version)}
+    versions |= {version.replace("_", ".") for version in _MARKED_VERSION.findall(source.lower())}
     for match in _PARTS.finditer(source):
         word = _LETTERS_BEFORE.search(source[max(0, match.start() - 42) : match.start()])
         if word:
@@ -108,6 +109,14 @@ def names_and_versions(source: str) -> tuple[frozenset[str], frozenset[str]]:
             if "-" not in number:
                 versions.add(number)
     return frozenset(names), frozenset(versions)
+
+
+def _beginnings(version: str) -> list[str]:
+    """4.18.0 is a 4.18. Joined by other signs (1-13-1) it is whole, since the rest may be anything."""
+    parts = version.split(".")
+    if len(parts) == 1:
+        return [re.sub("[_-]", ".", version)]
+    return [".".join(parts[:count]) for count in range(2, len(parts) + 1)]
 
 
 def sizes_of(source: str, text: str) -> set[Decimal]:

@@ -177,13 +177,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class Quantity:
-    """One number of a text. `date` (year, month, day; None where not given) is set for dates; of those only a day without a year has a reading, the day."""
+    """One number of a text. `date` (year, month, day; None where not given) is set for dates; of those only a day without a year has a
+    reading, the day. A version has none."""
 
     text: str
     start: int
     end: int
     readings: tuple[Reading, ...]
-    kind: str = "plain"  # "plain", "percent", "date"
+    kind: str = "plain"  # "plain", "percent", "date", "version"
     literal: str = ""  # digits alone, as written
     counts: bool = False  # "45 languages" counts something; "45 on MMLU" is a score
     unit: str = ""  # of UNITS: what follows the number
@@ -201,8 +202,8 @@ def without_labels(text: str) -> str:
 
 
 def quantities(text: str, bounds: bool = True) -> Iterator[Quantity]:
-    """Every number of `text` in order. Digits inside names (Qwen2.5, H100, GPT-4), arXiv ids and versions are skipped. Without
-    `bounds` each reading is its value alone: a source's numbers are not rounded to anything."""
+    """Every number of `text` in order. Digits inside names (Qwen2.5, H100, GPT-4) and arXiv ids are skipped. Without `bounds` each
+    reading is its value alone, a source's numbers being not rounded to anything, and versions (4.18.0) are skipped too."""
     if not text.isascii():
         text = _NO_SCALE.sub("，", text.translate(_FULL_WIDTH) if _WIDE.search(text) else text)
     lower = lowered(text)
@@ -223,6 +224,8 @@ def quantities(text: str, bounds: bool = True) -> Iterator[Quantity]:
             date = _date(match)
             readings = _exactly(Decimal(date[2] or 0)) if match["day_only"] else ()
             quantity = Quantity(text[slice(*match.span())], *match.span(), readings, kind="date", date=date)
+        elif match["version"] and bounds:
+            quantity = Quantity(match[0], *match.span(), (), kind="version", literal=match[0])
         else:
             quantity = None
         if quantity is not None:

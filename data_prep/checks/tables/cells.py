@@ -60,7 +60,7 @@ def misplaced(document: Document, numbers: Sequence[Quantity], known: Tables, so
 
 
 def _own(rows: list[list[Cell]], numbers: Sequence[Quantity], start: int, end: int) -> Own:
-    inside = [number for number in numbers if start <= number.start < end and number.kind != "date"]
+    inside = [number for number in numbers if start <= number.start < end and number.kind not in ("date", "version")]
     cells = {}
     for r, row in enumerate(rows[1:]):
         for c, cell in enumerate(row[1:], 1):
