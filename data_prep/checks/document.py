@@ -36,6 +36,7 @@ _NOT_PROSE = re.compile(
 )
 # Inline code that is a name or an amount (`Lumen-3B`, `65,536`) is read like prose: else backticks would hide it from the checks.
 _CODE_SIGNS = re.compile(r"[=(){}\[\]<>;$\\|]|--|::|_")
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")  # `acme/foo_base` is a name with its owner
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ def _not_prose(text: str) -> tuple[list[tuple[int, int]], list[Link]]:
     """Spans to blank, and the bare addresses among them."""
     hidden, bare = [], []
     for match in _NOT_PROSE.finditer(text):
-        if match["code"] and not _CODE_SIGNS.search(match["inside"]):
+        if match["code"] and (not _CODE_SIGNS.search(match["inside"]) or _REPOSITORY.fullmatch(match["inside"])):
             continue
         start, end = match.span()
         if match["target"]:

@@ -14,6 +14,7 @@ from itertools import compress
 from operator import add
 
 from data_prep.checks.document import Document, blank
+from data_prep.checks.names.owners import Owners
 from data_prep.checks.names.people import capitalised_in, is_run, is_told
 from data_prep.checks.names.running import Running
 from data_prep.checks.names.versions import Versions
@@ -101,6 +102,10 @@ class Names:
         return "\n".join([self.source, *self.languages]).lower()
 
     @cached_property
+    def owners(self) -> Owners:
+        return Owners.of(self.source, compact)
+
+    @cached_property
     def versions(self) -> Versions:
         return Versions.of(self.source)
 
@@ -167,7 +172,9 @@ def names_in(text: str) -> Iterator[Span]:
     for match in _TOKEN.finditer(text):
         if match[0].islower() and match[0].isalpha():
             continue  # most words; the rest costs ten times as much
-        if _NAME.search(match[0]) and not any(start <= match.start() < end for start, end in shouted):
+        if (_NAME.search(match[0]) or match[0].count("/") == 1) and not any(
+            start <= match.start() < end for start, end in shouted
+        ):
             start = _before(text, match.start()) if _PLACED.fullmatch(match[0]) else match.start()
             yield Span(start, match.end(), text[start : match.end()])
     for match in _ARXIV.finditer(text):
@@ -193,7 +200,7 @@ def is_known(name: str, known: Names) -> bool:
     if versioned := _VERSION_AND_SIZE.fullmatch(name):
         return not _is_another_version(versioned[1].lower(), versioned[2], known)
     owner, slash, owned = name.partition("/")
-    if slash and _is_of_another(compact(owner), compact(owned), known):
+    if slash and "/" not in owned and _is_of_another(owner, owned, known):
         return False
     if placed := _PLACED.fullmatch(name):
         return known.versions.has(placed[1] or "", placed[2])
@@ -210,10 +217,18 @@ def _is_another_version(name: str, version: str, known: Names) -> bool:
 
 
 def _is_of_another(owner: str, name: str, known: Names) -> bool:
-    """openai/Foo-7B where the sources have acme/Foo-7B and no openai."""
-    return (
-        re.search(r"[0-9]", name) is not None and f"/{name}" in known.words and owner not in known.words and owner not in _TERMS
-    )
+    """openai/Foo-7B where the sources have acme/Foo-7B and no openai; or have it for a repository, whatever else they say of openai."""
+    own, key = compact(owner), compact(name)
+    if (own, key) in known.owners.pairs or own in _TERMS:
+        return False
+    if key in known.owners.repositories:
+        return own not in known.words or re.search("[0-9_-]", name) is not None
+    return re.search("[0-9]", name) is not None and f"/{key}" in known.words and own not in known.words
+
+
+def _is_owned(label: str, known: Names) -> bool:
+    """True of pere/nb-nn, which only its owner tells from words, where the sources have such a repository."""
+    return compact(label.rpartition("/")[2]) in known.owners.repositories
 
 
 def _is_known_part(part: str, known: Names) -> bool:
@@ -264,6 +279,7 @@ def check_names(document: Document, licences_named: Sequence[Span], known: Names
         if not _is_denied(document.lower, span.start)
         and not any(span.start < other.end and other.start < span.end for other in licences_named)
     ]
+    found = [span for span in found if _NAME.search(span.label) or is_run(span.label) or _is_owned(span.label, known)]
     if not found:
         return CheckResult("names", True, None, "no names to look up")
     unknown = {name for name in {span.label for span in found} if not is_known(name, known)}

@@ -1,0 +1,51 @@
+"""Owners of repositories: acme/foo-base is not openai/foo-base.
+
+A slash stands between alternatives too (train/test), so only what the source links, quotes, sets in code or lists by itself is taken
+for a repository.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+_CHAIN = re.compile(r"[\w.+-](?<![\w.+-].)[\w.+-]*(?:/[\w.+-]*\w)+")
+_HOSTS = ("huggingface.co", "hf.co", "github.com")
+_KINDS = frozenset(("datasets", "spaces", "models"))
+_QUOTES = frozenset("\"'`[")
+_LISTED = re.compile(r"^(?:[ \t]*-|[\w ]{1,30}:) ?\Z")
+
+
+@dataclass(frozen=True)
+class Owners:
+    """Of a source, in compact form. `pairs`: each two words with a slash between, (owner, name); `repositories`: the names among
+    them that belong to somebody."""
+
+    pairs: frozenset[tuple[str, str]]
+    repositories: frozenset[str]
+
+    @classmethod
+    def of(cls, source: str, compact: Callable[[str], str]) -> Owners:
+        chains, owned = set[str](), set[str]()
+        for match in _CHAIN.finditer(source):
+            chains.add(match[0])
+            parts = match[0].split("/")
+            if parts[0].lower().removeprefix("www.") in _HOSTS:
+                parts = [part for part in parts[1:] if part not in _KINDS]
+                owned.update(parts[1:2])
+            elif len(parts) == 2 and _stands_alone(source, *match.span()):
+                owned.add(parts[1])
+        pairs = {pair for chain in chains for pair in pairwise(map(compact, chain.split("/")))}
+        return cls(frozenset(pairs), frozenset(map(compact, owned)) - {""})
+
+
+def _stands_alone(source: str, start: int, end: int) -> bool:
+    """True in quotes, code or a link's text, and on a line of its own behind a dash or a key."""
+    if source[start - 1 : start] in _QUOTES:
+        return True
+    line = source.rfind("\n", 0, start) + 1
+    return (
+        source[end : end + 2].strip(" \r")[:1] in ("", "\n") and start - line < 34 and bool(_LISTED.match(source[line:start]))
+    )
