@@ -6,6 +6,7 @@ and several capitalised words in a row within a sentence (people.py). A single o
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,12 @@ from data_prep.checks.names.running import Running
 from data_prep.checks.names.versions import Versions
 from data_prep.checks.result import CheckResult, Span, looked_up
 
+LONG_NAME = 9  # letters of a name that one wrong letter leaves recognisable
 MAX_PIECES = 5  # of one name: Qwen / 2.5 / Coder / 32B / Instruct
 
 _TOKEN = re.compile(r"(?<![\w@#&])[A-Za-z](?:[\w.+-]*\w)?(?:/[A-Za-z0-9](?:[\w.+-]*\w)?)*")
+_JOINTS = re.compile("[-_]")
+_OF_TASKS = re.compile("-(?:to|of|in|or|and|the)-")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # written without spaces: no part of the name before it
 _ARXIV = re.compile(r"[0-9](?<!\w[0-9])[0-9](?:0[1-9]|1[0-2])\.[0-9]{4,5}(?=v[0-9]|\b)")
 # Cyrillic letters, and the Greek ones that look like Latin, beside Latin ones in one word, or letters that look like Latin
@@ -39,10 +43,11 @@ _ENDING = re.compile(r"(?:['’]s|(?<=[A-Z])s)\Z")
 # What may follow a name without being part of it: H100-80GB, MMLU-5-shot.
 _AMOUNT = re.compile(r"-[0-9]+(?:[GMT]B|-?(?:bit|shot|way|fold))\Z", re.IGNORECASE)
 _LABEL = re.compile(
-    r"(?:stage|phase|step|top|level|tier|type|table|figure|section|version|part|layer|option|day|week|pass|v)[-@]?\d+[\d.]*|q[1-4]"
+    r"(?:stage|phase|step|top|level|tier|type|table|figure|section|version|part|layer|option|day|week|pass|v(?!\d{3}))[-@]?\d+[\d.]*|q[1-4]"
 )
 _TOP = re.compile(r"[Tt][Oo][Pp]-?([0-9]{1,4})")
-_PLACED = re.compile(r"(?:([\w.+/-]+) )?[vV]([0-9]+(?:[._][0-9]+)*)")  # a version, with the word before it
+# A version, with the word before it; V100 is none.
+_PLACED = re.compile(r"(?:([\w.+/-]+) )?(?:v(?=[0-9])|V(?=[0-9]{1,2}(?![0-9])))([0-9]+(?:[._][0-9]+)*)")
 _WORD_BEFORE = re.compile(r"(?<![\w.+/-])[\w.+/-]+ \Z")
 _NUMBERED = re.compile(r"(.*?[^0-9v])v?([0-9]+)")
 _SUBSCRIPT = re.compile(r"<(su[bp])>[^<]{0,40}</\1>", re.IGNORECASE)
@@ -58,7 +63,7 @@ _DENIAL = re.compile(
     r"|not (?:stated|reported|evaluated|compared|tested|mentioned|covered|given)"
 )
 DENIAL_CHARACTERS = 120
-_SHOUTED_LINE = re.compile(r"^[^a-z\n]*[A-Z]{3}[^a-z\n]*$", re.MULTILINE)
+_SHOUTED_LINE = re.compile(r"^(?![ \t>]*\|)[^a-z\n]*[A-Z]{3}[^a-z\n]*$", re.MULTILINE)  # not the row of a table
 
 # Terms of the trade. They name no model, data set or tool, so using one that the sources spell out, or leave out, invents nothing.
 _TERMS = frozenset(
@@ -200,8 +205,11 @@ def is_known(name: str, known: Names) -> bool:
     if versioned := _VERSION_AND_SIZE.fullmatch(name):
         return not _is_another_version(versioned[1].lower(), versioned[2], known)
     owner, slash, owned = name.partition("/")
-    if slash and "/" not in owned and _is_of_another(owner, owned, known):
-        return False
+    if slash and "/" not in owned:
+        if _is_of_another(owner, owned, known):
+            return False
+        if not _NAME.search(name) and _is_long(owned):
+            return compact(owner) in known.words or known.has(owned)
     if placed := _PLACED.fullmatch(name):
         return known.versions.has(placed[1] or "", placed[2])
     return all(_is_known_part(part, known) for part in name.split("/"))
@@ -226,9 +234,15 @@ def _is_of_another(owner: str, name: str, known: Names) -> bool:
     return re.search("[0-9]", name) is not None and f"/{key}" in known.words and own not in known.words
 
 
-def _is_owned(label: str, known: Names) -> bool:
-    """True of pere/nb-nn, which only its owner tells from words, where the sources have such a repository."""
-    return compact(label.rpartition("/")[2]) in known.owners.repositories
+def _is_repository(label: str, known: Names) -> bool:
+    """True of kiln/foo-base-cased, which only its owner tells from words, and of kiln/foo where the sources have a repository foo."""
+    name = label.rpartition("/")[2]
+    return "/" in label and (_is_long(name) or compact(name) in known.owners.repositories)
+
+
+def _is_long(name: str) -> bool:
+    """True of foo-base-cased, not of text-to-speech."""
+    return len(_JOINTS.findall(name)) > 1 and not _OF_TASKS.search(name)
 
 
 def _is_known_part(part: str, known: Names) -> bool:
@@ -241,7 +255,7 @@ def _is_known_part(part: str, known: Names) -> bool:
     part = _ENDING.sub("", _AMOUNT.sub("", part))
     if not _NAME.search(part) or part[:1].isdigit() or _LABEL.fullmatch(part.lower()) or _UNIT.fullmatch(part):
         return True
-    if _is_short_metric(part, known):
+    if _is_short_metric(part, known) or _is_abbreviated(part, known) or _is_misspelt(part, known):
         return True
     return _are_known(re.split(r"[-+_]", part), known)
 
@@ -265,6 +279,32 @@ def _is_short_metric(name: str, known: Names) -> bool:
     return short is not None and any(term + short[2] in known.words for term in _METRICS if term[0] == short[1].lower())
 
 
+def _is_abbreviated(name: str, known: Names) -> bool:
+    """TensorRT where the sources have trt, TensorFlow where something of theirs begins with tf_ or TF: two letters alone say little."""
+    letters = "".join(re.findall("[A-Z]", name)) if name.isalpha() and name.isascii() and name[0].isupper() else ""
+    if len(letters) != 2:
+        return 2 < len(letters) < len(name) - 2 and letters.lower() in known.words
+    return re.search(rf"(?<![^\W_])(?:{letters.lower()}_[a-z]|{letters}[A-Z][a-z])", known.source) is not None
+
+
+def _is_misspelt(name: str, known: Names) -> bool:
+    """NarrativeQA where the sources have NarritiveQA: of a long name, one letter."""
+    key = compact(name)
+    if not key.isalpha() or len(key) < LONG_NAME:
+        return False
+    return any(
+        word[0] == key[0] and abs(len(word) - len(key)) < 2 and _differ_in_one(word, key)
+        for word in known.words
+        if len(word) >= LONG_NAME
+    )
+
+
+def _differ_in_one(one: str, other: str) -> bool:
+    same = len(os.path.commonprefix((one, other)))
+    same += len(os.path.commonprefix((one[same:][::-1], other[same:][::-1])))
+    return same >= max(len(one), len(other)) - 1
+
+
 def _is_denied(text: str, start: int) -> bool:
     """True where the sentence says that the sources lack what it names: "the card says nothing about MBPP"."""
     sentence = re.split(r"[.;:!?\n] ?", text[max(0, start - DENIAL_CHARACTERS) : start])[-1]
@@ -279,7 +319,7 @@ def check_names(document: Document, licences_named: Sequence[Span], known: Names
         if not _is_denied(document.lower, span.start)
         and not any(span.start < other.end and other.start < span.end for other in licences_named)
     ]
-    found = [span for span in found if _NAME.search(span.label) or is_run(span.label) or _is_owned(span.label, known)]
+    found = [span for span in found if _NAME.search(span.label) or is_run(span.label) or _is_repository(span.label, known)]
     if not found:
         return CheckResult("names", True, None, "no names to look up")
     unknown = {name for name in {span.label for span in found} if not is_known(name, known)}

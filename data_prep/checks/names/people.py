@@ -16,6 +16,11 @@ _RUN = rf"{_WORD}(?:\s(?:(?:of|de|van|von|for|the|and|der|la|di|da|del)\s){{0,2}
 _WITHIN = re.compile(rf"[a-z,;](?P<gap>\s[*_\[\"“‘]{{0,3}})(?P<run>{_RUN})")
 _FULL = re.compile(_RUN)
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
+# What any organisation may be called: of the rest of its name the source has to know something.
+_GENERIC = frozenset(
+    "institute institut university college school academy faculty department laboratory laboratories lab labs center centre foundation"
+    " research group team company corporation inc ltd gmbh association society council consortium agency ministry national".split()
+)
 WORD_CHARACTERS = 40  # of the word before, which has to begin with a small letter
 
 
@@ -38,12 +43,13 @@ def is_told(run: str, source: str, lower: str, terms: frozenset[str]) -> bool:
     words = [word.lower() for word in _LETTERS.findall(run) if word[0].isupper()]
     if all(word in lower for word in words):
         return True
+    telling = [word for word in words if word not in _GENERIC] or words
     if any("".join(words[at : at + 2]) in terms for at in range(len(words))):
         return True
     letters = "".join(word[0] for word in words)
-    if len(letters) == 2:  # of any two words: only in capitals are they these two
-        return any(_stands(word, lower) for word in words) or _stands(letters.upper(), source)
-    return letters in terms or any(_stands(word, lower) for word in (*words, letters))
+    if len(letters) == 2:  # of any two words: only in capitals are they these two, and AI is no Institute
+        return any(_stands(word, lower) for word in telling) or (telling == words and _stands(letters.upper(), source))
+    return letters in terms or any(_stands(word, lower) for word in (*telling, letters))
 
 
 def _stands(word: str, source: str) -> bool:

@@ -1,0 +1,99 @@
+"""Names with their owners, organisations, and names that the source spells otherwise."""
+
+from __future__ import annotations
+
+import pytest
+
+from data_prep.checks import check_summary
+
+CARD = """---
+base_model: gado/plan-base
+datasets:
+- kiln/tiles
+---
+# Orvan
+
+Load it with `from_pretrained("acme/orvan_tiny")`; it was distilled from [pere/nb-orvan](https://huggingface.co/pere/nb-orvan).
+See https://huggingface.co/datasets/gado/Mallow. The train/test split is 9/1; google wrote a paper. "front/back" is a joke.
+
+Model: acme/orvan
+"""
+
+
+def names(said: str, source: str = CARD):
+    return next(result for result in check_summary(f"# Orvan\n\nIt uses {said} here.", source) if result.name == "names")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "`acme/orvan_tiny`",
+        "acme/orvan",
+        "gado/plan-base",
+        "kiln/tiles",
+        "pere/nb-orvan",
+        "gado/Mallow",
+        "the train/test split",
+        "the valid/test split",  # no repository
+        "front/back",
+        "text-to-speech/speech-to-text in google/acme style",
+        "`src/train_model.py`",
+        "and/or",
+    ],
+)
+def test_repositories_with_the_owner_that_the_source_gives_them(said):
+    assert names(said).passed
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "`kobold/orvan_tiny`",
+        "kobold/orvan",
+        "kobold/plan-base",
+        "kobold/tiles",
+        "kobold/nb-orvan",
+        "google/nb-orvan",  # known, and owns it nowhere
+        "`kobold/Mallow`",
+        "`kobold/some-other-base`",  # neither is in the source
+    ],
+)
+def test_repositories_with_another_owner_are_marked(said):
+    found = names(said)
+    assert not found.passed
+    assert found.spans[0].label.endswith(said.strip("`"))
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "passed"),
+    [
+        ("work at the Rosonar Institute", "by the Allen Institute for AI, AI of II", False),
+        ("work at Zenoval University", "University of Northgate", False),
+        ("work at the University of Zenoval", "Northgate University", False),
+        ("work at Northgate University", "University of Northgate", True),
+        ("work at the Northgate Institute", "northgate", True),
+        ("work at the Research Institute", "an institute", True),
+        ("parts of TensorRT", "trt_fp16 of the TRT kind", True),
+        ("parts of TensorFlow", "a tf dataset in ./tf_data", True),
+        ("parts of TensorFlow", "TFOrvanModel", True),
+        ("parts of TensorFlow", "a tf of some kind", False),
+        ("parts of FineText", "it is fit", False),
+        ("the set NarrateQA", "the set NarriteQA", True),
+        ("the set NarrateQA", "the set NarrateQAs", True),
+        ("the set NarrateQA", "the set NaritateQA", False),
+        ("the set MiniQA", "the set ManiQA", False),  # too short to tell
+        ("a V100", "an H100, version 2", False),
+        ("V2", "version 2", True),
+    ],
+)
+def test_organisations_abbreviations_and_misspelt_names(said, source, passed):
+    assert names(said, source).passed is passed
+
+
+@pytest.mark.parametrize(
+    ("row", "passed"), [("| CASP12 | 77 | |", True), ("| CASP16 | 77 | |", False), ("| PIQA9 7.7 | 3 |", False)]
+)
+def test_names_in_rows_of_capitals(row, passed):
+    text = f"# Orvan\n\n| SET | SCORE | |\n|---|---|---|\n{row}\n\n## TRAINING DATA NOTES\n"
+    result = next(result for result in check_summary(text, "SET | SCORE\nCASP12 77, PIQA 3") if result.name == "names")
+    assert result.passed is passed
