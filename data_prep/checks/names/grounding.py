@@ -6,7 +6,6 @@ and several capitalised words in a row within a sentence (people.py). A single o
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -300,9 +299,10 @@ def _is_misspelt(name: str, known: Names) -> bool:
 
 
 def _differ_in_one(one: str, other: str) -> bool:
-    same = len(os.path.commonprefix((one, other)))
-    same += len(os.path.commonprefix((one[same:][::-1], other[same:][::-1])))
-    return same >= max(len(one), len(other)) - 1
+    short, long = sorted((one, other), key=len)
+    if len(short) == len(long):
+        return sum(a != b for a, b in zip(short, long, strict=True)) == 1
+    return any(long[:at] + long[at + 1 :] == short for at in range(len(long)))
 
 
 def _is_denied(text: str, start: int) -> bool:
