@@ -32,7 +32,6 @@ _ARXIV = re.compile(r"[0-9](?<!\w[0-9])[0-9](?:0[1-9]|1[0-2])\.[0-9]{4,5}(?=v[0-
 # before a digit: АdamW is not AdamW, Н100 not H100.
 _FOREIGN = "\u0400-\u04ffΑΒΕΖΗΙΚΜΝΟΡΤΥΧο"
 _MIXED = re.compile(rf"(?<!\w)\w*(?:[A-Za-z][{_FOREIGN}]|[{_FOREIGN}][A-Za-z]|[АВЕКМНОРСТХ]-?[0-9])(?:[\w.+/-]*\w)?")
-_OWNED = re.compile(r"/(?<=[\w.-]/)(\w[\w.+-]*)")  # what is looked for first comes first: it is faster
 _VERSION_AND_SIZE = re.compile(r"\b([A-Z][A-Za-z]+) ([1-9](?:\.[0-9])?) [0-9]+(?:\.[0-9]+)?[BM]\b")
 _NAME = re.compile(r"[0-9]|[a-z][A-Z]|[A-Z]{2,}[a-z]{2,}|(?<![A-Za-z])[A-Z]{3,}(?![a-z])")
 _PIECE = re.compile(r"[A-Za-z0-9]+(?:\.[0-9]+)*")
@@ -135,12 +134,12 @@ def names_of(source: str, languages: Sequence[str] = ()) -> Names:
 
 def _words_of(source: str) -> frozenset[str]:
     """Compact form of every word of the source, of every run of up to MAX_PIECES pieces that may be a name or the beginning
-    of one ("Qwen3-32B" gives qwen, qwen3 and qwen332b), and of the acronyms that capitalised words spell; `/name` where an owner
-    stands before it; words of mixed scripts as they are, in lower case."""
+    of one ("Qwen3-32B" gives qwen, qwen3 and qwen332b), and of the acronyms that capitalised words spell;
+    words of mixed scripts as they are, in lower case."""
     pieces = _PIECE.findall(source.replace("_", " "))
     keys = [piece.lower().replace(".", "") for piece in pieces]
     found = {compact(token) for token in set(_WHOLE.findall(source))} | _acronyms(source) | set(_ARXIV.findall(source))
-    found |= {f"/{compact(name)}" for name in set(_OWNED.findall(source))} | _mixed(source)
+    found |= _mixed(source)
     found |= {key.rstrip("0123456789") for key in set(keys) if key[-1:].isdigit() and not key.isdigit()}
     begins = [piece[0].isupper() or not key.isalpha() for piece, key in zip(pieces, keys, strict=True)]
     found.update(keys)
@@ -226,11 +225,12 @@ def _is_another_version(name: str, version: str, known: Names) -> bool:
 def _is_of_another(owner: str, name: str, known: Names) -> bool:
     """openai/Foo-7B where the sources have acme/Foo-7B and no openai; or have it for a repository, whatever else they say of openai."""
     own, key = compact(owner), compact(name)
-    if (own, key) in known.owners.pairs or own in _TERMS:
+    owners = known.owners.of_name.get(key, ())
+    if not owners or own in owners or own in _TERMS:
         return False
     if key in known.owners.repositories:
         return own not in known.words or re.search("[0-9_-]", name) is not None
-    return re.search("[0-9]", name) is not None and f"/{key}" in known.words and own not in known.words
+    return own not in known.words and re.search("[0-9]", name) is not None
 
 
 def _is_repository(label: str, known: Names) -> bool:

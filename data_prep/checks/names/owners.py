@@ -7,7 +7,8 @@ for a repository.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,10 +21,10 @@ _LISTED = re.compile(r"^(?:[ \t]*-|[\w ]{1,30}:) ?\Z")
 
 @dataclass(frozen=True)
 class Owners:
-    """Of a source, in compact form. `pairs`: each two words with a slash between, (owner, name); `repositories`: the names among
-    them that belong to somebody."""
+    """Of a source, in compact form. `of_name`: what stands before a slash and a name; `repositories`: the names among them that
+    belong to somebody."""
 
-    pairs: frozenset[tuple[str, str]]
+    of_name: Mapping[str, set[str]]
     repositories: frozenset[str]
 
     @classmethod
@@ -37,8 +38,11 @@ class Owners:
                 owned.update(parts[1:2])
             elif len(parts) == 2 and _stands_alone(source, *match.span()):
                 owned.add(parts[1])
-        pairs = {pair for chain in chains for pair in pairwise(map(compact, chain.split("/")))}
-        return cls(frozenset(pairs), frozenset(map(compact, owned)) - {""})
+        of_name = defaultdict[str, set[str]](set)
+        for chain in chains:
+            for owner, name in pairwise(map(compact, chain.split("/"))):
+                of_name[name].add(owner)
+        return cls(dict(of_name), frozenset(map(compact, owned)) - {""})
 
 
 def _stands_alone(source: str, start: int, end: int) -> bool:

@@ -61,7 +61,9 @@ def announced(line: str, start: int, columns: Columns) -> Iterable[str]:
 def spoken(lower: str) -> dict[str, frozenset[Decimal]]:
     """Kind of unit -> sizes. Where a source says hours and nothing of minutes, its bare numbers are none of minutes."""
     words = set(_WORDS.findall(lower))
-    words.update(_OF_CARBON.get(word[:3], "") or unit_of_word(word) for word in words.copy())
+    begun = {word[:5] for word in words}
+    words.update(unit for stem, unit in _STEMS.items() if stem in begun)
+    words.update(unit for stem, unit in _OF_CARBON.items() if any(word.startswith(stem) for word in begun))
     words.update(unit for word, units in _SPEAKS_OF.items() if word in words for unit in units.split())
     found: dict[str, set[Decimal]] = defaultdict(set)
     for kind, size in (UNITS[word] for word in words & UNITS.keys()):
