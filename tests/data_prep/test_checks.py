@@ -739,6 +739,8 @@ def test_names_invented_are_marked(said):
         ("АdamW", "AdamW", False),  # the first letter is Cyrillic
         ("AdаmW", "AdamW", False),
         ("Н100", "H100", False),
+        ("Мistral-base", "Mistral-base", False),
+        ("kiln/Мistral-base", "kiln/Mistral-base", False),
         ("АdamW", "АdamW", True),
         ("αNLI", "αNLI", True),
         ("openai/Foo-7B", "acme/Foo-7B", False),

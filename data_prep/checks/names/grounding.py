@@ -236,7 +236,7 @@ def _is_of_another(owner: str, name: str, known: Names) -> bool:
 def _is_repository(label: str, known: Names) -> bool:
     """True of kiln/foo-base-cased, which only its owner tells from words, and of kiln/foo where the sources have a repository foo."""
     name = label.rpartition("/")[2]
-    return "/" in label and (_is_long(name) or compact(name) in known.owners.repositories)
+    return not label.isascii() or _is_long(name) or compact(name) in known.owners.repositories
 
 
 def _is_long(name: str) -> bool:
@@ -319,7 +319,7 @@ def check_names(document: Document, licences_named: Sequence[Span], known: Names
         if not _is_denied(document.lower, span.start)
         and not any(span.start < other.end and other.start < span.end for other in licences_named)
     ]
-    found = [span for span in found if _NAME.search(span.label) or is_run(span.label) or _is_repository(span.label, known)]
+    found = [span for span in found if "/" not in span.label or _NAME.search(span.label) or _is_repository(span.label, known)]
     if not found:
         return CheckResult("names", True, None, "no names to look up")
     unknown = {name for name in {span.label for span in found} if not is_known(name, known)}

@@ -118,13 +118,12 @@ def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
     source = plain_notation(source)
     text = _URL.sub(" ", source)
     found = _Written({Decimal(count) for count in counts if count > 1})
-    headers = [(match.start(), SCALES[match["scale"].lower()]) for match in _COLUMN_SCALE.finditer(text if "|" in text else "")]
-    columns: Columns | None = None  # of the table that the line is in
-    for offset, line in lines_of(text):
-        columns = None if "|" not in line else named_by_column(line) if columns is None else columns
-        scales = _table_scales(headers, offset, offset + len(line)) if headers and "|" in line else frozenset[int]()
+    head: tuple[Columns, frozenset[int]] | None = None  # units and scales of the table that the line is in
+    for _, line in lines_of(text):
+        head = None if "|" not in line else head or (named_by_column(line), _scales(line))
+        columns, scales = (head[0], head[1] | _scales(line)) if head else ({}, frozenset[int]())
         for quantity in quantities(line, bounds=False):
-            found.add(quantity, line, scales, columns or {})
+            found.add(quantity, line, scales, columns)
     distinct = len(found.plain) + len(found.signed)
     named, versions = names_and_versions(source)
     identifiers, alone = identifiers_of(source)
@@ -167,9 +166,9 @@ def _amounts(units: Mapping[Decimal, Iterable[str]]) -> dict[str, tuple[Decimal,
     return {kind: tuple(sorted(values)) for kind, values in found.items()}
 
 
-def _table_scales(headers: list[tuple[int, int]], start: int, end: int) -> frozenset[int]:
-    """Powers of ten that a table announces: "Params (B)" above, 3.2 in the row. The header is looked for in the lines before."""
-    return frozenset(power for _, power in headers[bisect_left(headers, (start - 3000, 0)) : bisect_left(headers, (end, 0))])
+def _scales(line: str) -> frozenset[int]:
+    """Powers of ten that a row announces: "Params (B)" above, 3.2 below."""
+    return frozenset(SCALES[scale.lower()] for scale in _COLUMN_SCALE.findall(line))
 
 
 def _as_percent(found: Quantity, line: str) -> set[Decimal]:
