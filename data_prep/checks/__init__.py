@@ -71,7 +71,7 @@ def check_summary(summary: str, source: str) -> list[CheckResult]:
         check_copying(document, known.words),
         check_language(document, known.broken_letters),
         check_links(document, known.links, expected=known.offers_links),
-        check_numbers(numbers, known.numbers, lambda unstated: derive(unstated, numbers, document, known.together)),
+        check_numbers(numbers, known.numbers, lambda unstated: derive(unstated, numbers, document, known)),
         check_names(document, licences, known.names),
         check_facts(document, numbers, frozenset(span.label for span in licences), known.facts),
         check_contradiction(document, licences, known.facts, known.numbers, known.names, known.licences, moved),

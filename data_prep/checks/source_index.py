@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -11,12 +12,14 @@ from data_prep.checks.facts import Fact, facts_of, list_lengths
 from data_prep.checks.language import mojibake_of
 from data_prep.checks.licences import named_in
 from data_prep.checks.links import has_links_to_cite, links_of
-from data_prep.checks.names.grounding import Names, names_of
+from data_prep.checks.names.grounding import Names, compact, names_of
+from data_prep.checks.numeric.arithmetic import NumberLine, operands_of
 from data_prep.checks.numeric.grounding import Numbers, numbers_of
 from data_prep.checks.numeric.together import Together, together_of
 from data_prep.checks.tables.source import Tables, tables_of
 from data_prep.checks.wording import praise_of
 
+_MODEL = re.compile(r"^Model: [^\s/]{1,100}/(\S{1,100})$", re.MULTILINE)
 CACHED_SOURCES = 64  # a source with its index takes 2-5 MB; systems are scored card by card
 
 
@@ -62,8 +65,14 @@ class SourceIndex:
 
     @cached_property
     def together(self) -> Together:
-        """What stands together in the source, to be counted or computed with."""
+        """What stands together in the source, to be counted."""
         return together_of(self.text)
+
+    @cached_property
+    def operands(self) -> tuple[NumberLine, ...]:
+        """Numbers that stand together in the source, to be computed with."""
+        own = _MODEL.findall(self.text)
+        return operands_of(self.together.blocks, self.tables, compact(own[-1]) if own else "")
 
 
 def forget() -> None:

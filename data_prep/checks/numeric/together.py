@@ -1,4 +1,4 @@
-"""What stands together in a source: lists, tables, enumerations and the like, with their lengths and the words that name them.
+"""What stands together in a text: lists, tables, enumerations and the like, with their lengths and the words that name them.
 
 Read line by line, with patterns that cannot run on: a source is any text whatsoever. It is no Markdown parser: a list that is read in
 two pieces costs a count that is not recognised, no more.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property, lru_cache
@@ -16,19 +16,26 @@ from itertools import islice
 from typing import Any
 
 from data_prep.cards.front_matter import split_front_matter
-from data_prep.checks.names.grounding import compact
+from data_prep.checks.facts import LANGUAGE_NAMES
 from data_prep.checks.numeric.quantities import quantities
+from data_prep.checks.tables.source import markdown_grids
 
 MAX_LINES = 6_000  # beyond these nothing is looked for
 MAX_LINE = 4_000  # characters of one
-COLUMN = "a column"
-OWN = "(own)"  # labels the row of the model itself, whatever the sentence calls it
-MAX_VALUES = 60  # of a column, row, list or sentence
 TELLING = 3  # a word that stands in more lists than these tells none apart
 MAX_SHAPES = 400  # of each kind that is told by its shape
 CACHED_STEMS = 8_192  # a source has some 1,500 words, and says each of them in several lists
 MAX_ITEM_WORDS = 7  # of an enumeration: what is longer is a clause
+MAX_BETWEEN = 600  # characters of one entry of a printed list
+FAMILY = "items of one name"
+PRINTED = "entries of a printed list"
 
+STOP = frozenset(
+    "of in on for with and or that which who are is was were be has have from to at by as than the a an its their it they can do does did "
+    "not but while when where since so if per each against versus vs under over among between into through using used also only".split()
+)
+SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
+TOTAL = re.compile(r"\b(?:g?mean|average|avg|overall|total|sum|macro|micro|all)\b", re.IGNORECASE)
 _LINK = re.compile(r"!?\[([^\[\]\n]{0,200})\]\([^()\s]{0,500}\)")
 _URL = re.compile(r"https?://[^\s<>\[\]\"'|)]{1,500}")
 _MARKS = re.compile(r"<[^<>\n]{1,300}>|[*`]{1,3}|(?<!\w)_{1,3}|_{1,3}(?!\w)")
@@ -37,9 +44,7 @@ _HEADING = re.compile(r"[ ]{0,3}(#{1,6})[ \t]+(\S.*)")
 _BOLD_LINE = re.compile(r"[ \t]{0,3}(?:\*\*|__)([^*_]{1,80})(?:\*\*|__):?[ \t]*$")
 _KEY = re.compile(r"[ \t>\"'-]{0,12}[A-Za-z][\w ()/@.-]{0,40}?([\"' ]{0,2}[:=](?!//)|[ \t]{2,60}(?=[0-9<>~-]))[ \t]{0,40}\S")
 _FENCE = re.compile(r"[ \t>]{0,12}(?:`{3,}|~{3,})")
-_RULE_CELL = re.compile(r":?-+:?|")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-_SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
 _CLAUSE_END = re.compile(r":(?=\s)|[()\[\]]|\s[–—-]\s")
 _COMMA = re.compile(r"[,、，]\s*(?:(?P<last>(?:and|or|as well as)\s|&\s?))?")
 _AND = re.compile(r"\s(?:and|or|as well as)\s|\s?&\s?")
@@ -48,12 +53,12 @@ _BIBTEX = re.compile(r"^[ \t]{0,8}@[A-Za-z]{3,20}[{(]", re.MULTILINE)
 _AUTHORS = re.compile(r"\bauthors?\s{0,4}=\s{0,4}[{\"]([^=]{1,3000})", re.IGNORECASE)
 _FILE = re.compile(r"(?<![\w/.-])[\w/.-]{0,80}[\w-]\.([a-z]{2,11})\b")
 _IMAGE = re.compile(r"!\[[^\]\n]{0,200}\]\(|<img\b", re.IGNORECASE)
+_SAID = re.compile(r"^[ \t]{0,8}(?:\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”)[ \t]{0,8}$", re.MULTILINE)
+_CAPTION = re.compile(r"[ \t]{0,8}(?:_[^_\n]{1,200}_|\*[^*\n]{1,200}\*|<i>[^<\n]{1,200}</i>)(?:<br ?/?>)?[ \t]*$")
 _HTML_LIST = re.compile(r"<(/?)(table|tr|ul|ol|li)\b", re.IGNORECASE)
 _OPENS_LIST = re.compile(r"[=:]\s{0,2}(?=[\[({])")
 _KEY_BEFORE = re.compile(r"(?<!\w)(\w{1,40})['\"]?\s{0,2}\Z")
-_MODEL = re.compile(r"^Model: [^\s/]{1,100}/(\S{1,100})$", re.MULTILINE)
-_TOKEN = re.compile(r"[a-z0-9]+(?:\.[0-9]+)?")
-_TOTAL = re.compile(r"\b(?:g?mean|average|avg|overall|total|sum|macro|micro|all)\b", re.IGNORECASE)
+_NEXT_ENTRY = re.compile(r"(?:\}\s{0,9},\s{0,40}\{|\)\s{0,9},\s{0,40}\(|\]\s{0,9},\s{0,40}\[)")
 
 # Words for one kind of thing, each line led by the one that stands for all.
 _ALIKE = """
@@ -74,6 +79,7 @@ column field attribute feature input variable
 row entry line item bullet
 domain area topic subject
 limitation limit risk weakness caveat
+news newspaper outlet
 """.strip().splitlines()
 _CANONICAL = {word: line.split()[0] for line in _ALIKE for word in line.split()}
 
@@ -81,14 +87,17 @@ _CANONICAL = {word: line.split()[0] for line in _ALIKE for word in line.split()}
 @lru_cache(CACHED_STEMS)
 def stem(word: str) -> str:
     """One form for singular and plural, and one word for those that name the same kind of thing."""
-    word = word.lower()
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+    word = word.lower().removesuffix("'s").removesuffix("’s")
+    if word not in _CANONICAL and len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
         word = word[:-3] + "y" if word.endswith("ies") else word[: -2 if word.endswith(("sses", "xes", "ches", "shes")) else -1]
     return _CANONICAL.get(word, word)
 
 
 def stems(text: str) -> frozenset[str]:
     return frozenset(map(stem, _WORD.findall(text)))
+
+
+_LANGUAGES = stems(" ".join(LANGUAGE_NAMES.values()))
 
 
 @dataclass(frozen=True)
@@ -104,35 +113,13 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Table:
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
-class NumberLine:
-    """Numbers that stand together: a column, a row, a list or a sentence. `labels`: tokens that name each of them; `named`: those
-    that name the line."""
-
-    values: tuple[Decimal, ...]
-    labels: tuple[frozenset[str], ...]
-    named: frozenset[str]
-    place: str
-
-
-@dataclass(frozen=True)
 class Together:
-    """`blocks`: texts whose numbers stand together, each a list or a sentence."""
+    """`blocks`: texts whose numbers stand together, each a list or a sentence. `running`: the words alone, in order."""
 
     groups: tuple[Group, ...]
-    tables: tuple[Table, ...]
     blocks: tuple[str, ...]
     words: frozenset[str]
-    own_name: str  # of the model, as compact() gives it
-
-    @cached_property
-    def lines(self) -> tuple[NumberLine, ...]:
-        return (*(line for table in self.tables for line in _number_lines(table, self.own_name)), *_of_blocks(self.blocks))
+    text: str
 
     @cached_property
     def telling(self) -> frozenset[str]:
@@ -140,20 +127,29 @@ class Together:
         counts = Counter(word for held in {group.held for group in self.groups} for word in held)
         return frozenset(word for word, count in counts.items() if count <= TELLING and len(word) > 2)
 
+    @cached_property
+    def running(self) -> str:
+        return running(self.text)
 
-def together_of(source: str) -> Together:
-    """All that stands together in `source`, in time that is linear in its length."""
-    front = split_front_matter(source)
+
+def running(text: str) -> str:
+    """The words of a text in small letters, with a space around each: State-of-the-art is state of the art."""
+    return f" {' '.join(_WORD.findall(text.lower().replace('-', ' ')))} "
+
+
+def together_of(text: str) -> Together:
+    """All that stands together in `text`, in time that is linear in its length."""
+    front = split_front_matter(text)
     page = _Page()
     for line in front.body.splitlines()[:MAX_LINES]:
         page.add(line[:MAX_LINE])
-    page.close()
+    page.end_section()
     groups = [*_of_metadata(front.metadata), *page.groups, *_of_headings(page.headings), *_of_shapes(front.body)]
-    groups += [group for text, heading in page.texts for group in _enumerations(text, heading)]
-    sentences = [sentence for text, _ in page.texts for sentence in _SENTENCE_END.split(text)]
-    own = compact(_MODEL.findall(source)[-1]) if _MODEL.search(source) else ""
+    for piece, heading in page.texts:
+        groups += [*_enumerations(piece, heading), *_entries(piece, heading)]
+    sentences = [sentence for piece, _ in page.texts for sentence in SENTENCE_END.split(piece)]
     sized = dict.fromkeys(group for group in groups if group.size > 1)
-    return Together(tuple(sized), tuple(page.tables), tuple([*page.lists, *sentences]), stems(source), own)
+    return Together(tuple(sized), tuple([*page.lists, *sentences]), stems(text), text)
 
 
 @dataclass
@@ -170,18 +166,18 @@ class _Page:
 
     def __init__(self) -> None:
         self.groups: list[Group] = []
-        self.tables: list[Table] = []
         self.lists: list[str] = []
         self.texts: list[tuple[str, frozenset[str]]] = []  # paragraphs, items and long cells, with their heading
         self.headings: list[tuple[int, str]] = []
         self._heading: frozenset[str] = frozenset()
         self._intro: frozenset[str] = frozenset()
         self._open: list[_List] = []
-        self._rows: list[tuple[str, ...]] = []
+        self._rows: list[str] = []
         self._keys: list[str] = []
         self._keys_named: frozenset[str] = frozenset()
         self._mark = ""  # what parts key and value in them
         self._paragraph: list[str] = []
+        self._captions: list[str] = []  # lines of the section in italics
         self._in_code = False
         self._blank = False
 
@@ -195,7 +191,7 @@ class _Page:
             self._end_block()
             self._blank = True
         elif heading := _HEADING.match(line) or _BOLD_LINE.match(line):
-            self.close()
+            self.end_section()
             self._start_section(heading)
         elif line.count("|") > 1 or (self._rows and "|" in line):
             self._row(line)
@@ -211,6 +207,14 @@ class _Page:
         self._end_keys()
         self._close_lists(-1)
 
+    def end_section(self) -> None:
+        self.close()
+        held = stems("\n".join(self._captions))
+        self.groups.append(
+            Group(len(self._captions), "lines in italics", self._heading | {"row", "image"}, held, explicit=False)
+        )
+        self._captions = []
+
     def _start_section(self, heading: re.Match[str]) -> None:
         text = plain(heading[heading.lastindex or 0])
         self.headings.append((len(heading[1]) if heading[0].lstrip().startswith("#") else 7, text))
@@ -220,23 +224,21 @@ class _Page:
         if self._paragraph:
             text = "\n".join(self._paragraph)
             self.texts.append((text, self._heading))
-            self._intro = stems(_SENTENCE_END.split(text.strip(" .:"))[-1][-200:])
+            self._intro = stems(SENTENCE_END.split(text.strip(" .:"))[-1][-200:])
             self._paragraph = []
         if self._rows:
             self._close_table()
 
     def _end_keys(self) -> None:
         if len(self._keys) > 1:
-            self.groups.append(
-                Group(
-                    len(self._keys),
-                    "lines of one kind",
-                    self._keys_named | shared(self._keys),
-                    stems("\n".join(self._keys)),
-                )
-            )
-            self.lists.append("\n".join(self._keys))
+            self._add_list(self._keys, "lines of one kind", self._keys_named)
         self._keys = []
+
+    def _add_list(self, items: Sequence[str], kind: str, named: frozenset[str]) -> None:
+        self.lists.append("\n".join(items))
+        held = stems(self.lists[-1])
+        self.groups.append(Group(len(items), kind, named | shared(items), held))
+        self.groups += _families(items, named)
 
     def _key(self, line: str) -> None:
         if key := _KEY.match(line):
@@ -250,10 +252,9 @@ class _Page:
             self._end_keys()
 
     def _text(self, line: str) -> None:
-        if self._open and line[:1] in " \t":
-            self._open[-1].items[-1] += " " + line.strip()
-            return
-        if self._open and self._blank:
+        if _CAPTION.match(line):
+            self._captions.append(plain(line))
+        if self._open and self._blank and line[:1] not in " \t":
             self._close_lists(-1)
         if self._open:
             self._open[-1].items[-1] += " " + line.strip()
@@ -277,10 +278,7 @@ class _Page:
         """Ends the lists whose items stand further in than `indent`; -1 ends all."""
         while self._open and self._open[-1].indent > indent:
             ended = self._open.pop()
-            self.lists.append("\n".join(ended.items))
-            self.groups.append(
-                Group(len(ended.items), "items of a list", ended.named | shared(ended.items), stems(self.lists[-1]))
-            )
+            self._add_list(ended.items, "items of a list", ended.named)
             self.texts += [(item, ended.named) for item in ended.items]
             if indent < 0 and not self._open:
                 self._intro = self._heading
@@ -288,18 +286,16 @@ class _Page:
     def _row(self, line: str) -> None:
         if not self._rows:
             self.close()
-        cells = tuple(plain(cell) for cell in line.strip().strip("|").split("|"))
-        if not all(_RULE_CELL.fullmatch(cell) for cell in cells):
-            self._rows.append(cells)
+        self._rows.append(line)
 
     def _close_table(self) -> None:
-        header, rows, self._rows = self._rows[0], tuple(self._rows[1:]), []
-        if rows:
-            self.tables.append(Table(header, rows))
+        for grid in markdown_grids("\n".join(self._rows)):
+            header, *rows = ([plain(cell.text) for cell in row] for row in grid)
             self.groups += _of_table(header, rows, self._heading | self._intro)
             self.texts += [
                 (cell, stems(name)) for row in rows for name, cell in zip(header, row, strict=False) if len(cell) > 20
             ]
+        self._rows = []
 
 
 def plain(text: str) -> str:
@@ -318,7 +314,20 @@ def shared(items: Iterable[str]) -> frozenset[str]:
     return frozenset(word for word, count in counts.items() if count > len(rows) / 2 and count > 1)
 
 
-def _of_table(header: tuple[str, ...], rows: tuple[tuple[str, ...], ...], above: frozenset[str]) -> Iterator[Group]:
+def _families(items: Sequence[str], named: frozenset[str] = frozenset()) -> Iterator[Group]:
+    """Items that begin with one word: the WordNet four of eight signals."""
+    firsts = Counter(stem(word[0]) for item in items if (word := _WORD.search(item)))
+    for first, count in firsts.items():
+        if 1 < count < len(items) and len(first) > 2:
+            yield Group(count, FAMILY, frozenset({first}), frozenset({first}), explicit=False)
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def _of_table(header: list[str], rows: list[list[str]], above: frozenset[str]) -> Iterator[Group]:
+    if not rows:
+        return
     first = [row[0] for row in rows]
     held = stems(" ".join([*first, *header]))
     # What stands in the corner says what the rows are; what stands above the table, what the rest is.
@@ -328,13 +337,15 @@ def _of_table(header: tuple[str, ...], rows: tuple[tuple[str, ...], ...], above:
     yield Group(len(header), "columns of a table", frozenset({"column"}), held, explicit=False)
     yield from _without_totals([name for name in header[1:] if name], "columns of a table", of_columns, held)
     # A row with one cell is the heading of those below it.
-    yield Group(
-        sum(sum(map(bool, row)) == 1 for row in rows), "headings in a table", stems(" ".join(header)), held, explicit=False
-    )
+    headings = sum(sum(map(bool, row)) == 1 for row in rows)
+    yield Group(headings, "headings in a table", stems(" ".join(header)), held, explicit=False)
+    yield from _families(first)
+    yield from _families(header)
+    yield from _averaged(first, list(zip(*rows, strict=False))[1:], held)
+    yield from _averaged(header, rows, held)
     for place, name in enumerate(header):
-        yield from _of_column(
-            name, [row[place] for row in rows if place < len(row)], stems(header[0]) if place else frozenset(), held
-        )
+        cells = [row[place] for row in rows if place < len(row)]
+        yield from _of_column(name, cells, stems(header[0]) if place else frozenset(), held)
 
 
 def _of_column(name: str, cells: list[str], of_rows: frozenset[str], held: frozenset[str]) -> Iterator[Group]:
@@ -351,7 +362,38 @@ def _of_column(name: str, cells: list[str], of_rows: frozenset[str], held: froze
 
 def _without_totals(names: list[str], kind: str, named: frozenset[str], held: frozenset[str]) -> Iterator[Group]:
     yield Group(len(names), kind, named, held)
-    yield Group(sum(not _TOTAL.search(name) for name in names), kind, named, held)
+    yield Group(sum(not TOTAL.search(name) for name in names), kind, named, held)
+
+
+def _averaged(names: Sequence[str], lines: Sequence[Sequence[str]], held: frozenset[str]) -> Iterator[Group]:
+    """What an average or total is of: the cells before it that make it, in the first two lines that cross it."""
+    for at, name in enumerate(names):
+        if at < 2 or not TOTAL.search(name):
+            continue
+        cut = [[figure(cell) for cell in line[: at + 1]] for line in lines[:2] if len(line) > at]
+        for count in range(2, at + 1):
+            if cut and all(_make(line[at - count : at], line[at]) for line in cut):
+                yield Group(
+                    count, "figures of an average", stems(name) | {"task", "dataset", "row", "column"}, held, explicit=False
+                )
+
+
+def _make(parts: list[Decimal | None], whole: Decimal | None) -> bool:
+    """True where the whole is the mean or the sum of the parts, rounded."""
+    if whole is None or None in parts:
+        return False
+    exponent = whole.as_tuple().exponent
+    added = sum((part for part in parts if part is not None), Decimal(0))
+    near = Decimal(1).scaleb(exponent if isinstance(exponent, int) else 0)
+    return abs(added / len(parts) - whole) <= near or abs(added - whole) <= near
+
+
+def figure(cell: str) -> Decimal | None:
+    numbers = list(quantities(cell[:40], bounds=False)) if any(map(str.isdigit, cell[:40])) else []
+    return numbers[0].readings[0].value if len(numbers) == 1 and numbers[0].readings else None
+
+
+# --- front matter, headings, shapes -----------------------------------------------------------------------------------
 
 
 def _of_metadata(value: Any, key: str = "") -> Iterator[Group]:
@@ -382,9 +424,14 @@ def _of_headings(headings: list[tuple[int, str]]) -> Iterator[Group]:
 
 def _of_shapes(body: str) -> Iterator[Group]:
     """Things that are told by their shape, wherever they stand: they are counted only under their own name."""
-    yield Group(
-        len(_BIBTEX.findall(body)), "BibTeX entries", frozenset(("row", "bibtex", "citation", "link", "paper")), explicit=False
-    )
+    fences = sum(bool(_FENCE.match(line)) for line in body.splitlines())
+    for size, kind, named in (
+        (len(_BIBTEX.findall(body)), "BibTeX entries", "row bibtex citation link paper"),
+        (len(_IMAGE.findall(body)), "images", "image"),
+        (len(_SAID.findall(body)), "lines in quotation marks", "row example image caption quotation"),
+        (fences // 2, "blocks of code", "block example code"),
+    ):
+        yield Group(size, kind, frozenset(named.split()), explicit=False)
     for match in islice(_AUTHORS.finditer(body), MAX_SHAPES):
         yield Group(match[1].partition("}")[0].count(" and ") + 1, "authors", frozenset({"author"}), explicit=False)
     files: dict[str, set[str]] = defaultdict(set)
@@ -392,15 +439,9 @@ def _of_shapes(body: str) -> Iterator[Group]:
         files[match[1]].add(match[0])
     for ending, names in files.items():
         yield Group(len(names), "files of one kind", frozenset(("file", ending)), explicit=False)
-    yield Group(len(_IMAGE.findall(body)), "images", frozenset({"image"}), explicit=False)
-    yield Group(
-        sum(bool(_FENCE.match(line)) for line in body.splitlines()) // 2,
-        "blocks of code",
-        frozenset(("block", "example", "code")),
-        explicit=False,
-    )
     yield from _of_html(body)
     yield from _of_brackets(body)
+    yield from _entries(body, frozenset())
 
 
 def _of_html(body: str) -> Iterator[Group]:
@@ -446,9 +487,32 @@ def _of_brackets(body: str) -> Iterator[Group]:
             yield Group(commas + filled, "items of a list", stems(key.replace("_", " ")), explicit=False)
 
 
+def _entries(text: str, named: frozenset[str]) -> Iterator[Group]:
+    """`[{'entity': ...}, {'entity': ...}]` and `('new', 0.09), ('old', 0.04)`: what is printed entry by entry is counted under the
+    words of the first entry and those around it."""
+    start, end, count = 0, -MAX_BETWEEN, 1
+    for joint in islice(_NEXT_ENTRY.finditer(text), 20 * MAX_SHAPES):
+        between = text[end : joint.start()] if end > 0 else ""
+        if joint.start() - end > MAX_BETWEEN or "\n\n" in between or "](" in between or "|" in between:
+            if count > 1:
+                yield _printed(text, start, count, named)
+            start, count = joint.start(), 1
+        count, end = count + 1, joint.end()
+    if count > 1:
+        yield _printed(text, start, count, named)
+
+
+def _printed(text: str, start: int, count: int, named: frozenset[str]) -> Group:
+    first = stems(text[max(0, start - 200) : start].replace("_", " "))
+    return Group(count, PRINTED, named | first, explicit=False)
+
+
+# --- sentences --------------------------------------------------------------------------------------------------------
+
+
 def _enumerations(text: str, heading: frozenset[str]) -> Iterator[Group]:
     """ "English, French and German", also with slashes and semicolons, and "A and B", which is no list by itself."""
-    for sentence in _SENTENCE_END.split(text.replace("\n", " ") if "\n" in text else text):
+    for sentence in SENTENCE_END.split(text.replace("\n", " ") if "\n" in text else text):
         if ";" in sentence and (count := len([part for part in sentence.split(";") if part.strip()])) > 2:
             yield Group(count, "items of an enumeration", stems(sentence[:200]) | heading, stems(sentence))
         if "/" in sentence:
@@ -476,9 +540,13 @@ def _enumeration(clause: str, before: str, heading: frozenset[str]) -> Iterator[
     named = stems(" ".join([*before.split()[-8:], *lead[-6:], *tail[:5]])) | (
         heading if len(lead) < 4 and not before else frozenset()
     )
+    held = stems(clause)
+    if len(held & _LANGUAGES) > len(parts) / 2:
+        named |= {"language"}
     if len(parts) == 1:
-        yield Group(len(_AND.findall(clause)) + 1, "items of an enumeration", named, stems(clause), explicit=False)
+        yield Group(len(_AND.findall(clause)) + 1, "items of an enumeration", named, held, explicit=False)
         return
+    yield from _families(parts)
     run = 1
     for part in reversed(parts[:-1]):
         run += 1
@@ -488,52 +556,4 @@ def _enumeration(clause: str, before: str, heading: frozenset[str]) -> Iterator[
     bounded = all(len(part.split()) <= MAX_ITEM_WORDS for part in parts)
     if ended or bounded:
         size = run + (bool(pair) and not last)
-        yield Group(size, "items of an enumeration", named, stems(clause), explicit=size > 2)
-
-
-# --- numbers ----------------------------------------------------------------------------------------------------------
-
-
-def tokens_of(text: str) -> frozenset[str]:
-    """Words and numbers that may tell one row from another."""
-    tokens = _TOKEN.findall(text.lower())
-    whole = ["".join(tokens)] if len(tokens) < 4 else []  # "Truthful QA" is TruthfulQA
-    return frozenset(token for token in [*tokens, *whole] if len(token) > 1)
-
-
-def _of_blocks(blocks: Iterable[str]) -> Iterator[NumberLine]:
-    for block in blocks:
-        if any(character.isdigit() for character in block):
-            found = (quantity.readings[0].value for quantity in quantities(block, bounds=False) if quantity.readings)
-            values = tuple(islice(found, MAX_VALUES))
-            if len(values) > 1:
-                yield NumberLine(values, (frozenset(),) * len(values), tokens_of(block), "a sentence or list")
-
-
-def _number_lines(table: Table, own_name: str) -> Iterator[NumberLine]:
-    """Columns and rows. Totals and averages are no operands of their column."""
-    cells = [[_value(cell) for cell in row[:MAX_VALUES]] for row in table.rows[:MAX_VALUES]]
-    names = [tokens_of(name) for name in table.header]
-    labels = [
-        tokens_of(row[0]) | ({OWN} if own_name and own_name in compact(row[0]) else set()) for row in table.rows[:MAX_VALUES]
-    ]
-    for place, name in enumerate(names[:MAX_VALUES]):
-        column = [
-            (row[place], label)
-            for row, label, texts in zip(cells, labels, table.rows, strict=False)
-            if place < len(row) and not _TOTAL.search(texts[0])
-        ]
-        yield from _number_line(column, name, COLUMN)
-    for row, label in zip(cells, labels, strict=False):
-        yield from _number_line(list(zip(row, names, strict=False)), label, "a row")
-
-
-def _number_line(cells: list[tuple[Decimal | None, frozenset[str]]], named: frozenset[str], place: str) -> Iterator[NumberLine]:
-    held = [(value, label) for value, label in cells if value is not None]
-    if len(held) > 1:
-        yield NumberLine(tuple(value for value, _ in held), tuple(label for _, label in held), named, place)
-
-
-def _value(cell: str) -> Decimal | None:
-    numbers = list(quantities(cell, bounds=False)) if any(character.isdigit() for character in cell) else []
-    return numbers[0].readings[0].value if len(numbers) == 1 and numbers[0].readings else None
+        yield Group(size, "items of an enumeration", named, held, explicit=size > 2)
