@@ -19,7 +19,7 @@
 model, and so it is precise rather than complete: it sees a true number beside the wrong benchmark only where the source has both in a
 table or list and the summary binds them plainly (tables/cells.py), not in what it compares or computes. Precision and recall against
 planted faults are in eval/checks.md, made by `python -m eval.validate`.
-Counts and arithmetic are numeric/derived.py's; grounded decoding allows stated numbers alone, and examples.derived_numbers keeps computed ones out of
+Counts and arithmetic are derived/'s; grounded decoding allows stated numbers alone, and examples.derived_numbers keeps computed ones out of
 training rows. Which five of eight are meant, nothing checks.
 Decisions that a threshold hides: a percentage may match a source's plain decimal or table cell, since tables leave the sign out;
 a bare one-digit number, a count ("45 languages") or a year is never a rounding, but 12 seconds may be 12.4 seconds; "one" and "zero"
@@ -35,6 +35,7 @@ from collections.abc import Sequence
 
 from data_prep.checks.contradiction import check_contradiction
 from data_prep.checks.copying import check_copying
+from data_prep.checks.derived.counts import derive
 from data_prep.checks.document import read
 from data_prep.checks.facts import Fact, check_facts, facts_of
 from data_prep.checks.form import check_length, check_preamble, check_structure
@@ -42,7 +43,6 @@ from data_prep.checks.language import check_language
 from data_prep.checks.licences import licences_in
 from data_prep.checks.links import check_links
 from data_prep.checks.names.grounding import check_names
-from data_prep.checks.numeric.derived import derive
 from data_prep.checks.numeric.grounding import check_numbers, summary_quantities
 from data_prep.checks.result import CheckResult, Span
 from data_prep.checks.source_index import SourceIndex
@@ -71,7 +71,9 @@ def check_summary(summary: str, source: str) -> list[CheckResult]:
         check_copying(document, known.words),
         check_language(document, known.broken_letters),
         check_links(document, known.links, expected=known.offers_links),
-        check_numbers(numbers, known.numbers, lambda unstated: derive(unstated, numbers, document, known)),
+        check_numbers(
+            numbers, known.numbers, lambda unstated: derive(unstated, numbers, document, known.together, lambda: known.operands)
+        ),
         check_names(document, licences, known.names),
         check_facts(document, numbers, frozenset(span.label for span in licences), known.facts),
         check_contradiction(document, licences, known.facts, known.numbers, known.names, known.licences, moved),

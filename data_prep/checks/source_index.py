@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from data_prep.checks.copying import SourceWords, index_words
+from data_prep.checks.derived.arithmetic import NumberLine, operands_of
+from data_prep.checks.derived.together import Together, together_of
 from data_prep.checks.facts import Fact, facts_of, list_lengths
 from data_prep.checks.language import mojibake_of
 from data_prep.checks.licences import named_in
 from data_prep.checks.links import has_links_to_cite, links_of
 from data_prep.checks.names.grounding import Names, compact, names_of
-from data_prep.checks.numeric.arithmetic import NumberLine, operands_of
 from data_prep.checks.numeric.grounding import Numbers, numbers_of
-from data_prep.checks.numeric.together import Together, together_of
 from data_prep.checks.tables.source import Tables, tables_of
 from data_prep.checks.wording import praise_of
 

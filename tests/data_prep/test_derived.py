@@ -7,7 +7,7 @@ import time
 import pytest
 
 from data_prep.checks import CheckResult, check_summary
-from data_prep.checks.numeric.together import together_of
+from data_prep.checks.derived.together import together_of
 
 CARD = """---
 license: apache-2.0

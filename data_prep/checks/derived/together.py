@@ -84,6 +84,19 @@ news newspaper outlet
 _CANONICAL = {word: line.split()[0] for line in _ALIKE for word in line.split()}
 
 
+def line_around(text: str, position: int) -> tuple[int, int]:
+    end = text.find("\n", position)
+    return text.rfind("\n", 0, position) + 1, len(text) if end < 0 else end
+
+
+def sentence_around(text: str, position: int) -> tuple[int, int]:
+    """Where the sentence at a position starts and ends, within its line."""
+    start, end = line_around(text, position)
+    ends = [match.end() for match in SENTENCE_END.finditer(text, start, position)]
+    after = SENTENCE_END.search(text, position, end)
+    return ends[-1] if ends else start, after.end() if after else end
+
+
 @lru_cache(CACHED_STEMS)
 def stem(word: str) -> str:
     """One form for singular and plural, and one word for those that name the same kind of thing."""

@@ -8,26 +8,27 @@ none fits, with those that the line speaks of. Arithmetic is arithmetic.py's.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from data_prep.checks.document import Document
-from data_prep.checks.numeric.arithmetic import computed
-from data_prep.checks.numeric.quantities import UNITS, WORD, Quantity
-from data_prep.checks.numeric.together import (
+from data_prep.checks.derived.arithmetic import NumberLine, computed
+from data_prep.checks.derived.together import (
     FAMILY,
     PRINTED,
     SENTENCE_END,
     STOP,
     Group,
     Together,
+    line_around,
     running,
+    sentence_around,
     stem,
     stems,
     together_of,
 )
+from data_prep.checks.document import Document
+from data_prep.checks.numeric.quantities import UNITS, WORD, Quantity
 from data_prep.checks.result import Derived
-from data_prep.checks.source_index import SourceIndex
 
 MOST = 20  # counted at sight
 MAX_UNSTATED = 100  # numbers of one summary that are tried
@@ -70,8 +71,15 @@ _REPEATED = re.compile(
 )
 
 
-def derive(unstated: Sequence[Quantity], found: Sequence[Quantity], document: Document, known: SourceIndex) -> list[Derived]:
-    """Those of the `unstated` numbers that follow from the source. `found`: all of the summary's numbers."""
+def derive(
+    unstated: Sequence[Quantity],
+    found: Sequence[Quantity],
+    document: Document,
+    together: Together,
+    operands: Callable[[], Sequence[NumberLine]],
+) -> list[Derived]:
+    """Those of the `unstated` numbers that follow from the source. `found`: all of the summary's numbers; `operands`: what the source
+    has to reckon with, asked for where some number says that it was reckoned."""
     open_starts = {quantity.start for quantity in unstated}
     derived: dict[int, Derived] = {}
     tried = unstated[:MAX_UNSTATED]
@@ -80,9 +88,9 @@ def derive(unstated: Sequence[Quantity], found: Sequence[Quantity], document: Do
         if quantity.start in derived:
             continue
         settled = [one for one in found if one.start not in open_starts or one.start in derived]
-        if counted := _count(quantity, settled, document, known.together):
+        if counted := _count(quantity, settled, document, together):
             derived[quantity.start] = Derived(quantity.start, quantity.end, f"{quantity.text} ({counted})", "count", counted)
-        elif note := computed(quantity, settled, document, known.operands):
+        elif note := computed(quantity, settled, document, operands):
             derived[quantity.start] = Derived(quantity.start, quantity.end, f"{quantity.text} ({note[0]})", *note)
     return [derived[quantity.start] for quantity in unstated if quantity.start in derived]
 
@@ -177,7 +185,7 @@ def _whole(quantity: Quantity, settled: Sequence[Quantity], text: str) -> Quanti
 def _announced(text: str, quantity: Quantity) -> list[str]:
     """The items that the summary itself lists behind the number: "three parts: A, B and C", "Three parts are A, B and C", or a list
     or table below a line that ends in a colon or is a heading. [] where it lists none."""
-    end = _line_end(text, quantity.end)
+    _, end = line_around(text, quantity.start)
     rest = text[quantity.end : end]
     if _SOME.search(rest):
         return []
@@ -191,16 +199,11 @@ def _announced(text: str, quantity: Quantity) -> list[str]:
 
 def _heads(text: str, quantity: Quantity) -> bool:
     """True where the number is the only one of a heading, or of a line that ends in a colon: what it counts stands below."""
-    start, end = text.rfind("\n", 0, quantity.start) + 1, _line_end(text, quantity.end)
+    start, end = line_around(text, quantity.start)
     before, behind = text[start : quantity.start], text[quantity.end : end]
     if _NUMBER.search(behind) or not (before.startswith("#") or behind.rstrip().endswith(":")):
         return False
     return before.startswith("#") or not _NUMBER_WORD.search(before)
-
-
-def _line_end(text: str, position: int) -> int:
-    end = text.find("\n", position)
-    return len(text) if end < 0 else end
 
 
 def _enumerated(text: str, opening: str) -> list[str]:
@@ -267,7 +270,7 @@ def _pointed(
         return "some of those before" if any(size < whole for whole in sizes) else None
     if size in sizes:
         return "those before"
-    about = stems(_line(text, quantity))
+    about = stems(text[slice(*line_around(text, quantity.start))])
     return next(
         (one.kind for one in together.groups if one.kind == FAMILY and one.size == size and one.named & about),
         None,
@@ -279,7 +282,7 @@ def _pointed(
 
 def _said(size: int, quantity: Quantity, text: str, together: Together) -> str | None:
     """ "says three times that it is not state of the art": words of the sentence that the source has so often."""
-    line = _line(text, quantity)
+    line = text[slice(*line_around(text, quantity.start))]
     if not _REPEATED.search(line):
         return None
     words = running(line).split()
@@ -298,7 +301,7 @@ def _counted(size: int, phrase: _Phrase, text: str, quantity: Quantity, together
     if _CO.match(text, quantity.end):
         people = _named(phrase, together) + _spoken(frozenset({"author"}), text, quantity, together)
         return "authors" if any(group.size == size + 1 for group in people) else None
-    found = _named(phrase, together, stems(_sentence(text, quantity))) or (
+    found = _named(phrase, together, stems(text[slice(*sentence_around(text, quantity.start))])) or (
         [] if named_only else _spoken(nouns, text, quantity, together)
     )
     return next((group.kind for group in found if group.size == size), None)
@@ -321,19 +324,7 @@ def _of_kind(found: list[Group], about: frozenset[str]) -> list[Group]:
 
 def _spoken(nouns: frozenset[str], text: str, quantity: Quantity, together: Together) -> list[Group]:
     """What the line with the number speaks of: it has words that few lists hold, or says "the list" and no noun."""
-    about = stems(_line(text, quantity))
+    about = stems(text[slice(*line_around(text, quantity.start))])
     kinds = {kind for word, kind in _KINDS.items() if word in about and not nouns}
     telling = about & together.telling
     return [group for group in together.groups if group.explicit and (len(telling & group.held) > 1 or group.kind in kinds)]
-
-
-def _sentence(text: str, quantity: Quantity) -> str:
-    """The sentence with the number, within its line."""
-    line_start = text.rfind("\n", 0, quantity.start) + 1
-    before = SENTENCE_END.split(text[line_start : quantity.start])[-1]
-    return before + SENTENCE_END.split(text[quantity.start : quantity.end + 300])[0]
-
-
-def _line(text: str, quantity: Quantity) -> str:
-    """The line with the number, up to a little behind it."""
-    return text[text.rfind("\n", 0, quantity.start) + 1 : quantity.end + 150].partition("\n")[0]

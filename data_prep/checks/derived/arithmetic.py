@@ -7,18 +7,20 @@ every third one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import islice
+from itertools import combinations, islice
+from math import prod
 
+from data_prep.checks.derived.together import STOP, TOTAL, figure, line_around, sentence_around
 from data_prep.checks.document import Document
 from data_prep.checks.names.grounding import compact
 from data_prep.checks.numeric.quantities import Quantity, quantities
-from data_prep.checks.numeric.together import STOP, TOTAL, figure
 from data_prep.checks.tables.source import Table, Tables
 
 MAX_PAIRS = 40_000  # pairs of operands that are tried for one number
+MAX_TOLD = 12  # numbers of a line that another is reckoned from
 MAX_JOINED = 4  # numbers of one operation in a row
 MAX_VALUES = 60  # of a column, row, list or sentence
 EXACT = 3  # digits that are no accident
@@ -39,7 +41,7 @@ _BEFORE = {
     "product": rf"(?:\b(?:that[ ]is|which[ ]is|hence|thus|so|makes?|giv(?:es?|ing)|impl(?:y|ies)|or|is|are|for|total\w*)|,|=|\()(?:[ ]at[ ]most)?{_ABOUT}\Z",
 }
 _BEHIND = {
-    "difference": r"[ ]?(?:percentage[ ])?points?\b|[ ](?:[^\W\d_]+[ ]){0,1}(?:more|less|fewer|above|below|lower|higher|better|worse|ahead|behind"
+    "difference": r"[ ]?(?:percentage[ ])?points?\b|[ ](?:[^\W_]+[ ]){0,2}(?:more|less|fewer|above|below|lower|higher|better|worse|ahead|behind"
     r"|short|shorter|longer|smaller|larger|faster|slower|apart|unused|idle|left)\b",
     "ratio": r"[ -]?(?:times|fold)\b|[ ]?[x×](?![\w×])|[ ](?:[^\W\d_]+[ ]){1,2}(?:per|an?|each)\b",
     "share": r"[ ](?:of|share)\b",
@@ -48,8 +50,7 @@ _BEHIND = {
     "product": r"(?!)",
 }
 _OPERATIONS = {name: (re.compile(_BEFORE[name], re.IGNORECASE), re.compile(_BEHIND[name], re.IGNORECASE)) for name in _BEFORE}
-_JOINED = re.compile(r"(?:\b(?:to|and|or|against)|,)[ ]\Z")
-_BRACKET = re.compile(r"[(]\Z")
+_JOINED = re.compile(r"(?:(?:\b(?:to|and|or|against)|,)[ ]|\()\Z")
 _LAST_NUMBER = re.compile(r".*?(?<![\w.])([0-9][0-9.,]*[0-9]|[0-9])(?![\w])(?!.*(?<![\w.])[0-9])")
 _TOKEN = re.compile(r"[a-z0-9]+(?:\.[0-9]+)?")
 
@@ -112,35 +113,63 @@ def _number_lines(table: Table, own_name: str) -> Iterator[NumberLine]:
 
 
 def computed(
-    quantity: Quantity, settled: Sequence[Quantity], document: Document, operands: Sequence[NumberLine]
+    quantity: Quantity, settled: Sequence[Quantity], document: Document, operands: Callable[[], Sequence[NumberLine]]
 ) -> tuple[str, str] | None:
     """(operation, its operands), or None."""
-    if quantity.kind == "date" or not quantity.literal or "e" in quantity.literal or len(quantity.literal) > 14:
+    if quantity.kind == "date" or not quantity.readings or "e" in quantity.literal or len(quantity.literal) > 14:
         return None
     text = document.prose
-    start = text.rfind("\n", 0, quantity.start) + 1
-    operations = _operations(text[start : quantity.end + 60].partition("\n")[0], quantity.start - start, quantity.end - start)
-    is_percent = quantity.kind == "percent"
-    operations = [name for name in operations if name != ("ratio" if is_percent else "share")]
+    start, end = line_around(text, quantity.start)
+    operations = _operations(text[start : min(end, quantity.end + 60)], quantity.start - start, quantity.end - start)
+    unfit = "ratio" if quantity.kind == "percent" else "share"
+    operations = [name for name in operations if name != unfit and (quantity.literal or name == "ratio")]
     if not operations:
         return None
-    end = text.find("\n", quantity.end)
-    sentence = text[start : len(text) if end < 0 else end].lower()
-    told = {one.readings[0].value for one in settled if one.readings and start <= one.start < start + len(sentence)}
-    tokens = (_tokens_of(sentence) - STOP) | {_OWN}
-    exact = len(quantity.literal.replace(".", "").strip("0")) >= EXACT
-    low, high = _bounds(quantity)
+    asked = _Asked(tuple(operations), *_bounds(quantity), quantity.kind == "percent", _digits(quantity) >= EXACT)
+    told = [one for one in settled if one.readings and start <= one.start < end]
+    for first, last in dict.fromkeys((sentence_around(text, quantity.start), (start, end))):
+        values = tuple(dict.fromkeys(one.readings[0].value for one in told if first <= one.start < last))[:MAX_TOLD]
+        tokens = _begun(_tokens_of(text[first:last])) - STOP | {_OWN}
+        same = NumberLine(values, (frozenset(),) * len(values), frozenset(), _SENTENCE)
+        if note := _found(asked, (same, *_spoken_of(operands(), tokens)), tokens, values):
+            return note
+    return None
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What may have given a number, and what rounds to it. `exact`: it has so many digits that it is no accident."""
+
+    operations: tuple[str, ...]
+    low: Decimal
+    high: Decimal
+    is_percent: bool
+    exact: bool
+
+
+def _digits(quantity: Quantity) -> int:
+    return len(quantity.literal.replace(".", "").strip("0"))
+
+
+def _begun(tokens: frozenset[str]) -> frozenset[str]:
+    """The tokens, and what they begin with: a column of sentences is called #sent."""
+    return tokens | {token[:length] for token in tokens if token.isalpha() for length in range(4, len(token))}
+
+
+def _found(
+    asked: _Asked, lines: Iterable[NumberLine], tokens: frozenset[str], told: Sequence[Decimal]
+) -> tuple[str, str] | None:
     spent = 0
-    for line in _spoken_of(operands, tokens):
+    for line in lines:
         known = [value in told or bool(label & tokens) for value, label in zip(line.values, line.labels, strict=True)]
         # Of a column that the sentence names, one operand may go without its name: the model itself, or what it is compared with.
-        enough = 1 if exact and line.named & tokens and any(line.labels) else 2
+        enough = 1 if asked.exact and line.named & tokens and any(line.labels) else 2
         spent += sum(known) * len(known)
         if spent > MAX_PAIRS:
             return None
-        for operation in operations:
-            for value, of in _results(operation, line, known, enough):
-                if low <= value <= high and (is_percent or not of.endswith("%")):
+        for operation in asked.operations:
+            for value, of in _RESULTS[operation](line, known, enough):
+                if asked.low <= value <= asked.high and (asked.is_percent or not of.endswith("%")):
                     return operation, f"{of} in {line.place}"
     return None
 
@@ -156,7 +185,7 @@ def _operations(line: str, start: int, end: int) -> list[str]:
     for _ in range(MAX_JOINED):
         before, behind = line[max(0, start - 80) : start], line[end : end + 60]
         found = [name for name, (ahead, after) in _OPERATIONS.items() if ahead.search(before) or after.match(behind)]
-        last = _LAST_NUMBER.search(before) if not found and _JOINED.search(before) else None
+        last = _LAST_NUMBER.search(before) if _JOINED.search(before) and set(found) <= {"product"} else None
         if not last:
             return found
         # Where the second stands ends what belongs to the first.
@@ -169,36 +198,83 @@ def _bounds(quantity: Quantity) -> tuple[Decimal, Decimal]:
     """What rounds to the number: half a unit of its last digit to either side."""
     reading = quantity.readings[0]
     _, point, decimals = quantity.literal.partition(".")
-    scale = reading.value / Decimal(quantity.literal) if Decimal(quantity.literal) else Decimal(1)
+    scale = reading.value / Decimal(quantity.literal) if Decimal(quantity.literal or 0) else Decimal(1)
     half = (Decimal(1).scaleb(-len(decimals)) if point else Decimal(1)) * scale / 2
     return min(reading.low, reading.value - half), max(reading.high, reading.value + half)
 
 
-def _results(operation: str, line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[tuple[Decimal, str]]:
-    """What the operation makes of the line's numbers, with the operands in words. Of two operands `enough` must be `known`: named or
-    repeated in the sentence."""
-    values = line.values
-    total = sum(values, Decimal(0))
-    if operation in ("sum", "mean"):
-        for picked in (values, [value for value, is_known in zip(values, known, strict=True) if is_known]):
-            if len(picked) > 1:
-                added = sum(picked, Decimal(0))
-                yield (added if operation == "sum" else added / len(picked)), f"{len(picked)} numbers"
-        return
-    for one, first in enumerate(values):
+# --- operations: what each makes of a line's numbers, with the operands in words --------------------------------------
+
+
+def _picked(line: NumberLine, known: Sequence[bool]) -> list[Decimal]:
+    return [value for value, is_known in zip(line.values, known, strict=True) if is_known]
+
+
+def _pairs(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[tuple[Decimal, Decimal]]:
+    """Two unequal numbers above zero or the first zero, `enough` of them named or repeated in the sentence."""
+    for one, first in enumerate(line.values):
         if enough == 2 and not known[one]:
             continue
-        if operation == "share" and known[one] and len(values) > 2 and total > 0 and any(line.labels):
-            yield first / total * 100, f"{first} of {len(values)} numbers"
-        for other, second in enumerate(values):
-            if first == second or known[one] + known[other] < enough or second <= 0:
-                continue
-            operands = f"{first} and {second}"
-            if operation == "difference" and first > second:
-                yield first - second, operands
-                yield (first - second) / second * 100, f"{operands} in %"
-                yield (first - second) / first * 100, f"{operands} in %"
-            elif operation == "ratio":
-                yield first / second, operands
-            elif operation == "share" and 0 <= first < second and enough == 2:
-                yield first / second * 100, operands
+        for other, second in enumerate(line.values):
+            if first != second and second > 0 and known[one] + known[other] >= enough:
+                yield first, second
+
+
+def _differences(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[tuple[Decimal, str]]:
+    for first, second in _pairs(line, known, enough):
+        if first > second:
+            yield first - second, f"{first} and {second}"
+            yield (first - second) / second * 100, f"{first} and {second} in %"
+            yield (first - second) / first * 100, f"{first} and {second} in %"
+
+
+def _ratios(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[tuple[Decimal, str]]:
+    for first, second in _pairs(line, known, enough):
+        yield first / second, f"{first} and {second}"
+
+
+def _shares(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[tuple[Decimal, str]]:
+    """One of another, one of all, and those that the sentence names of all."""
+    if any(line.labels) and len(line.values) > 2 and (total := sum(line.values, Decimal(0))) > 0:
+        picked = _picked(line, known)
+        for part in (*picked, sum(picked, Decimal(0))):
+            yield part / total * 100, f"{part} of {len(line.values)} numbers"
+        if max(line.values) <= 1 and len(picked) > 1:
+            yield sum(picked, Decimal(0)) * 100, f"{len(picked)} shares"
+    for first, second in _pairs(line, known, 2):
+        if 0 <= first < second:
+            yield first / second * 100, f"{first} and {second}"
+
+
+def _added(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[tuple[int, Decimal]]:
+    for picked in (list(line.values), _picked(line, known)):
+        if len(picked) > 1:
+            yield len(picked), sum(picked, Decimal(0))
+
+
+def _sums(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[tuple[Decimal, str]]:
+    for count, added in _added(line, known, enough):
+        yield added, f"{count} numbers"
+
+
+def _means(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[tuple[Decimal, str]]:
+    for count, added in _added(line, known, enough):
+        yield added / count, f"{count} numbers"
+
+
+def _products(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[tuple[Decimal, str]]:
+    """Of two or three numbers that the line itself says: steps, batch and length."""
+    if line.place == _SENTENCE:
+        for count in (2, 3):
+            for factors in combinations((value for value in line.values if value > 1), count):
+                yield prod(factors), " x ".join(map(str, factors))
+
+
+_RESULTS = {
+    "difference": _differences,
+    "ratio": _ratios,
+    "share": _shares,
+    "sum": _sums,
+    "mean": _means,
+    "product": _products,
+}
