@@ -130,6 +130,71 @@ def test_a_list_of_another_length_in_the_summary_takes_the_count_back():
     assert numbers("Three things are planned:\n\n- a ferry\n- a mill\n- a quay\n").passed
 
 
+def listed(count: int) -> str:
+    names = [f"{first}{second}n" for first in "bdfgk" for second in "aeiou"]
+    return "# Orvan\n\n## Files\n\n" + "".join(f"- {name}\n" for name in names[:count]) + "\nModel: a/b"
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "passed"),
+    [
+        # Under the name that the source has for them, in digits or in words, up to what is counted at sight.
+        ("It has 7 files.", listed(7), True),
+        ("It has 20 files.", listed(20), True),
+        ("It has 21 files.", listed(21), False),
+        ("It has seven long and thin files.", listed(7), True),
+        ("It has seven mice and files.", listed(7), True),
+        ("It has seven mice and file.", listed(7), False),
+        ("It has 7 GB files.", listed(7), False),
+        ("It has $7 files.", listed(7), False),
+        ("It has +7 files.", listed(7), False),
+        ("It has 007 files.", listed(7), False),
+        ("It has 1 of the seven files.", listed(7), False),
+        # Under another name where the line speaks of two of them, few, and in words.
+        ("From ban to ben it has seven gizmos.", listed(7), True),
+        ("From ban on it has seven gizmos.", listed(7), False),
+        ("From ban to ben it has 7 gizmos.", listed(7), False),
+        ("From ban to ben it has twelve gizmos.", listed(12), False),
+        ("From ban to ben it ran for seven epochs.", listed(7), False),
+        ("It has seven gizmos, ban, ben and bin.", listed(7), False),
+        ("From evaluation to citation it has four gizmos.", CARD, False),  # headings are counted as headings alone
+        ("The list has seven.", listed(7), True),
+        ("The list has eight.", listed(7), False),
+        ("The list has seven gizmos.", listed(7), False),
+        # The number of a stage needs a list that is so long.
+        ("It ends at step three.", listed(7), True),
+        ("It ends at step eight.", listed(7), False),
+        ("It is a seven-stage method.", listed(7).replace("Files", "Stages"), False),
+        ("It has seven stages.", listed(7).replace("Files", "Stages"), True),
+    ],
+)
+def test_a_count_needs_the_name_or_a_line_that_speaks_of_what_is_counted(said, source, passed):
+    assert numbers(said, source).passed is passed
+
+
+@pytest.mark.parametrize(
+    ("said", "passed"),
+    [
+        ("Seven files are there:\n\n- ban\n- ben\n", False),  # the source has seven, the summary counts two
+        ("Seven files are there:\n\n- ban and ben\n- the others\n", True),
+        ("## Seven files\n\n- ban\n- ben\n", False),
+        ("Three things: ban, or so; ben; bin, too.", True),
+        ("Three things: ban, or so; ben.", False),
+        ("Three things (ban, ben, bin).", True),
+        ("Three things: ban, ben, bin.", True),
+        ("Three things, ban, ben, bin.", False),  # whose the commas are is not plain
+        ("Three things: ban, zeppelin and dirigible.", False),
+        ("Three things, such as ban, ben and bin.", False),
+        ("Three things:\n\n| Name | Use |\n|---|---|\n| ban | x |\n| ben | x |\n| bin | x |\n", True),
+        ("Two things:\n\n- ban\n  - bon\n- ben\n", True),
+        ("Three things:\n\n- ban\n  - bon\n- ben\n", False),
+        ("Three things:\n\n- ban\n- ben\n\nThe rest follows.\n\n- bin\n", False),
+    ],
+)
+def test_what_the_summary_lists_itself_is_counted(said, passed):
+    assert numbers(said, listed(7)).passed is passed
+
+
 def test_items_that_the_source_does_not_know_are_no_evidence():
     assert not numbers("Three things are planned: a zeppelin, a gondola and a dirigible.").passed
 
@@ -165,6 +230,40 @@ def test_arithmetic_that_a_word_announces_is_derived_and_a_slip_is_not(operation
     assert found.passed, found.reason
     assert {one.operation for one in found.derived} == {operation}
     assert not numbers(wrong).passed
+
+
+SPLITS = "# Orvan\n\n| Split | Rows | Lost |\n|---|---|---|\n| train | 1,320 | 0 |\n| dev | 561 | 8 |\n| test | 319 | 8 |\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "passed"),
+    [
+        ("It beats Calder-2 by 6.5 points on Marrow.", CARD, True),  # the model's own row
+        ("It beats Calder-2 by 6.6 points on Marrow.", CARD, False),
+        ("It beats Calder-2 by 6.5 points on Ovine.", CARD, False),  # another column's
+        # Three digits are no accident: one operand may go without its name, in a column that is named.
+        ("Calder-2 is 24.3 points ahead of another on Marrow.", CARD, True),
+        ("Calder-2 is 24.3 points ahead of another.", CARD, False),
+        ("Calder-2 is 5.7 points ahead of another on Marrow.", CARD, False),
+        ("There are 9,640 letters for tests, 28,920 fewer.", CARD, False),
+        ("orvan-base is 10.0% better than Calder-2 on Marrow.", CARD, True),
+        ("Calder-2 is 9.1% lower than orvan-base on Marrow.", CARD, True),
+        ("orvan-base is 10.0 better than Calder-2 on Marrow.", CARD, False),
+        ("Of 38,560 and 9,640, one is larger by a factor of 4.0%.", CARD, False),
+        ("There are 9,640 for tests, a share of 25.0 of the 38,560.", CARD, False),
+        ("Of 9,640 and 38,560, the latter makes up 400% of the former.", CARD, False),
+        ("Of 38,560 and 9,640, one is 1.80e1 points better.", CARD, False),
+        ("Together train and dev make 1,881 rows.", SPLITS, True),
+        ("The rows of train and dev average 940.5.", SPLITS, True),
+        ("The rows of train and dev average 940.1.", SPLITS, False),
+        ("Of all rows, dev makes up 25.5%.", SPLITS, True),
+        ("Of all rows, dev makes up 25.6%.", SPLITS, False),
+        ("The ratio of rows lost is 1.0, of dev to test.", SPLITS, False),
+        ("The ratio of rows lost is 2.5, of train to test.", SPLITS, False),
+    ],
+)
+def test_operands_and_operation_are_those_that_the_sentence_tells(said, source, passed):
+    assert numbers(said, source).passed is passed
 
 
 @pytest.mark.parametrize(

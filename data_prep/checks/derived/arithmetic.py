@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 from itertools import combinations, islice
 from math import prod
 
@@ -17,15 +18,16 @@ from data_prep.checks.derived.together import STOP, TOTAL, figure, line_around, 
 from data_prep.checks.document import Document
 from data_prep.checks.names.grounding import compact
 from data_prep.checks.numeric.quantities import Quantity, quantities
-from data_prep.checks.tables.source import Table, Tables
+from data_prep.checks.tables.source import Table, Tables, tables_of
 
 MAX_PAIRS = 40_000  # pairs of operands that are tried for one number
-MAX_TOLD = 12  # numbers of a line that another is reckoned from
 MAX_JOINED = 4  # numbers of one operation in a row
 MAX_VALUES = 60  # of a column, row, list or sentence
+FEW = 6  # numbers of one line that are told apart by little
 EXACT = 3  # digits that are no accident
 _COLUMN = "a column"
-_SENTENCE = "the same line"
+_SENTENCE = "the summary"
+_OWN_TABLE = "its table"
 _OWN = "(own)"  # labels the row of the model itself, whatever the sentence calls it
 
 # What stands right before or behind a number that says how it was reckoned.
@@ -38,7 +40,8 @@ _BEFORE = {
     r"|[0-9][ ]?(?:[^\W\d_]+[ ]){0,2}\(\Z",
     "sum": rf"\b(?:total\w*|sums?|add(?:s|ing)?[ ]up|together|combined|in[ ]all|makes?|supply|supplies){_ABOUT}\Z",
     "mean": rf"\b(?:averag\w+|mean){_ABOUT}\Z",
-    "product": rf"(?:\b(?:that[ ]is|which[ ]is|hence|thus|so|makes?|giv(?:es?|ing)|impl(?:y|ies)|or|is|are|for|total\w*)|,|=|\()(?:[ ]at[ ]most)?{_ABOUT}\Z",
+    "product": rf"(?:(?<=[0-9])[ ]is|\b(?:that[ ]is|which[ ]is|hence|thus|so|makes?|giv(?:es?|ing)|impl(?:y|ies)|or|total\w*)|=|,(?=[ ](?:about|roughly)))"
+    rf"(?:[ ]at[ ]most)?{_ABOUT}\Z",
 }
 _BEHIND = {
     "difference": r"[ ]?(?:percentage[ ])?points?\b|[ ](?:[^\W_]+[ ]){0,2}(?:more|less|fewer|above|below|lower|higher|better|worse|ahead|behind"
@@ -51,7 +54,7 @@ _BEHIND = {
 }
 _OPERATIONS = {name: (re.compile(_BEFORE[name], re.IGNORECASE), re.compile(_BEHIND[name], re.IGNORECASE)) for name in _BEFORE}
 _JOINED = re.compile(r"(?:(?:\b(?:to|and|or|against)|,)[ ]|\()\Z")
-_LAST_NUMBER = re.compile(r".*?(?<![\w.])([0-9][0-9.,]*[0-9]|[0-9])(?![\w])(?!.*(?<![\w.])[0-9])")
+_LAST_NUMBER = re.compile(r".*?(?<![\w.-])([0-9][0-9.,]*[0-9]|[0-9])(?![\w])(?!.*(?<![\w.-])[0-9])")
 _TOKEN = re.compile(r"[a-z0-9]+(?:\.[0-9]+)?")
 
 
@@ -121,30 +124,48 @@ def computed(
     text = document.prose
     start, end = line_around(text, quantity.start)
     operations = _operations(text[start : min(end, quantity.end + 60)], quantity.start - start, quantity.end - start)
-    unfit = "ratio" if quantity.kind == "percent" else "share"
-    operations = [name for name in operations if name != unfit and (quantity.literal or name == "ratio")]
+    unfit = ("ratio", "product") if quantity.kind == "percent" else ("share",)
+    operations = [name for name in operations if name not in unfit and (quantity.literal or name == "ratio")]
     if not operations:
         return None
-    asked = _Asked(tuple(operations), *_bounds(quantity), quantity.kind == "percent", _digits(quantity) >= EXACT)
-    told = [one for one in settled if one.readings and start <= one.start < end]
+    asked = _Asked(tuple(operations), *_bounds(quantity), quantity.kind == "percent", _digits(quantity))
+    own = _own_lines(document.text)
     for first, last in dict.fromkeys((sentence_around(text, quantity.start), (start, end))):
-        values = tuple(dict.fromkeys(one.readings[0].value for one in told if first <= one.start < last))[:MAX_TOLD]
+        told = _values(settled, first, last)
         tokens = _begun(_tokens_of(text[first:last])) - STOP | {_OWN}
-        same = NumberLine(values, (frozenset(),) * len(values), frozenset(), _SENTENCE)
-        if note := _found(asked, (same, *_spoken_of(operands(), tokens)), tokens, values):
-            return note
-    return None
+        for lines in (_spoken_of(operands(), tokens), (_same(told), *own)):
+            if note := _found(asked, lines, tokens, told):
+                return note
+    # So many digits are no accident: one of the operands may stand anywhere in the summary.
+    return _found(asked, [_same(_values(settled, 0, len(text)))], frozenset(), told) if asked.digits >= EXACT else None
+
+
+@lru_cache(8)
+def _own_lines(text: str) -> tuple[NumberLine, ...]:
+    """Columns and rows of the summary's own tables."""
+    found = operands_of((), tables_of(text), "") if "|" in text else ()
+    return tuple(replace(line, place=_OWN_TABLE) for line in found)
+
+
+def _values(settled: Sequence[Quantity], start: int, end: int) -> tuple[Decimal, ...]:
+    """The settled numbers of a stretch, the last of them where they are many."""
+    found = (one.readings[0].value for one in settled if one.readings and start <= one.start < end)
+    return tuple(dict.fromkeys(found))[-MAX_VALUES:]
+
+
+def _same(values: tuple[Decimal, ...]) -> NumberLine:
+    return NumberLine(values, (frozenset(),) * len(values), frozenset(), _SENTENCE)
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What may have given a number, and what rounds to it. `exact`: it has so many digits that it is no accident."""
+    """What may have given a number, what rounds to it, and how many digits it has."""
 
     operations: tuple[str, ...]
     low: Decimal
     high: Decimal
     is_percent: bool
-    exact: bool
+    digits: int
 
 
 def _digits(quantity: Quantity) -> int:
@@ -162,8 +183,7 @@ def _found(
     spent = 0
     for line in lines:
         known = [value in told or bool(label & tokens) for value, label in zip(line.values, line.labels, strict=True)]
-        # Of a column that the sentence names, one operand may go without its name: the model itself, or what it is compared with.
-        enough = 1 if asked.exact and line.named & tokens and any(line.labels) else 2
+        enough = _enough(asked, line, tokens)
         spent += sum(known) * len(known)
         if spent > MAX_PAIRS:
             return None
@@ -172,6 +192,17 @@ def _found(
                 if asked.low <= value <= asked.high and (asked.is_percent or not of.endswith("%")):
                     return operation, f"{of} in {line.place}"
     return None
+
+
+def _enough(asked: _Asked, line: NumberLine, tokens: frozenset[str]) -> int:
+    """How many of two operands the sentence must name or repeat. Of a line that it names, one may go without: the model itself, or
+    what it is compared with; and of the summary's own table, since it is small."""
+    named = bool(line.named & tokens) and any(line.labels)
+    if line.place == _OWN_TABLE and len(line.values) <= FEW and named and asked.digits > 1 and not asked.is_percent:
+        return 0
+    if asked.digits >= EXACT and (named or line.place in (_OWN_TABLE, _SENTENCE)):
+        return 1
+    return 1 if named and asked.digits > 1 and len(line.values) <= FEW // 2 else 2
 
 
 def _spoken_of(lines: Sequence[NumberLine], tokens: frozenset[str]) -> list[NumberLine]:
@@ -263,11 +294,17 @@ def _means(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[tup
 
 
 def _products(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[tuple[Decimal, str]]:
-    """Of two or three numbers that the line itself says: steps, batch and length."""
-    if line.place == _SENTENCE:
-        for count in (2, 3):
-            for factors in combinations((value for value in line.values if value > 1), count):
+    """Of numbers that the summary itself says: steps times batch, times length, or tokens by those of a step. One of them stands in the
+    sentence."""
+    if line.place != _SENTENCE:
+        return
+    for count in (2, 3) if all(known) else (2,):
+        for places in combinations(range(len(known)), count):
+            factors = [line.values[place] for place in places]
+            if any(known[place] for place in places) and min(factors) > 1:
                 yield prod(factors), " x ".join(map(str, factors))
+    for first, second in _pairs(line, known, enough):
+        yield first / second, f"{first} by {second}"
 
 
 _RESULTS = {

@@ -59,7 +59,7 @@ _BRACKETED = re.compile(r"\([^()\n]{0,200}\)")
 _AND = re.compile(r"(?:\A|\s)(?:and|or|as well as)\s|\s&\s")
 _NUMBER_WORD = re.compile(rf"\b{WORD}", re.IGNORECASE)
 _NUMBER = re.compile(rf"[0-9]|\b{WORD}", re.IGNORECASE)
-_KINDS = {"list": "items of a list", "listed": "items of a list", "table": "rows of a table"}
+_KINDS = {"list": ("items of a list",), "listed": ("items of a list",), "table": ("rows of a table", "cells of a table")}
 _BULLET = re.compile(r"([ \t]*)(?:[-*+]|[0-9]{1,2}[.)])[ \t]+(\S.*)")
 # "the four", "all six", "two of three", "the WordNet four": what is meant stands before.
 _POINTING = re.compile(
@@ -325,6 +325,6 @@ def _of_kind(found: list[Group], about: frozenset[str]) -> list[Group]:
 def _spoken(nouns: frozenset[str], text: str, quantity: Quantity, together: Together) -> list[Group]:
     """What the line with the number speaks of: it has words that few lists hold, or says "the list" and no noun."""
     about = stems(text[slice(*line_around(text, quantity.start))])
-    kinds = {kind for word, kind in _KINDS.items() if word in about and not nouns}
+    kinds = {kind for word, kinds in _KINDS.items() if word in about and not nouns for kind in kinds}
     telling = about & together.telling
     return [group for group in together.groups if group.explicit and (len(telling & group.held) > 1 or group.kind in kinds)]

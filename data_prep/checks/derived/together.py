@@ -304,6 +304,7 @@ class _Page:
     def _close_table(self) -> None:
         for grid in markdown_grids("\n".join(self._rows)):
             header, *rows = ([plain(cell.text) for cell in row] for row in grid)
+            rows = [row for row in rows if any(cell.strip("-: ") for cell in row)]
             self.groups += _of_table(header, rows, self._heading | self._intro)
             self.texts += [
                 (cell, stems(name)) for row in rows for name, cell in zip(header, row, strict=False) if len(cell) > 20
@@ -352,6 +353,9 @@ def _of_table(header: list[str], rows: list[list[str]], above: frozenset[str]) -
     # A row with one cell is the heading of those below it.
     headings = sum(sum(map(bool, row)) == 1 for row in rows)
     yield Group(headings, "headings in a table", stems(" ".join(header)), held, explicit=False)
+    cells = [cell for row in rows for cell in row[1:]]
+    if filled := sum(bool(cell.strip("-–—x✗ ")) for cell in cells) % len(cells) if cells else 0:
+        yield Group(filled, "cells of a table", frozenset({"cell", "link"}), held)
     yield from _families(first)
     yield from _families(header)
     yield from _averaged(first, list(zip(*rows, strict=False))[1:], held)
