@@ -54,14 +54,17 @@ BENCHMARKS = frozenset(
     "beir msmarco miracl flores wmt14 wmt19 belebele globalmmlu mgsm xwinograd librispeech commonvoice fleurs imagenet "
     "imagenet1k coco vqav2 textvqa docvqa chartqa mmmu mathvista mmbench mmvet seedbench ocrbench pope simpleqa".split()
 )
+_BEGINNINGS = frozenset(name[:length] for name in BENCHMARKS for length in range(1, len(name) + 1))
 _ENGLISH = {"race", "drop", "pope", "ruler", "coco", "glue", "beir", "aime"}  # benchmarks only where a capital says so
-_BENCHMARK = re.compile(r"(?<![\w/.-])[A-Za-z][A-Za-z0-9]*(?:[-_ ][A-Za-z0-9]+){0,2}(?![\w/])")
+_BENCHMARK = re.compile(r"(?<![\w/.-])([A-Za-z][A-Za-z0-9]*)(?:[-_ ][A-Za-z0-9]+){0,2}(?![\w/])")
+_BEFORE_JOINT = re.compile(r"(?=[-_ ])")
 _SCORE = re.compile(r"(?<![\w.])\d{1,3}\.\d{1,2}(?![\w.]*\d)")
 
-_AMOUNT = r"(?P<amount>(?<![0-9])[0-9][0-9,.]{0,23}(?:[ -]?(?:[kmbt](?![a-z])|thousand|million|billion|trillion))?)"
+# The digit first, then a look back from it: five times as fast.
+_AMOUNT = r"(?P<amount>[0-9](?<![0-9].)[0-9,.]{0,23}(?:[ -]?(?:[kmbt](?![a-z])|thousand|million|billion|trillion))?)"
 # "a hundred and three billion", "one point five billion" and "twenty five billion" are more than their last words.
 _SPELLED = (
-    rf"(?<!and )(?<!hundred )(?<!point )(?<!ty )(?<![a-z-])(?P<amount>(?=[ofnstez]){WORD}[ -](?:million|billion|trillion))"
+    rf"(?=[ofnstez])(?<!and )(?<!hundred )(?<!point )(?<!ty )(?<![a-z-])(?P<amount>{WORD}[ -](?:million|billion|trillion))"
 )
 # `~` is a gap: a space, a hyphen, or the stars of **3.2B** parameters.
 _STATED: dict[str, tuple[str, ...]] = {
@@ -91,7 +94,13 @@ _SPELLED_PATTERNS = {
     name: tuple(re.compile(pattern.replace(_AMOUNT, _SPELLED).replace("~", r"[ *-]{1,5}")) for pattern in _STATED[name])
     for name in ("parameters", "tokens")
 }
-_KEYWORD = {"parameters": "param", "tokens": "token", "context": ""}
+# Each pattern asks for one of its fact's words, and but for a setting's name and value ("max_seq_len:") for all in one line.
+_KEYWORDS = {
+    "parameters": re.compile("param"),
+    "tokens": re.compile(r"tokens|token[*:|= ]"),
+    "context": re.compile("context|max|read"),
+}
+_ACROSS_LINES = r"\W"
 # Below these an amount is something else: "3 parameters to set", "context of 5 examples".
 _LEAST = {"parameters": Decimal(100_000), "tokens": Decimal(1_000_000), "context": Decimal(256)}
 _MOST = {"parameters": Decimal(10**14), "tokens": Decimal(10**15), "context": Decimal(10**8)}
@@ -130,7 +139,9 @@ def _benchmarks(source: str) -> Iterator[str]:
         ):
             continue
         for match in _BENCHMARK.finditer(line):
-            words = re.split(r"(?=[-_ ])", match[0])
+            if match[1].lower() not in _BEGINNINGS:
+                continue  # most words
+            words = _BEFORE_JOINT.split(match[0])
             for count in range(len(words), 0, -1):  # "MMLU Pro" before "MMLU"
                 name = "".join(words[:count])
                 if compact(name) in BENCHMARKS and not (name.islower() and compact(name) in _ENGLISH):
@@ -177,11 +188,12 @@ def stated_amounts(name: str, text: str) -> Iterator[tuple[Decimal, Span]]:
     """Amounts that `text` states as parameters, training tokens or context length: a value for each reading, and the
     characters, with the spelling as label."""
     lower = lowered(text)
-    if _KEYWORD[name] not in lower:
-        return
-    spelled = _SPELLED_PATTERNS.get(name, ()) if "illion" in lower else ()
-    for pattern in (*_PATTERNS[name], *spelled):
-        for match in pattern.finditer(lower):
+    lines = list(_lines_with(_KEYWORDS[name], lower))
+    spelled = [line for line in lines if "illion" in lower[slice(*line)]]
+    asked = [(pattern, [(0, len(lower))] if _ACROSS_LINES in pattern.pattern else lines) for pattern in _PATTERNS[name]]
+    asked += [(pattern, spelled) for pattern in _SPELLED_PATTERNS.get(name, ())]
+    for pattern, places in asked:
+        for match in (match for place in places for match in pattern.finditer(lower, *place)):
             start = match.start("amount")
             spelling = text[start : match.end("amount")].rstrip(".,")
             if start and (text[start - 1].isalnum() or text[start - 1] in ".-_/"):
@@ -190,6 +202,16 @@ def stated_amounts(name: str, text: str) -> Iterator[tuple[Decimal, Span]]:
                 for reading in quantity.readings[:2]:
                     if _LEAST[name] <= reading.value <= _MOST[name]:
                         yield reading.value, Span(start, start + len(spelling), spelling)
+
+
+def _lines_with(word: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
+    """Where the lines begin and end that hold the word."""
+    end = -1
+    for match in word.finditer(text):
+        if match.start() > end:
+            end = text.find("\n", match.end())
+            end = len(text) if end < 0 else end
+            yield text.rfind("\n", 0, match.start()) + 1, end
 
 
 def _licences_near_the_word(source: str) -> tuple[str, ...]:
