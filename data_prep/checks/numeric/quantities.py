@@ -55,9 +55,13 @@ _DECIMAL_COMMA = (
 )
 _TIMES = r"x(?=[0-9]|[a-z]{1,4}[0-9]|[gtcn]pus?\b)"  # 224x224, 8x80GB, 4xA100
 
+_NAME = r"[^\W\d_]\w*(?:[-_./+]\w+)*"
+# What follows a name and cannot be a number word, a month or the x of 8x80GB is passed over with it.
+_NO_NAME = "|".join(sorted({name[:3] for name in (*WORDS, *_MONTHS)} | {"x"}))
 _WORD_OR_NAME = rf"""(?=[ofnstez])(?P<word>{WORD})(?:[ -](?P<word_scale>dozen|hundred|thousand|million|billion|trillion)\b)?
-  | (?P<identifier>[^\W\d_]\w*(?:[-_./+]\w+)*)"""
+  | (?P<identifier>{_NAME}(?:[ ](?!{_NO_NAME}){_NAME})*)"""
 _WORDS_ALONE = re.compile(_WORD_OR_NAME, re.VERBOSE)  # for what has no digit, twice as fast
+_NUMBER_WORDS = tuple("two three four five six seven eight nine ten eleven twelve thirt fift twent fort one zero".split())
 _DIGIT = re.compile("[0-9]")
 
 # Matched on lower-case text, with the first letters ahead of each alternative: three times as fast as ignoring case.
@@ -208,11 +212,15 @@ def quantities(text: str, bounds: bool = True) -> Iterator[Quantity]:
         text = _NO_SCALE.sub("，", text.translate(_FULL_WIDTH) if _WIDE.search(text) else text)
     lower = lowered(text)
     if not _DIGIT.search(lower):
+        if not any(word in lower for word in _NUMBER_WORDS):
+            return
         words = (_spelled(match, text) for match in _WORDS_ALONE.finditer(lower) if match["word"])
         yield from (quantity for quantity in words if quantity is not None)
         return
     for match in _SCAN.finditer(lower):
-        if match["identifier"] or (match["number"] == "00" and text[match.start() - 1 : match.start()] == ":"):
+        if match.lastgroup == "identifier":
+            continue  # most matches
+        if match["number"] == "00" and text[match.start() - 1 : match.start()] == ":":
             continue  # the minutes of 9:00 are none
         if match["number"]:
             quantity = _number(match, text, lower, bounds)
