@@ -368,6 +368,17 @@ def test_names_and_pronouns_are_no_numbers(text):
     assert list(quantities(text)) == []
 
 
+@pytest.mark.parametrize("text", ["10^a5", "10**k2 runs", "10^{:7", "10^=3"])
+def test_what_stands_for_an_exponent_and_is_none_does_not_raise(text: str):
+    assert [quantity.readings[0].value for quantity in quantities(text)][:1] == [10]
+    assert len(check_summary(text, text)) == len(CHECKS)
+
+
+def test_only_a_sign_stands_between_a_number_and_its_exponent():
+    assert [quantity.literal for quantity in quantities("5e-3, 5e+3, 5e3, 5e:3")][:3] == ["5e-3", "5e+3", "5e3"]
+    assert "5e:3" not in [quantity.text for quantity in quantities("5e:3")]
+
+
 def test_numbers_invented_are_counted_named_and_marked():
     text = summary("- **Extra**: 71.4 on MMLU with 9.1B weights and 2,048 steps.")
     found = result("numbers", text)
