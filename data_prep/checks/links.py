@@ -95,8 +95,8 @@ def links_of(source: str) -> frozenset[str]:
     # Beside `<https://ex.example/my file>` there is no `https://ex.example/my`.
     bare = blank(source, [(start, end) for start, end, _ in delimited])
     addresses = {*mentions(bare), *other_readings(bare), *(address for _, _, address in delimited)}
-    # The pattern tries every word anew, and few lines hold the sign.
-    addresses.update(f"mailto:{address}" for line in source.splitlines() if "@" in line for address in _MAIL.findall(line))
+    # The pattern tries every letter anew, and few words hold the sign.
+    addresses.update(f"mailto:{address}" for word in source.split() if "@" in word for address in _MAIL.findall(word))
     addresses.update(f"https://huggingface.co/{match[1]}" for match in _MODEL_LINE.finditer(source))
     return frozenset(canonical(address) for address in addresses)
 
