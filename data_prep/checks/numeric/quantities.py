@@ -276,7 +276,7 @@ def _number(match: re.Match[str], text: str, lower: str, bounds: bool) -> Quanti
     may_have_unit = is_bare and (glued or text[end : end + 1] in _GAPS)
     unit = _UNIT.match(lower, match.start("glued") if glued else end) if may_have_unit else None
     end = unit.end() if unit else end
-    word = _LEADING_WORD.search(before) if bounds else None
+    word = _LEADING_WORD.search(before) if bounds and before[-1:] in _GAPS else None
     sign = _SIGN.search(before) if before[-1:] in ("+", "-", "−") else None
     return Quantity(
         text[start:end],
