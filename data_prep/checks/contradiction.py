@@ -24,7 +24,7 @@ _AMOUNTS = {
     "context": "the context length",
 }
 _DERIVED = re.compile(
-    r"(?:fine-?tun(?:ed?|ing)(?: version)? (?:of|from)|(?:based|built) (?:up)?on(?: top of)?|derived from|initiali[sz]ed from"
+    r"(?=[bcdfisv])(?:fine-?tun(?:ed?|ing)(?: version)? (?:of|from)|(?:based|built) (?:up)?on(?: top of)?|derived from|initiali[sz]ed from"
     r"|starts?(?:ed)? from|base model[:* ]{1,6}|(?:copy|version|variant|fork) of)\s+(?:the\s+)?[*`\[]*"
     r"(?P<name>[a-z][\w.-]*/[\w.-]*\w|[a-z][a-z.]*[0-9-][\w.-]*\w)",
 )

@@ -62,6 +62,8 @@ def _foreign(document: Document) -> Iterator[tuple[Block, str]]:
         elif len(block.text) <= SHORT_BLOCK:
             short.append(block)
     together = " ".join(block.text for block in short if block.kind in ("text", "bullet"))
+    if _is_english(together):
+        return  # the letters take longer to count
     if _plain_letters(together) >= LEAST_LETTERS and (code := _other_language(together)):
         yield from ((block, code) for block in short if block.kind in ("text", "bullet"))
 
@@ -86,7 +88,7 @@ def _other_script(text: str) -> str | None:
 
 def _is_english(text: str) -> bool:
     words = _WORD.findall(text.lower())
-    return sum(word in _ENGLISH_WORDS for word in words) >= ENGLISH_SHARE * len(words)
+    return sum(map(_ENGLISH_WORDS.__contains__, words)) >= ENGLISH_SHARE * len(words)
 
 
 def _other_language(text: str) -> str | None:

@@ -66,7 +66,9 @@ def _said_again(document: Document) -> list[tuple[Block, str]]:
         before = block
         for sentence in _SENTENCE_END.split(block.text):
             words = re.findall(r"\w+", sentence.lower())
-            if len(words) < SAME_WORDS_MIN or (len(sentence) < 80 and _count(sentence) < SAME_WORDS_MIN):
+            if len(words) < SAME_WORDS_MIN or (
+                len(sentence) < 80 and _DIGIT.search(sentence) and _count(sentence) < SAME_WORDS_MIN
+            ):
                 continue
             key = " ".join(words)
             if key in seen:
