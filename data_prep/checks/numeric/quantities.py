@@ -147,14 +147,11 @@ UNITS: dict[str, tuple[str, Decimal]] = {
 _UNIT = re.compile(rf"[ \u00a0-]?({'|'.join(sorted(UNITS, key=len, reverse=True))})(?![\w'’])")
 _LEADING_WORD = re.compile(r"([A-Z]\w*|[a-z]{1,20}[0-9]\w*)[ \u00a0-]\Z")
 _SIGN = re.compile(r"(?:(?<![\w.)\]%+−^{-])|(?<=[~≈]))([-+−])\Z")
-_ABOUT = re.compile(
-    r"(?:\b(?:about|around|roughly|approximately|approx\.?|circa|some|ca\.)|[~≈])\s*(?:US)?[$€£]?\Z", re.IGNORECASE
-)
-_MORE_THAN = re.compile(
-    r"(?:\b(?:over|more than|above|exceed(?:s|ing)|at least|beyond)|>=?|≥)\s*(?:US)?[$€£]?\Z", re.IGNORECASE
-)
-_LESS_THAN = re.compile(
-    r"(?:\b(?:under|less than|fewer than|below|nearly|almost|close to|up to)|<=?|≤)\s*(?:US)?[$€£]?\Z", re.IGNORECASE
+_ROUGHLY = re.compile(
+    r"(?:(?P<about>\b(?:about|around|roughly|approximately|approx\.?|circa|some|ca\.)|[~≈])"
+    r"|(?P<more>\b(?:over|more than|above|exceed(?:s|ing)|at least|beyond)|>=?|≥)"
+    r"|(?P<less>\b(?:under|less than|fewer than|below|nearly|almost|close to|up to)|<=?|≤))\s*(?:US)?[$€£]?\Z",
+    re.IGNORECASE,
 )
 _COUNTED_NOUN = re.compile(
     r"[-  ]+(?!(?:on|in|for|vs|versus|against|and|or|to|from|at|with|by|points?|gb|mb|tb|ms|hours?|days?|x)\b)([a-z]{1,20})"
@@ -304,8 +301,8 @@ def _noun(glued: str | None, text: str, end: int) -> str:
 
 def _literal(number: str) -> str:
     """The number with a point for decimals and nothing between thousands; "" of an address of the internet."""
-    if number.isdigit():
-        return number
+    if number[0] != "." and number.replace(".", "", 1).isdigit():
+        return number  # most
     if "," in number and _COMMA_DECIMAL.fullmatch(number):
         number = number.replace(",", ".")
     elif number.count(".") > 1:
@@ -373,11 +370,15 @@ def _half_widths(literal: str, scale: str, kind: str, counts: bool, before: str)
         # A bare small number, a count or a year is meant exactly; 71 for a score of 71.2 is rounding.
         unit = Decimal(0) if counts or len(whole) in (1, 4) else Decimal(1)
     rough = unit if decimals else max(unit, Decimal(1).scaleb(zeros))
-    if _MORE_THAN.search(before):
-        return Decimal(0), rough
-    if _LESS_THAN.search(before):
-        return rough, Decimal(0)
-    return (rough / 2, rough / 2) if _ABOUT.search(before) else (unit / 2, unit / 2)
+    roughly = _ROUGHLY.search(before)
+    match roughly and roughly.lastgroup:
+        case "more":
+            return Decimal(0), rough
+        case "less":
+            return rough, Decimal(0)
+        case "about":
+            return rough / 2, rough / 2
+    return unit / 2, unit / 2
 
 
 def _readings(literal: str, scale: str, widths: tuple[Decimal, Decimal] | None) -> tuple[Reading, ...]:
