@@ -21,6 +21,7 @@ MAX_BRACKETS = 500  # the parser's time is quadratic in opening brackets; 500 wo
 
 _MARKDOWN = MarkdownIt("commonmark").enable("table")
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+_WITHIN_LINE = re.compile(r"[^\n]")
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 _FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\n(?:[A-Za-z_][\w-]*:.*\n|[ \t#-].*\n|\n){1,400}---[ \t]*(?:\n|\Z)")
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
@@ -123,7 +124,7 @@ def blank(text: str, spans: Iterable[tuple[int, int]]) -> str:
     for start, end in sorted(spans):
         start = max(start, position)
         if end > start:
-            parts += [text[position:start], re.sub(r"[^\n]", " ", text[start:end])]
+            parts += [text[position:start], _WITHIN_LINE.sub(" ", text[start:end])]
             position = end
     return "".join([*parts, text[position:]])
 

@@ -14,6 +14,7 @@ REPETITION_MAX = 0.20  # share of 4-grams that occurred before; score bullets in
 SAME_WORDS_MIN = 4  # a bullet or sentence this long may stand only once
 
 _DIGIT = re.compile(r"[0-9]")
+_WORD = re.compile(r"\w+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _PRAISE = re.compile(
     r"(?<![^\W_])(?=[a-gijmoprsuw])(?:state[-\s‐‑–]{1,8}of[-\s‐‑–]{1,8}(?:the[-\s‐‑–]{1,8})?art|sota|(?:best|first)[- ]in[- ]class|class[- ]leading|(?:world|industry|market)[- ]leading"
@@ -65,7 +66,7 @@ def _said_again(document: Document) -> list[tuple[Block, str]]:
             again.append((block, block.text))
         before = block
         for sentence in _SENTENCE_END.split(block.text):
-            words = re.findall(r"\w+", sentence.lower())
+            words = _WORD.findall(sentence.lower())
             if len(words) < SAME_WORDS_MIN or (
                 len(sentence) < 80 and _DIGIT.search(sentence) and _count(sentence) < SAME_WORDS_MIN
             ):
@@ -93,7 +94,7 @@ def _rows_again(document: Document) -> Iterator[tuple[Block, str]]:
 
 def _count(sentence: str) -> int:
     """Words, where a name or a figure is one: polyglot-ko-1.3b, 2.5/2.1."""
-    return sum(1 if _DIGIT.search(piece) else len(re.findall(r"\w+", piece)) for piece in sentence.split())
+    return sum(1 if _DIGIT.search(piece) else len(_WORD.findall(piece)) for piece in sentence.split())
 
 
 def _mostly_old(block: Block, seen: set[tuple[str, ...]]) -> Span | None:
