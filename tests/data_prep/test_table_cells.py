@@ -186,6 +186,18 @@ def test_a_table_of_other_figures_with_the_same_names_is_left_alone():
     assert found(table, MARKDOWN) == []
 
 
+def test_a_figure_that_stands_in_several_cells_is_wrong_in_any_other():
+    source = MARKDOWN.replace("47.4", "50.6").replace(
+        "61.5%", "64.3%"
+    )  # HumanEval has 50.6 twice, 64.3 stands for two benchmarks
+    table = OWN.replace("50.6 |", "{} |", 1)
+    assert found(table.format("71.2", "64.3", "50.6", "50.6"), source) == []
+    assert found(table.format("50.6", "64.3", "50.6", "50.6"), source) == [
+        "50.6 stands beside HumanEval (0-shot) in the source, GSM8K has 71.2"
+    ]
+    assert len(found(table.format("71.2", "64.3", "64.3", "50.6"), source)) == 1
+
+
 def test_labels_that_name_two_rows_are_left_alone():
     source = "# T\n| Hyperparameter | Value |\n|---|---|\n| n_heads | 16 |\n| d_head | 256 |\n| d_model | 4096 |\n| n_ctx | 2048 |\n| n_layers | 28 |\n| rotary | 64 |\n"
     table = "| Setting | Value |\n|---|---|\n| heads / d_head | 16 / 256 |\n| n_heads, d_head | 16, 256 |\n| d_model | {} |\n| n_ctx | {} |\n"

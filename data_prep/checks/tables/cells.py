@@ -18,7 +18,7 @@ from data_prep.checks.names.grounding import compact
 from data_prep.checks.numeric.quantities import Quantity
 from data_prep.checks.result import Span
 from data_prep.checks.tables.sentences import faults_in_sentences
-from data_prep.checks.tables.source import Cell, Label, Labels, Place, Table, Tables, label_of, markdown_grids
+from data_prep.checks.tables.source import MANY, Cell, Label, Labels, Place, Table, Tables, label_of, markdown_grids
 
 MOST_WRONG = 3  # cells of a table, or a third of those that agree: with more it is another table
 FEWEST = 6  # one in so many numbers of a table must be in the source's to compare the two
@@ -99,7 +99,7 @@ def _compared(own: Own, table: Table) -> tuple[set[Quantity], dict[Quantity, Spa
             if table.holds(number, rows, columns):
                 right.add(number)
             else:
-                wrong[number] = table.moved(number, rows, columns)
+                wrong[number] = table.moved(number, rows, columns, MANY)
     enough = 1 if _is_sure(own, homes, named, matched) else 2
     if len(wrong) > max(MOST_WRONG, len(right) // 3) or len(right) < enough:
         return right, {}

@@ -102,10 +102,10 @@ class Table:
             return True
         return any(_is_in(place, rows, columns) for power in _SCALES for place in self.places(number, power))
 
-    def moved(self, number: Quantity, rows: Labels | None, columns: Labels | None) -> tuple[Place, Place] | None:
-        """(a cell of these rows and columns, the only cell that has the number), where they stand in one row or column."""
+    def moved(self, number: Quantity, rows: Labels | None, columns: Labels | None, most: int = 1) -> tuple[Place, Place] | None:
+        """(a cell of these rows and columns, one of at most `most` that have the number), where they stand in one row or column."""
         homes = self.places(number)
-        for home in homes if len(homes) == 1 else ():
+        for home in sorted(homes) if len(homes) <= most else ():
             if number.unit and not self._says(home, number.unit):
                 continue
             for place in self.values:
