@@ -49,8 +49,8 @@ def denied_licences(document: Document, named: Sequence[Span], fact: Fact) -> It
             yield Span(block.start, block.end, f"the licence is listed as missing, the sources say {fact.display}")
     for span in named:
         is_own = any(agree(span.label, str(licence)) for licence in fact.values)
-        if is_own and _NOT.search(document.lower, max(0, span.start - NEAR_CHARACTERS), span.start):
-            yield Span(span.start, span.end, f"licence {span.label} is denied, the sources say {fact.display}")
+        if is_own and (denial := _NOT.search(document.lower, max(0, span.start - NEAR_CHARACTERS), span.start)):
+            yield Span(denial.start(), span.end, f"licence {span.label} is denied, the sources say {fact.display}")
 
 
 def _sentence(document: Document, start: int, end: int) -> str:

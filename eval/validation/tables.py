@@ -95,7 +95,7 @@ def _true_pages(true: dict[str, Any], refused: Sequence[dict[str, str]]) -> list
         "",
         "Every flag here is wrong. Form is length, structure, preamble, repetition and copying.",
         "",
-        "| pages | n | passed by every check | passed by every check but those of form |",
+        "| pages | n | without a flag | without a flag but for form |",
         "|---|---|---|---|",
         *passed,
         "",

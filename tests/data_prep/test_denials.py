@@ -59,4 +59,7 @@ def test_another_licence_another_place_and_a_remark_are_no_denial(said):
 def test_what_is_denied_is_marked():
     said = "# Orvan\n\nIt sorts letters, and no licence is stated."
     span = next(result for result in check_summary(said, DECLARED) if result.name == "contradiction").spans[0]
-    assert (said[span.start : span.end], span.label) == ("no licence is stated", "a licence is denied, the sources say apache-2.0")
+    assert (said[span.start : span.end], span.label) == (
+        "no licence is stated",
+        "a licence is denied, the sources say apache-2.0",
+    )

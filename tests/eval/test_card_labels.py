@@ -6,9 +6,12 @@ import hashlib
 import json
 
 import pytest
+from commands import ROOT
 
-from data_prep.core.files import write_jsonl
+from data_prep.collecting.references import read_references
+from data_prep.core.files import read_jsonl, write_jsonl
 from eval.entailment.calibration import Labelled
+from eval.entailment.card_labels import CardLabel
 from eval.support import read_calibration
 
 CARDS = {f"acme/Orvan-{size}": f"---\nlicense: mit\n---\n# Orvan\n\nOrvan has {size} layers.\n".encode() for size in (24, 48)}
@@ -72,3 +75,14 @@ def test_labels_of_one_kind_are_refused(folder):
     write_jsonl(folder / "statements.jsonl", [{**row, "supported": True} for row in rows])
     with pytest.raises(ValueError, match="claims of both kinds"):
         read(folder, "cards")
+
+
+def test_the_labels_that_come_with_the_project_fit_its_references():
+    rows = list(read_jsonl(ROOT / "recipes" / "references" / "statements.jsonl", CardLabel))
+    cards = {one.sha256: one.model_id for one in read_references(ROOT / "recipes" / "references" / "references.jsonl")}
+    assert len(rows) == 607
+    assert {row.sha256 for row in rows} <= set(cards)
+    assert len({row.sha256 for row in rows}) == 32
+    for row in rows:
+        assert set(row.read_as) <= {"right", "wrong", "not there"}
+        assert row.supported == (2 * row.read_as.count("right") > len(row.read_as)), row.claim
