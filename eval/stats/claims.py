@@ -28,7 +28,7 @@ def claims(comparisons: Sequence[Comparison], metrics: Sequence[MetricRecord], h
 
 def not_shown(comparisons: Sequence[Comparison], metrics: Sequence[MetricRecord], headline: Sequence[str]) -> list[str]:
     """The rest of the headline comparisons, one sentence each, with the difference that such a test would have found; and
-    each pair whose gains make no better summaries because another headline metric falls."""
+    each pair whose gains do not count as a whole because another headline metric falls."""
     return [sentence for pair in pairs(comparisons, headline) for sentence in unsaid_of(pair, by_name(metrics))]
 
 
@@ -54,8 +54,7 @@ def said_of(pair: list[Comparison], metrics: dict[str, MetricRecord], headline: 
     if gains and not falls and whole:
         ending = "it is not shown to fall" if len(pair) == 1 else f"none of the {len(pair)} is shown to fall"
         yield (
-            f"{pair[0]['b']} writes the better summaries of the two by the headline metrics: better than {pair[0]['a']} in "
-            f"{listed(gains)}; {ending}."
+            f"By the headline metrics {pair[0]['b']} is above {pair[0]['a']} as a whole: better in {listed(gains)}; {ending}."
         )
 
 
@@ -66,8 +65,7 @@ def unsaid_of(pair: list[Comparison], metrics: dict[str, MetricRecord]) -> Itera
     gains, falls = directions(pair, metrics)
     if gains and falls:
         yield (
-            f"{pair[0]['b']} writing better summaries than {pair[0]['a']} is not shown: it gains in {listed(gains)} "
-            f"and falls in {listed(falls)}."
+            f"{pair[0]['b']} above {pair[0]['a']} as a whole is not shown: it gains in {listed(gains)} and falls in {listed(falls)}."
         )
 
 

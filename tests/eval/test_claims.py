@@ -96,25 +96,23 @@ GAIN = row("all_pass", 0.05, 0.01, 0.09)
 HELD = row("unsupported", -0.01, -0.03, 0.01)
 
 
-def test_better_summaries_need_a_gain_and_no_fall():
+def test_better_as_a_whole_needs_a_gain_and_no_fall():
     assert said(GAIN, HELD)[1:] == [
-        'aligned writes the better summaries of the two by the headline metrics: better than sft in "pages without a flag"; '
-        "none of the 2 is shown to fall."
+        'By the headline metrics aligned is above sft as a whole: better in "pages without a flag"; none of the 2 is shown to fall.'
     ]
     assert len(said(HELD)) == 0
 
 
 @pytest.mark.parametrize("p_holm", [0.01, 0.5])  # a fall counts before it is proven
-def test_no_better_summaries_where_a_headline_metric_falls(p_holm):
+def test_not_better_as_a_whole_where_a_headline_metric_falls(p_holm):
     fall = row("unsupported", 0.03, 0.01, 0.05, p_holm=p_holm)
-    assert not any("better summaries" in sentence for sentence in said(GAIN, fall))
+    assert not any("as a whole" in sentence for sentence in said(GAIN, fall))
     assert unsaid(GAIN, fall)[-1] == (
-        'aligned writing better summaries than sft is not shown: it gains in "pages without a flag" '
-        'and falls in "unsupported sentences".'
+        'aligned above sft as a whole is not shown: it gains in "pages without a flag" and falls in "unsupported sentences".'
     )
 
 
-def test_no_better_summaries_where_a_headline_metric_was_not_compared():
+def test_not_better_as_a_whole_where_a_headline_metric_was_not_compared():
     assert len(said(GAIN)) == 1
     assert len(said(GAIN, HELD | {"ci95": None})) == 1
 
@@ -122,5 +120,5 @@ def test_no_better_summaries_where_a_headline_metric_was_not_compared():
 def test_each_pair_of_systems_stands_alone():
     other = row("unsupported", 0.03, 0.01, 0.05, a="base", b="sft")
     sentences = said(GAIN, other, HELD)
-    assert [sentence.split()[0] for sentence in sentences] == ["aligned", "aligned", "sft"]
-    assert "better summaries" in sentences[1]
+    assert [sentence.split()[0] for sentence in sentences] == ["aligned", "By", "sft"]
+    assert "as a whole" in sentences[1]

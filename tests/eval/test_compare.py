@@ -107,7 +107,7 @@ def test_a_known_difference_comes_back(tmp_path):
         'second/sft is above first/sft in "pages without a flag"',
         'second/sft is below first/sft in "facts"',
     ]
-    assert "second/sft writing better summaries than first/sft is not shown" in found["not_shown"][-1]
+    assert "second/sft above first/sft as a whole is not shown" in found["not_shown"][-1]
     assert "+30.0 [" in finished.stdout
     assert "compare-first.json, tables to paste" in finished.stdout
 
