@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from data_prep.core.files import in_step, read_dicts, read_jsonl, replacing, set_aside, stable_id, write_jsonl
+from data_prep.core.files import in_step, made_whole, read_dicts, read_jsonl, replacing, set_aside, stable_id, write_jsonl
 from data_prep.core.records import Attached, Candidate, Note, Rejected
 
 
@@ -52,3 +52,29 @@ def test_in_step_joins_files_of_one_order_and_refuses_others():
     assert list(in_step("abc", rows, lambda row: row[0])) == [("a", rows[:2]), ("b", []), ("c", rows[2:])]
     with pytest.raises(ValueError, match="no card c at its place"):
         list(in_step("ab", rows, lambda row: row[0]))
+
+
+def test_a_folder_is_made_whole_or_stays_as_it_was(tmp_path):
+    with pytest.raises(ZeroDivisionError), made_whole(tmp_path / "new") as making:
+        (making / "part").write_text("1")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+    for text in ("first", "second"):
+        with made_whole(tmp_path / "there") as making:
+            assert list(making.iterdir()) == []
+            (making / text).write_text(text)
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["second"]
+
+    with pytest.raises(KeyboardInterrupt), made_whole(tmp_path / "there") as making:
+        (making / "third").write_text("3")
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.rglob("*")] == ["there", "second"]
+
+
+def test_what_a_killed_run_left_of_a_folder_is_not_taken_over(tmp_path):
+    (tmp_path / "there.tmp").mkdir()
+    (tmp_path / "there.tmp" / "old").write_text("old")
+    with made_whole(tmp_path / "there") as making:
+        (making / "new").write_text("new")
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["new"]
