@@ -54,21 +54,23 @@ def test_in_step_joins_files_of_one_order_and_refuses_others():
         list(in_step("ab", rows, lambda row: row[0]))
 
 
-def test_a_folder_is_made_whole_or_stays_as_it_was(tmp_path):
-    with pytest.raises(ZeroDivisionError), made_whole(tmp_path / "new") as making:
+def fail(folder, error):
+    with made_whole(folder) as making:
         (making / "part").write_text("1")
-        raise ZeroDivisionError
-    assert list(tmp_path.iterdir()) == []
+        raise error
 
+
+def test_a_folder_is_made_whole_or_stays_as_it_was(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        fail(tmp_path / "new", ZeroDivisionError)
+    assert list(tmp_path.iterdir()) == []
     for text in ("first", "second"):
         with made_whole(tmp_path / "there") as making:
             assert list(making.iterdir()) == []
             (making / text).write_text(text)
     assert [path.name for path in (tmp_path / "there").iterdir()] == ["second"]
-
-    with pytest.raises(KeyboardInterrupt), made_whole(tmp_path / "there") as making:
-        (making / "third").write_text("3")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        fail(tmp_path / "there", KeyboardInterrupt)
     assert [path.name for path in tmp_path.rglob("*")] == ["there", "second"]
 
 
