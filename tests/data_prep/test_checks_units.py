@@ -36,6 +36,8 @@ def numbers(said: str, source: str) -> bool:
         ("7 days", "A limit of 7."),  # no word of time at all: it cannot be told
         ("12 seconds", "12.4 seconds, and 12 days."),
         ("two hours", "It took 2 hours."),
+        ("1.5 weeks", "Es dauerte 1,5 weeks, also 2,5 TB."),
+        ("30 minutes", "It takes 30MIN."),
     ],
 )
 def test_a_number_may_have_the_unit_that_its_column_key_or_noun_gives(said, source):

@@ -31,11 +31,49 @@ WORD = rf"(?:{'|'.join(sorted(WORDS, key=len, reverse=True))})(?:-(?:one|two|thr
 # Of a day without a year; "may" is a verb more often.
 _WHOLE_MONTH = "|".join(name for name in _MONTHS if name != "may")
 _RAISED = {ord(raised): plain for raised, plain in zip("⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹", "-+0123456789", strict=True)}
+# Units that may not be swapped, as powers of one base each: 24 GB is not 24 MB, 480 ms is 0.48 s. Binary and decimal ones are
+# one here, since cards mix them. Calendar units are kept apart from each other but for what is exact. MW is left out: case is
+# lost, and it may be a thousandth. Money has numbers in place of sizes, since nothing converts it.
+MONEY = "money"
+_CURRENCIES = {"$": "usd", "€": "eur", "£": "gbp"}
+UNITS: dict[str, tuple[str, Decimal]] = {
+    name: (kind, Decimal(size))
+    for kind, size, names in (
+        ("time", "0.001", "ms msec milliseconds millisecond"),
+        ("time", "1", "s sec secs seconds second"),
+        ("time", "60", "min mins minutes minute"),
+        ("time", "3600", "h hr hrs hours hour"),
+        ("time", "86400", "days day"),
+        ("time", "604800", "weeks week"),
+        ("month", "1", "months month"),
+        ("month", "12", "years year"),
+        ("memory", "0.000001", "kb kib kilobytes"),
+        ("memory", "0.001", "mb mib megabytes"),
+        ("memory", "1", "gb gib gigabytes"),
+        ("memory", "1000", "tb tib terabytes"),
+        ("power", "1", "w watts watt"),
+        ("power", "1000", "kw kilowatts kilowatt"),
+        ("power", "1000000", "megawatts megawatt"),
+        ("energy", "1", "wh"),
+        ("energy", "1000", "kwh"),
+        ("energy", "1000000", "mwh"),
+        ("frequency", "1", "hz hertz"),
+        ("frequency", "1000", "khz kilohertz"),
+        ("frequency", "1000000", "mhz megahertz"),
+        ("frequency", "1000000000", "ghz gigahertz"),
+        ("mass", "1", "g grams gram"),
+        ("mass", "1000", "kg kilograms kilogram"),
+        ("mass", "1000000", "tonnes tonne tons ton"),
+        (MONEY, "1", "usd dollars dollar"),
+        (MONEY, "2", "eur euros euro"),
+        (MONEY, "3", "gbp"),
+    )
+    for name in names.split()
+}
 # Letters that may stick to a number and leave it one, beside words in small letters (48layers): 80GB, 480ms, 2x. Anything else
 # makes a name: 3D, 1F1B, 4th.
-_GLUED = frozenset(
-    "gb mb tb kb gib mib tib kib g ms s sec h hr hrs hz khz mhz ghz x px kg w kw kwh mwh fps bit bits dpi usd eur"
-    " mflops gflops tflops pflops flops tops kbps mbps gbps mp db pm am".split()
+_GLUED = frozenset(unit for unit in UNITS if len(unit) < 4) | frozenset(
+    "x px fps bit bits dpi mflops gflops tflops pflops flops tops kbps mbps gbps mp db pm am".split()
 )
 _ORDINALS = ("st", "nd", "rd", "th")
 # Scripts without spaces: what stands before or behind a number is no part of it, but for the signs of a scale.
@@ -51,7 +89,7 @@ _EUROPEAN = r"[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,8}(?![.\w])"  # 1.543.714.304
 # 71,2 % and 3,4 GB, but not 1,2 of a list.
 _DECIMAL_COMMA = (
     r"(?<![0-9][,.])[0-9]{1,4},[0-9]{1,2}(?=[ \u00a0\u202f]?(?:%|percent\b|prozent\b|[kmbt](?![\w'’])"
-    rf"|(?:{_SCALE_WORDS}|[kmgt]i?b|m?s|sec|h|seconds|hours|minutes|min|days|k?wh?|[kmg]?hz|kg|eur|usd|euros?)(?!\w)))"
+    rf"|(?:{_SCALE_WORDS}|{'|'.join(UNITS)})(?!\w)))"
 )
 _TIMES = r"x(?=[0-9]|[a-z]{1,4}[0-9]|[gtcn]pus?\b)"  # 224x224, 8x80GB, 4xA100
 
@@ -105,45 +143,6 @@ _LABELS = re.compile(
     r"|general|lesser|affero|attribution|sharealike|noncommercial|licen[cs]e|m))*,?[ ]?(?:\(?(?:version|v)\.?)?[ -]?[0-9](?:\.[0-9])?\b)",
     re.MULTILINE,
 )
-# Units that may not be swapped, as powers of one base each: 24 GB is not 24 MB, 480 ms is 0.48 s. Binary and decimal ones are
-# one here, since cards mix them. Calendar units are kept apart from each other but for what is exact. MW is left out: case is
-# lost, and it may be a thousandth. Money has numbers in place of sizes, since nothing converts it.
-MONEY = "money"
-_CURRENCIES = {"$": "usd", "€": "eur", "£": "gbp"}
-UNITS: dict[str, tuple[str, Decimal]] = {
-    name: (kind, Decimal(size))
-    for kind, size, names in (
-        ("time", "0.001", "ms msec milliseconds millisecond"),
-        ("time", "1", "s sec secs seconds second"),
-        ("time", "60", "min mins minutes minute"),
-        ("time", "3600", "h hr hrs hours hour"),
-        ("time", "86400", "days day"),
-        ("time", "604800", "weeks week"),
-        ("month", "1", "months month"),
-        ("month", "12", "years year"),
-        ("memory", "0.000001", "kb kib kilobytes"),
-        ("memory", "0.001", "mb mib megabytes"),
-        ("memory", "1", "gb gib gigabytes"),
-        ("memory", "1000", "tb tib terabytes"),
-        ("power", "1", "w watts watt"),
-        ("power", "1000", "kw kilowatts kilowatt"),
-        ("power", "1000000", "megawatts megawatt"),
-        ("energy", "1", "wh"),
-        ("energy", "1000", "kwh"),
-        ("energy", "1000000", "mwh"),
-        ("frequency", "1", "hz hertz"),
-        ("frequency", "1000", "khz kilohertz"),
-        ("frequency", "1000000", "mhz megahertz"),
-        ("frequency", "1000000000", "ghz gigahertz"),
-        ("mass", "1", "g grams gram"),
-        ("mass", "1000", "kg kilograms kilogram"),
-        ("mass", "1000000", "tonnes tonne tons ton"),
-        (MONEY, "1", "usd dollars dollar"),
-        (MONEY, "2", "eur euros euro"),
-        (MONEY, "3", "gbp"),
-    )
-    for name in names.split()
-}
 _UNIT = re.compile(rf"[ \u00a0-]?({'|'.join(sorted(UNITS, key=len, reverse=True))})(?![\w'’])")
 _LEADING_WORD = re.compile(r"([A-Z]\w*|[a-z]{1,20}[0-9]\w*)[ \u00a0-]\Z")
 _SIGN = re.compile(r"(?:(?<![\w.)\]%+−^{-])|(?<=[~≈]))([-+−])\Z")
