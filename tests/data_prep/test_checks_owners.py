@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import time
+
 import pytest
 
 from data_prep.checks import check_summary
@@ -97,3 +100,22 @@ def test_names_in_rows_of_capitals(row, passed):
     text = f"# Orvan\n\n| SET | SCORE | |\n|---|---|---|\n{row}\n\n## TRAINING DATA NOTES\n"
     result = next(result for result in check_summary(text, "SET | SCORE\nCASP12 77, PIQA 3") if result.name == "names")
     assert result.passed is passed
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["|12 " * 30_000, "hours: 12 " * 20_000, "a/b " * 40_000, "a/-" * 40_000, "- a/" + "-" * 90_000, "1.2.3_4-" * 20_000],
+)
+def test_hostile_tables_keys_and_slashes_take_no_long_time(text):
+    started = time.process_time()
+    assert names("`a/b-c-d` and 12 hours", text) is not None
+    assert time.process_time() - started < 20
+
+
+def test_hostile_names_that_are_nearly_those_of_the_source_take_no_long_time():
+    rng = random.Random(1)
+    words = ["".join(rng.choices("abcdefghijklmnop", k=11)) for _ in range(30_000)]
+    said = " ".join(f"{word[:5]}{word[5].upper()}{word[6:10]}q" for word in words[:1_000])
+    started = time.process_time()
+    assert not names(said, " ".join(words)).passed
+    assert time.process_time() - started < 20

@@ -7,7 +7,8 @@ and several capitalised words in a row within a sentence (people.py). A single o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress
@@ -103,6 +104,15 @@ class Names:
     @cached_property
     def lower(self) -> str:
         return "\n".join([self.source, *self.languages]).lower()
+
+    @cached_property
+    def long_words(self) -> Mapping[str, list[str]]:
+        """By their first two letters."""
+        found = defaultdict[str, list[str]](list)
+        for word in self.words:
+            if len(word) >= LONG_NAME:
+                found[word[:2]].append(word)
+        return dict(found)
 
     @cached_property
     def owners(self) -> Owners:
@@ -291,11 +301,7 @@ def _is_misspelt(name: str, known: Names) -> bool:
     key = compact(name)
     if not key.isalpha() or len(key) < LONG_NAME:
         return False
-    return any(
-        word[0] == key[0] and abs(len(word) - len(key)) < 2 and _differ_in_one(word, key)
-        for word in known.words
-        if len(word) >= LONG_NAME
-    )
+    return any(abs(len(word) - len(key)) < 2 and _differ_in_one(word, key) for word in known.long_words.get(key[:2], ()))
 
 
 def _differ_in_one(one: str, other: str) -> bool:

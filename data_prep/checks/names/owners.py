@@ -16,6 +16,7 @@ _CHAIN = re.compile(r"[\w.+-](?<![\w.+-].)[\w.+-]*(?:/[\w.+-]*\w)+")
 _HOSTS = ("huggingface.co", "hf.co", "github.com")
 _KINDS = frozenset(("datasets", "spaces", "models"))
 _QUOTES = frozenset("\"'`[")
+KEY_CHARACTERS = 34
 _LISTED = re.compile(r"^(?:[ \t]*-|[\w ]{1,30}:) ?\Z")
 
 
@@ -49,7 +50,8 @@ def _stands_alone(source: str, start: int, end: int) -> bool:
     """True in quotes, code or a link's text, and on a line of its own behind a dash or a key."""
     if source[start - 1 : start] in _QUOTES:
         return True
-    line = source.rfind("\n", 0, start) + 1
-    return (
-        source[end : end + 2].strip(" \r")[:1] in ("", "\n") and start - line < 34 and bool(_LISTED.match(source[line:start]))
-    )
+    if source[end : end + 2].strip(" \r")[:1] not in ("", "\n"):
+        return False
+    near = max(0, start - KEY_CHARACTERS)
+    line = source.rfind("\n", near, start) + 1
+    return (line > 0 or near == 0) and _LISTED.match(source[line:start]) is not None

@@ -21,6 +21,8 @@ _NAMED = re.compile(
 )
 _KEY_BEGINS = re.compile(r"[,;{}\[\]]|\. ")
 KEY_CHARACTERS = 48
+LONGEST_ROW = 3000  # characters: no table that people read is wider
+LONGEST_LABEL = 120
 _WORDS = re.compile(r"[^\W\d_]+")
 # By the first letters: nouns of other languages, and some that nobody speaks (minuts); tCO₂eq.
 _STEMS = {"minut": "minutes", "sekun": "seconds", "segun": "seconds", "stund": "hours", "heure": "hours", "horas": "hours"}
@@ -47,8 +49,11 @@ def _named(text: str) -> Sequence[str]:
 
 def announced(line: str, start: int, columns: Columns) -> Iterable[str]:
     """The units that the column, the row or the key of the bare number at `start` names: "Size (GB)", "Hours used: 150"."""
+    if start > LONGEST_ROW:
+        return ()
     if "|" in line:
-        return columns.get(line.count("|", 0, start), frozenset()).union(_named(line[: line.find("|", 1)]))
+        row = line[: line.find("|", 1, LONGEST_LABEL) + 1]
+        return columns.get(line.count("|", 0, start), frozenset()).union(_named(row))
     before = line[max(0, start - KEY_CHARACTERS) : start].rstrip(" \"'*`")
     match before[-1:]:
         case ":":
