@@ -115,7 +115,7 @@ def test_hostile_tables_keys_and_slashes_take_no_long_time(text):
 def test_hostile_names_that_are_nearly_those_of_the_source_take_no_long_time():
     rng = random.Random(1)
     words = ["".join(rng.choices("abcdefghijklmnop", k=11)) for _ in range(30_000)]
-    said = " ".join(f"{word[:5]}{word[5].upper()}{word[6:10]}q" for word in words[:1_000])
+    said = " ".join(f"{word[:5]}Q{word[6:10]}q" for word in words[:1_000])
     started = time.process_time()
     assert not names(said, " ".join(words)).passed
     assert time.process_time() - started < 20
