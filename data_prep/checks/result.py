@@ -17,8 +17,8 @@ class Span:
 
 @dataclass(frozen=True)
 class Derived(Span):
-    """A number that no source states and that follows from one. `operation`: "count", "difference", "sum", "mean", "ratio" or
-    "share"; `places`: what was counted, or the operands and where they stand."""
+    """A number that no source states and that follows from one. `operation`: "count", "difference", "sum", "mean", "ratio",
+    "share" or "product"; `places`: what was counted, or the operands and where they stand."""
 
     operation: str
     places: str

@@ -323,6 +323,153 @@ def test_groups_are_found_in_each_way_of_writing_them(source, size):
     assert size in {group.size for group in together_of(source).groups}
 
 
+SIGNALS = """# Orvan
+
+## Signals
+
+Signals used: Lumen meaning, Lumen class, Lumen synonym, Lumen antonym, Quarry relation and Tarn typing.
+
+It is not a finished product. Ask first, as it is not a finished product. Once more: not a finished product.
+
+## Evaluation
+
+| Model | Params | Marrow | Tessel | Ovine | Average |
+|---|---|---|---|---|---|
+| acme/orvan-small | 70M | 41.0 | 31.0 | 36.0 | 36.0 |
+| acme/orvan-large | 7B | 71.4 | 52.9 | 63.8 | 62.7 |
+| Calder-2 | 3B | 64.9 | 50.3 | 66.1 | 60.4 |
+
+It was tested in English, French, German, Hindi and Thai.
+
+```
+[{'entity_group': 'PER', 'score': 0.99},
+ {'entity_group': 'LOC', 'score': 0.97},
+ {'entity_group': 'ORG', 'score': 0.96},
+ {'entity_group': 'PER', 'score': 0.95}]
+```
+
+## Picture credits
+
+Made by Ada:<br>
+_a ferry_<br>
+_a mill_<br>
+_a quay_
+
+Made by Ben:<br>
+_a weir_<br>
+_a fox_
+
+## Samples
+
+"A lighthouse at noon"
+
+![](a.png)
+
+"A boat made of glass"
+
+![](b.png)
+
+"An old harbour"
+
+![](c.png)
+
+Model: acme/orvan-large
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        # What begins with one word.
+        ("Of its signals the Lumen four name senses.", "Of its signals the Lumen five name senses."),
+        # What an average is of, though size is a column as well.
+        ("The three-task average is given.", "The nine-task average is given."),
+        ("It is tested in five languages.", "It is tested in seven languages."),
+        ("All four entities returned are certain.", "All seven entities returned are certain."),
+        ("The top four words are shown.", "The top seven words are shown."),
+        ("The five credited images show a ferry and a fox.", "The nine credited images show a ferry and a fox."),
+        ("Images for three prompts are shown.", "Images for eight prompts are shown."),
+        (
+            "The card says three times that it is not a finished product.",
+            "The card says five times that it is not a finished product.",
+        ),
+        # What the summary has named just before.
+        (
+            "It names Lumen, Quarry and Tarn. The last two are sources.",
+            "It names Lumen, Quarry and Tarn. The last seven are sources.",
+        ),
+        (
+            "There are 6 signals. Lumen is one; the other five are smaller.",
+            "There are 6 signals. Lumen is one; the other nine are smaller.",
+        ),
+        ("Six signals are named, the six being short.", "Six signals are named, the nine being short."),
+        # What the sentence goes on to name.
+        ("Its two acme rows are orvan-small and orvan-large.", "Its seven acme rows are orvan-small and orvan-large."),
+        ("Two models come from acme and from Calder.", "Seven models come from acme and from Calder."),
+    ],
+)
+def test_a_count_of_things_as_writers_count_them_is_derived_and_another_is_not(right, wrong):
+    assert numbers(right, SIGNALS).passed, numbers(right, SIGNALS).reason
+    assert not numbers(wrong, SIGNALS).passed
+
+
+@pytest.mark.parametrize(
+    ("operation", "right", "wrong"),
+    [
+        (
+            "product",
+            "It took 300 steps of 512 letters, about 153,600 letters.",
+            "It took 300 steps of 512 letters, about 153,800 letters.",
+        ),
+        (
+            "product",
+            "A batch of 512 sequences of 300 is 153,600 letters.",
+            "A batch of 512 sequences of 300 is 163,600 letters.",
+        ),
+        (
+            "product",
+            "Steps: 300, each of 512.\n\nWith 300 steps that is 153,600 letters.",
+            "Steps: 300, each of 512.\n\nWith 300 steps that is 153,900 letters.",
+        ),
+        (
+            "ratio",
+            "There are 300 right and 3,000 wrong ones, a ratio of one to ten.",
+            "There are 300 and 3,000, a ratio of one to nine.",
+        ),
+        (
+            "share",
+            "Warm-up lasts 300 of 3,000 steps, that is 300 steps (10%).",
+            "Warm-up lasts 300 of 3,000 steps, that is 300 steps (11%).",
+        ),
+        (
+            "difference",
+            "The gap is widest on brine (21.5 points) and dune (9.7).",
+            "The gap is widest on brine (21.5 points) and dune (9.3).",
+        ),
+        ("share", "Brine and dune supply 45.6% of grams.", "Brine and dune supply 46.6% of grams."),
+    ],
+)
+def test_what_one_line_holds_is_reckoned_with(operation, right, wrong):
+    source = (
+        "# Orvan\n\nIt ran for 300 steps with 512 letters each; 3,000 were planned.\n\n| Place | tiny | vast |\n|---|---|---|\n"
+        "| brine | 40.1 | 61.6 |\n| dune | 30.2 | 39.9 |\n| fen | 11.7 | 20.2 |\n\n| Place | Grams |\n|---|---|\n| brine | 0.256 |\n"
+        "| dune | 0.2 |\n| fen | 0.344 |\n| moor | 0.2 |\n\nModel: a/b"
+    )
+    found = numbers(right, source)
+    assert found.passed, found.reason
+    assert {one.operation for one in found.derived} == {operation}
+    assert not numbers(wrong, source).passed
+
+
+def test_operands_may_stand_in_the_summarys_own_table():
+    page = (
+        "| Model | Marrow |\n|---|---|\n| Orvan | 71.42 |\n| Calder-2 | 64.91 |\n\nCalder-2 is the nearest, and the lead is {}."
+    )
+    source = "Orvan reaches 71.42 on Marrow.\n\nCalder-2 was at 64.91.\n\nModel: a/b"
+    assert numbers(page.format("6.51"), source).passed
+    assert not numbers(page.format("6.91"), source).passed
+
+
 @pytest.mark.parametrize(
     "piece",
     [

@@ -3,6 +3,8 @@
 import json
 import random
 import re
+from dataclasses import replace
+from decimal import Decimal
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +17,7 @@ from data_prep.checks import check_summary, failures
 from data_prep.core.files import write_json, write_jsonl
 from data_prep.core.manifest import manifest_of
 from data_prep.core.records import Candidate, Generation, HeldOut, PreferencePair
-from data_prep.pairs import PairsConfig, broken, in_shares, pair_up
+from data_prep.pairs import PairsConfig, broken, in_shares, is_good, pair_up
 from data_prep.prompts.student import source_text
 from data_prep.synthetic.world import raw_cards
 
@@ -72,6 +74,19 @@ def test_the_least_faulty_sample_comes_first_and_one_full_of_faults_is_left_out(
     pairs, _ = pair_up(held_out, pools(own), block)
     assert [pair.provenance["failed"] for pair in pairs] == [["numbers"], ["numbers", "names"]]
     assert all(pair.provenance["chosen"] == "reference" for pair in pairs)
+
+
+def test_an_own_sample_with_computed_numbers_is_chosen_only_where_the_recipe_keeps_them(card):
+    held_out, good = card
+    first, second = sorted({Decimal(found) for found in re.findall(r"\b\d\d\.\d\b", good)})[:2]
+    reckons = sample(held_out, good.rstrip() + f"\n\nBetween {first} and {second} there is a gap of {second - first:.1f}.\n")
+    assert reckons.accepted, reckons.reason
+    assert reckons.reckoned
+    for keeps in (True, False):
+        block = PairsConfig(min_facts=0.0, derived_numbers="keep" if keeps else "refuse")
+        assert is_good(reckons, block) is keeps
+        assert is_good(replace(reckons, origin="reference"), block)
+        assert is_good(sample(held_out, good), block)
 
 
 def test_both_sides_are_alike_in_length_and_the_nearest_passing_text_is_chosen(card):

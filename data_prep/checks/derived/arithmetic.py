@@ -198,7 +198,8 @@ def _enough(asked: _Asked, line: NumberLine, tokens: frozenset[str]) -> int:
     """How many of two operands the sentence must name or repeat. Of a line that it names, one may go without: the model itself, or
     what it is compared with; and of the summary's own table, since it is small."""
     named = bool(line.named & tokens) and any(line.labels)
-    if line.place == _OWN_TABLE and len(line.values) <= FEW and named and asked.digits > 1 and not asked.is_percent:
+    of_few = len(line.values) <= (FEW if line.place == _OWN_TABLE else 2)
+    if of_few and named and asked.digits > 1 and not asked.is_percent:
         return 0
     if asked.digits >= EXACT and (named or line.place in (_OWN_TABLE, _SENTENCE)):
         return 1
@@ -302,7 +303,7 @@ def _products(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[
         for places in combinations(range(len(known)), count):
             factors = [line.values[place] for place in places]
             if any(known[place] for place in places) and min(factors) > 1:
-                yield prod(factors), " x ".join(map(str, factors))
+                yield Decimal(prod(factors)), " x ".join(map(str, factors))
     for first, second in _pairs(line, known, enough):
         yield first / second, f"{first} by {second}"
 

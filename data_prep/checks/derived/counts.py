@@ -33,7 +33,6 @@ from data_prep.checks.result import Derived
 MOST = 20  # counted at sight
 MAX_UNSTATED = 100  # numbers of one summary that are tried
 MOST_UNNAMED = 10  # counted where no word of the source says what is counted
-MOST_OF_TABLE = 300  # rows that a page may count in digits
 BEFORE = 500  # characters in which "the other four" finds what it speaks of
 
 # What these follow is measured, not counted: an invented "four epochs" must not pass as the length of a list.
@@ -63,8 +62,10 @@ _KINDS = {"list": ("items of a list",), "listed": ("items of a list",), "table":
 _BULLET = re.compile(r"([ \t]*)(?:[-*+]|[0-9]{1,2}[.)])[ \t]+(\S.*)")
 # "the four", "all six", "two of three", "the WordNet four": what is meant stands before.
 _POINTING = re.compile(
-    r"(?:\b(?P<word>the|all|these|those|both|its|their|of|last|first|latter|former|other|remaining)|\b[A-Z]\w+)[ ]\Z"
+    r"(?:\b(?P<word>the|all|these|those|both|its|their|of|last|first|latter|former|other|remaining)|\b(?P<name>[A-Z]\w+))[ ]\Z"
 )
+_REST = ("other", "remaining")
+_SOME_OF = ("last", "first", "latter", "former")
 _TOP = re.compile(r"\btop[ -]\Z", re.IGNORECASE)
 _REPEATED = re.compile(
     r"\b(?:sa(?:ys|id|ying)|states?|stated|repeats?|repeated|mentions?|mentioned|appears?|occurs?|warns?|names?|named|stands?)\b"
@@ -159,10 +160,9 @@ def _count(quantity: Quantity, settled: Sequence[Quantity], document: Document, 
         if items and _heads(document.text, quantity) and not any(_AND.search(" ".join(item.split()[:6])) for item in items):
             return None  # the summary counts its own list wrong
         if pointing := _POINTING.search(text, max(0, quantity.start - 30), quantity.start):
-            word = (pointing["word"] or "").lower()
-            if pointed := _pointed(size, word, phrase, quantity, settled, document, together):
+            if pointed := _pointed(pointing, phrase, quantity, settled, document, together):
                 return pointed
-            if word and not phrase.plural:
+            if pointing["word"] and not phrase.plural:
                 return None
         named_only = named_only or bool(items)
     return _counted(size, phrase, text, quantity, together, named_only)
@@ -242,39 +242,37 @@ def _are_known(items: Iterable[str], together: Together) -> bool:
 
 
 def _pointed(
-    size: int,
-    word: str,
+    pointing: re.Match[str],
     phrase: _Phrase,
     quantity: Quantity,
     settled: Sequence[Quantity],
     document: Document,
     together: Together,
 ) -> str | None:
-    """Counts of what was named before: "the two", "the last two", "the other four" of six, "on two of three"."""
-    text = document.prose
+    """Counts of what was named before: "the two", "the last two", "the other four" of six, "on two of three"; and "the Lumen four"."""
+    size, text, word = _small(quantity), document.prose, (pointing["word"] or "").lower()
+    families = [one for one in together.groups if one.kind == FAMILY and one.size == size]
+    if not word:
+        return FAMILY if any(stem(pointing["name"]) in one.named for one in families) else None
     before = [one for one in settled if 0 < quantity.start - one.end < BEFORE and _small(one)]
     if phrase.plural:
-        again = (one for one in before if _small(one) == size and set(phrase.nouns) & set(_phrase(text, one.end).nouns))
-        if next(again, None):
+        if any(_small(one) == size and set(phrase.nouns) & set(_phrase(text, one.end).nouns) for one in before):
             return "counted before"
-        if word not in ("other", "remaining"):
+        if word not in _REST:
             return None
-    if size == 2 and word:
+    if size == 2:
         return "the two before"
     start = text.rfind("\n", 0, max(0, quantity.start - BEFORE)) + 1
     listed = together_of(document.text[start : quantity.start]).groups
     sizes = {group.size for group in listed if group.held & together.words} | {_small(one) for one in before}
-    if word in ("other", "remaining"):
+    if word in _REST:
         return "the rest of those before" if any(whole - size in sizes | {1} for whole in sizes) else None
-    if word in ("last", "first", "latter", "former"):
+    if word in _SOME_OF:
         return "some of those before" if any(size < whole for whole in sizes) else None
     if size in sizes:
         return "those before"
     about = stems(text[slice(*line_around(text, quantity.start))])
-    return next(
-        (one.kind for one in together.groups if one.kind == FAMILY and one.size == size and one.named & about),
-        None,
-    )
+    return FAMILY if any(one.named & about for one in families) else None
 
 
 # --- what the source has ----------------------------------------------------------------------------------------------

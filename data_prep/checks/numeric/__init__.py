@@ -1,1 +1,1 @@
-"""Numbers of a summary: read, found in its sources in any spelling, or followed from what stands together there."""
+"""Numbers of a summary: read, and found in its sources in any spelling."""
