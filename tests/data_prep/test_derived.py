@@ -461,6 +461,18 @@ def test_what_one_line_holds_is_reckoned_with(operation, right, wrong):
     assert not numbers(wrong, source).passed
 
 
+def test_ticks_of_a_table_are_counted_where_the_line_speaks_of_the_table():
+    source = "| Size | Old | New |\n|---|---|---|\n| a | ✓ | ✓ |\n| b | x | ✓ |\n| c | ✓ | ✓ |\n\nModel: a/b"
+    assert numbers("The text has another count, and its table links five.", source).passed
+    assert not numbers("The text has another count, and its table links eight.", source).passed
+
+
+def test_all_that_were_named_may_begin_a_sentence():
+    source = "# Orvan\n\nIt reads Quorvish, Deltic and Umbrian.\n\nModel: a/b"
+    assert numbers("It reads Quorvish, Deltic and Umbrian. All three were tried.", source).passed
+    assert not numbers("It reads Quorvish, Deltic and Umbrian. All five were tried.", source).passed
+
+
 def test_operands_may_stand_in_the_summarys_own_table():
     page = (
         "| Model | Marrow |\n|---|---|\n| Orvan | 71.42 |\n| Calder-2 | 64.91 |\n\nCalder-2 is the nearest, and the lead is {}."

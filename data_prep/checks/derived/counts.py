@@ -58,11 +58,11 @@ _BRACKETED = re.compile(r"\([^()\n]{0,200}\)")
 _AND = re.compile(r"(?:\A|\s)(?:and|or|as well as)\s|\s&\s")
 _NUMBER_WORD = re.compile(rf"\b{WORD}", re.IGNORECASE)
 _NUMBER = re.compile(rf"[0-9]|\b{WORD}", re.IGNORECASE)
-_KINDS = {"list": ("items of a list",), "listed": ("items of a list",), "table": ("rows of a table", "cells of a table")}
+_KINDS = {"list": ("items of a list",), "listed": ("items of a list",), "table": ("rows of a table", "ticks in a table")}
 _BULLET = re.compile(r"([ \t]*)(?:[-*+]|[0-9]{1,2}[.)])[ \t]+(\S.*)")
 # "the four", "all six", "two of three", "the WordNet four": what is meant stands before.
 _POINTING = re.compile(
-    r"(?:\b(?P<word>the|all|these|those|both|its|their|of|last|first|latter|former|other|remaining)|\b(?P<name>[A-Z]\w+))[ ]\Z"
+    r"(?:\b(?P<word>(?i:the|all|these|those|both|its|their|of|last|first|latter|former|other|remaining))|\b(?P<name>[A-Z]\w+))[ ]\Z"
 )
 _REST = ("other", "remaining")
 _SOME_OF = ("last", "first", "latter", "former")
@@ -148,7 +148,7 @@ def _count(quantity: Quantity, settled: Sequence[Quantity], document: Document, 
         return next((one.kind for one in together.groups if one.kind == PRINTED and one.size == size), None)
     if _is_measured(phrase) or (phrase.hyphen and (not nouns or nouns & _COMPOUNDS)):
         return None
-    named_only = phrase.hyphen or bool(quantity.literal) or size > MOST_UNNAMED
+    named_only = phrase.hyphen or bool(quantity.literal) or (size > MOST_UNNAMED and bool(nouns))
     if not phrase.hyphen and not quantity.literal:
         if _ORDINAL.search(text, max(0, quantity.start - 12), quantity.start):
             return "place in a list" if any(one.size >= size for one in together.groups if one.explicit) else None

@@ -353,9 +353,8 @@ def _of_table(header: list[str], rows: list[list[str]], above: frozenset[str]) -
     # A row with one cell is the heading of those below it.
     headings = sum(sum(map(bool, row)) == 1 for row in rows)
     yield Group(headings, "headings in a table", stems(" ".join(header)), held, explicit=False)
-    cells = [cell for row in rows for cell in row[1:]]
-    if filled := sum(bool(cell.strip("-–—x✗ ")) for cell in cells) % len(cells) if cells else 0:
-        yield Group(filled, "cells of a table", frozenset({"cell", "link"}), held)
+    ticks = sum(bool(cell.strip("-–—✗ ")) and not any(map(str.isalnum, cell)) for row in rows for cell in row)
+    yield Group(ticks, "ticks in a table", frozenset({"tick", "link"}), held)
     yield from _families(first)
     yield from _families(header)
     yield from _averaged(first, list(zip(*rows, strict=False))[1:], held)
