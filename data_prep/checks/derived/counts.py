@@ -48,7 +48,7 @@ _PLURALS = frozenset("people data corpora criteria media children men women seri
 _NOUNS = re.compile(r"[ ]([^\W\d_][\w'’-]*)")
 _OF = re.compile(r"(?:[ ][^\W\d_][\w-]*){0,2}[ ]of[ ](?:the[ ]|its[ ]|these[ ]|all[ ]|those[ ])?\Z")
 _CO = re.compile(r"[ ](?:co-?authors?|others|colleagues)\b")
-_ORDINAL = re.compile(r"\b(?:step|stage|phase|part|level)[ ]\Z", re.IGNORECASE)
+_ORDINAL = re.compile(r"\b(step|stage|phase|part|level)[ ]\Z", re.IGNORECASE)
 _SOME = re.compile(r"\b(?:such as|including|among|e\.g|for example|like)\b", re.IGNORECASE)
 _OPENING = re.compile(r"[^\n.;:,()0-9]{0,60}?(: | \(|, )")
 _SUBJECT = re.compile(
@@ -150,8 +150,10 @@ def _count(quantity: Quantity, settled: Sequence[Quantity], document: Document, 
         return None
     named_only = phrase.hyphen or bool(quantity.literal) or (size > MOST_UNNAMED and bool(nouns))
     if not phrase.hyphen and not quantity.literal:
-        if _ORDINAL.search(text, max(0, quantity.start - 12), quantity.start):
-            return "place in a list" if any(one.size >= size for one in together.groups if one.explicit) else None
+        if ordinal := _ORDINAL.search(text, max(0, quantity.start - 12), quantity.start):
+            kind = stem(ordinal[1])
+            lists = [one for one in together.groups if kind in one.named] or [one for one in together.groups if one.explicit]
+            return "place in a list" if any(one.size >= size for one in lists) else None
         if whole := _whole(quantity, settled, text):
             return f"part of {whole.text}" if size < _small(whole) else None
         items = _announced(document.text, quantity)
