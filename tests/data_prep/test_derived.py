@@ -497,6 +497,11 @@ def test_operands_may_stand_in_the_summarys_own_table():
         "1, ",
         "and ",
         "gains 1, 2, 3 and 4 ",
+        "}, {",
+        "('a', 1), ",
+        '"a"\n',
+        "_a_<br>\n",
+        "| - | 1 ",
         "`" * 3 + "\n",
     ],
 )

@@ -167,7 +167,7 @@ def _count(quantity: Quantity, settled: Sequence[Quantity], document: Document, 
             if pointing["word"] and not phrase.plural:
                 return None
         named_only = named_only or bool(items)
-    return _counted(size, phrase, text, quantity, together, named_only)
+    return _counted(phrase, text, quantity, together, named_only)
 
 
 def _is_measured(phrase: _Phrase) -> bool:
@@ -295,36 +295,31 @@ def _said(size: int, quantity: Quantity, text: str, together: Together) -> str |
     return None
 
 
-def _counted(size: int, phrase: _Phrase, text: str, quantity: Quantity, together: Together, named_only: bool) -> str | None:
+def _counted(phrase: _Phrase, text: str, quantity: Quantity, together: Together, named_only: bool) -> str | None:
     """What has this length in the source, or None. Nine authors are one and eight co-authors."""
-    nouns = frozenset(phrase.nouns)
+    size = _small(quantity)
+    about = stems(text[slice(*sentence_around(text, quantity.start))])
+    found = _named(phrase, together, about)
     if _CO.match(text, quantity.end):
-        people = _named(phrase, together) + _spoken(frozenset({"author"}), text, quantity, together)
-        return "authors" if any(group.size == size + 1 for group in people) else None
-    found = _named(phrase, together, stems(text[slice(*sentence_around(text, quantity.start))])) or (
-        [] if named_only else _spoken(nouns, text, quantity, together)
-    )
+        size += 1
+        found += _spoken(phrase, text, quantity, together)
+    elif not found and not named_only:
+        found = _spoken(phrase, text, quantity, together)
     return next((group.kind for group in found if group.size == size), None)
 
 
-def _named(phrase: _Phrase, together: Together, about=frozenset()) -> list[Group]:
-    """What is named like the noun behind the number."""
-    nouns = frozenset(phrase.nouns)
-    found = [group for group in together.groups if nouns & group.named]
-    return _of_kind(found, about)
-
-
-def _of_kind(found: list[Group], about: frozenset[str]) -> list[Group]:
-    """Those of the tables where the line speaks of a table, and of the lists where it speaks of a list."""
+def _named(phrase: _Phrase, together: Together, about: frozenset[str]) -> list[Group]:
+    """What is named like the noun behind the number; of tables alone where the sentence speaks of a table, of lists likewise."""
+    found = [group for group in together.groups if not group.named.isdisjoint(phrase.nouns)]
     for word in ("table", "list"):
         if not about.isdisjoint((word, f"{word}ed")):
             found = [group for group in found if word in group.kind] or found
     return found
 
 
-def _spoken(nouns: frozenset[str], text: str, quantity: Quantity, together: Together) -> list[Group]:
+def _spoken(phrase: _Phrase, text: str, quantity: Quantity, together: Together) -> list[Group]:
     """What the line with the number speaks of: it has words that few lists hold, or says "the list" and no noun."""
     about = stems(text[slice(*line_around(text, quantity.start))])
-    kinds = {kind for word, kinds in _KINDS.items() if word in about and not nouns for kind in kinds}
+    kinds = {kind for word, kinds in _KINDS.items() if word in about and not phrase.nouns for kind in kinds}
     telling = about & together.telling
     return [group for group in together.groups if group.explicit and (len(telling & group.held) > 1 or group.kind in kinds)]
