@@ -24,6 +24,7 @@ MAX_PAIRS = 40_000  # pairs of operands that are tried for one number
 MAX_JOINED = 4  # numbers of one operation in a row
 MAX_VALUES = 60  # of a column, row, list or sentence
 FEW = 6  # numbers of one line that are told apart by little
+MAX_FACTORS = 12  # numbers of one line of which three are multiplied
 EXACT = 3  # digits that are no accident
 _COLUMN = "a column"
 _SENTENCE = "the summary"
@@ -195,8 +196,9 @@ def _found(
 
 
 def _enough(asked: _Asked, line: NumberLine, tokens: frozenset[str]) -> int:
-    """How many of two operands the sentence must name or repeat. Of a line that it names, one may go without: the model itself, or
-    what it is compared with; and of the summary's own table, since it is small."""
+    """How many of two operands the sentence must name or repeat. Where many digits make an accident unlikely, or a line that the
+    sentence names holds few numbers, one may go without its name: the model itself, or what it is compared with. Of two numbers alone,
+    and of a small table of the summary's own, both may."""
     named = bool(line.named & tokens) and any(line.labels)
     of_few = len(line.values) <= (FEW if line.place == _OWN_TABLE else 2)
     if of_few and named and asked.digits > 1 and not asked.is_percent:
@@ -299,7 +301,7 @@ def _products(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[
     sentence."""
     if line.place != _SENTENCE:
         return
-    for count in (2, 3) if all(known) else (2,):
+    for count in (2, 3) if all(known) and len(known) <= MAX_FACTORS else (2,):
         for places in combinations(range(len(known)), count):
             factors = [line.values[place] for place in places]
             if any(known[place] for place in places) and min(factors) > 1:
