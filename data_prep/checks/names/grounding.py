@@ -153,10 +153,10 @@ def _words_of(source: str) -> frozenset[str]:
     found |= {key.rstrip("0123456789") for key in set(keys) if key[-1:].isdigit() and not key.isdigit()}
     begins = [piece[0].isupper() or not key.isalpha() for piece, key in zip(pieces, keys, strict=True)]
     found.update(keys)
-    runs = keys
+    runs = list(compress(keys, begins))
     for length in range(1, MAX_PIECES):
-        runs = list(map(add, runs, keys[length:]))
-        found.update(compress(runs, begins))
+        runs = list(map(add, runs, compress(keys[length:], begins)))
+        found.update(runs)
     return frozenset(found)
 
 
