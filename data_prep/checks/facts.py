@@ -58,7 +58,7 @@ _BEGINNINGS = frozenset(name[:length] for name in BENCHMARKS for length in range
 _ENGLISH = {"race", "drop", "pope", "ruler", "coco", "glue", "beir", "aime"}  # benchmarks only where a capital says so
 _BENCHMARK = re.compile(r"(?<![\w/.-])([A-Za-z][A-Za-z0-9]*)(?:[-_ ][A-Za-z0-9]+){0,2}(?![\w/])")
 _BEFORE_JOINT = re.compile(r"(?=[-_ ])")
-_SCORE = re.compile(r"(?<![\w.])\d{1,3}\.\d{1,2}(?![\w.]*\d)")
+_SCORE = re.compile(r"\d(?<![\w.].)\d{0,2}\.\d{1,2}(?![\w.]*\d)")
 
 # The digit first, then a look back from it: five times as fast.
 _AMOUNT = r"(?P<amount>[0-9](?<![0-9].)[0-9,.]{0,23}(?:[ -]?(?:[kmbt](?![a-z])|thousand|million|billion|trillion))?)"
