@@ -7,7 +7,7 @@ what its clause denies or sets apart count: "not MIT-licensed", "unlike Llama, w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from data_prep.checks.denials import denied_licences
 from data_prep.checks.document import Document
@@ -48,7 +48,7 @@ def check_contradiction(
     facts: Mapping[str, Fact],
     numbers: Numbers,
     names: Names,
-    licences_known: frozenset[str],
+    licences_known: Callable[[], frozenset[str]],
     misplaced: Iterable[Span] = (),
 ) -> CheckResult:
     """`value`: how many statements differ from the sources. `misplaced`: numbers that these give for another name (tables/cells.py)."""
@@ -69,8 +69,8 @@ def _is_set_apart(document: Document, start: int) -> bool:
     return _SET_APART.search(document.lower, max(0, start - APART_CHARACTERS), start) is not None
 
 
-def _licences(document: Document, named: Sequence[Span], fact: Fact, known: frozenset[str]) -> Iterator[Span]:
-    stated = known | {str(value) for value in fact.values}
+def _licences(document: Document, named: Sequence[Span], fact: Fact, known: Callable[[], frozenset[str]]) -> Iterator[Span]:
+    stated = known() | {str(value) for value in fact.values} if named else frozenset[str]()
     for span in named:
         if not any(agree(span.label, licence) for licence in stated) and not _is_set_apart(document, span.start):
             yield Span(span.start, span.end, f"licence {span.label} is stated, the sources say {fact.display}")

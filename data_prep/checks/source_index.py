@@ -33,8 +33,6 @@ class SourceIndex:
     numbers: Numbers
     names: Names
     facts: Mapping[str, Fact]
-    licences: frozenset[str]
-    praise: frozenset[str]
     words: SourceWords
     broken_letters: frozenset[str]
 
@@ -51,13 +49,19 @@ class SourceIndex:
             numbers=numbers_of(source, counts=list_lengths(source)),
             names=names_of(source, [str(name) for name in languages]),
             facts=facts,
-            licences=frozenset(named_in(source)),
-            praise=praise_of(source),
             words=index_words(source),
             broken_letters=mojibake_of(source),
         )
 
     # Read when they are first asked for: not every use of an index looks at them.
+
+    @cached_property
+    def licences(self) -> frozenset[str]:
+        return frozenset(named_in(self.text))
+
+    @cached_property
+    def praise(self) -> frozenset[str]:
+        return praise_of(self.text)
 
     @cached_property
     def tables(self) -> Tables:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 
 from data_prep.checks.document import Block, Document, lowered
@@ -118,12 +118,12 @@ def _plain(praise: str) -> str:
     )
 
 
-def check_praise(document: Document, given: frozenset[str]) -> CheckResult:
-    """`value`: how often the summary uses a superlative that the sources do not."""
+def check_praise(document: Document, given: Callable[[], frozenset[str]]) -> CheckResult:
+    """`value`: how often the summary uses a superlative that the sources do not. Most use none: then `given` is not asked for."""
     found = [
         match
         for match in _PRAISE.finditer(document.lower)
-        if _plain(match[0]) not in given
+        if _plain(match[0]) not in given()
         and not _NEGATED.search(document.lower, max(0, match.start() - NEGATED_CHARACTERS), match.start())
     ]
     if not found:
