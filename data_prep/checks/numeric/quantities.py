@@ -152,6 +152,11 @@ _ROUGHLY = re.compile(
     r"|(?P<less>\b(?:under|less than|fewer than|below|nearly|almost|close to|up to)|<=?|≤))\s*(?:US)?[$€£]?\Z",
     re.IGNORECASE,
 )
+# How it ends, since few numbers have one; of "exceeds" the s goes with that of US$.
+_ROUGHLY_ENDS = tuple(
+    "about around roughly approximately approx approx. circa some ca. over than above exceed exceeding least beyond under below "
+    "nearly almost to ~ ≈ > >= ≥ < <= ≤".split()
+)
 _COUNTED_NOUN = re.compile(
     r"[-  ]+(?!(?:on|in|for|vs|versus|against|and|or|to|from|at|with|by|points?|gb|mb|tb|ms|hours?|days?|x)\b)([a-z]{1,20})"
 )
@@ -369,7 +374,8 @@ def _half_widths(literal: str, scale: str, kind: str, counts: bool, before: str)
         # A bare small number, a count or a year is meant exactly; 71 for a score of 71.2 is rounding.
         unit = Decimal(0) if counts or len(whole) in (1, 4) else Decimal(1)
     rough = unit if decimals else max(unit, Decimal(1).scaleb(zeros))
-    roughly = _ROUGHLY.search(before)
+    end = before.rstrip().rstrip("$€£USus").rstrip().lower()
+    roughly = _ROUGHLY.search(before) if end.endswith(_ROUGHLY_ENDS) else None
     match roughly and roughly.lastgroup:
         case "more":
             return Decimal(0), rough
@@ -382,9 +388,9 @@ def _half_widths(literal: str, scale: str, kind: str, counts: bool, before: str)
 
 def _readings(literal: str, scale: str, widths: tuple[Decimal, Decimal] | None) -> tuple[Reading, ...]:
     value = Decimal(literal)
-    if not widths and not scale:
-        return _exactly(value)
     below, above = widths or (Decimal(0), Decimal(0))
+    if not scale:
+        return (Reading(value, value - below, value + above),) if widths else _exactly(value)
     power = _power_of_ten(scale)
     factor = Decimal(1).scaleb(power)
     found = [Reading(value * factor, (value - below) * factor, (value + above) * factor)]
