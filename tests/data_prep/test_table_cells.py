@@ -161,6 +161,70 @@ def test_a_size_in_a_unit_is_no_size_in_another():
     assert found("- Orvan-3B saw 1.2TB of text.", source) == []
 
 
+OTHERS = """# Orvan
+| Task | Orvan-3B | Tulvex 7B | Zelm 2B |
+|---|---|---|---|
+| GSM8K | 71.2 | 68.9 | 40.5 |
+| MMLU | 64.3 | 66.1 | 45.7 |
+| ARC-C | 58.7 | 61.5 | 52.8 |
+
+Model: zelkis/Orvan-3B
+"""
+
+
+@pytest.mark.parametrize(
+    ("true", "wrong"),
+    [
+        (
+            "- On MMLU it has 64.3, against 66.1 for Tulvex.",
+            "- On MMLU it has 45.7, against 66.1 for Tulvex.",
+        ),  # its own column
+        ("- On MMLU it has 64.3, against 66.1 for Tulvex.", "- On MMLU it has 64.3, against 61.5 for Tulvex."),
+        ("- MMLU: 64.3 against 66.1.", "- MMLU: 66.1 against 66.1."),  # one cell said twice
+        ("- On MMLU 64.3 against 66.1 for the 7B model.", "- On MMLU 64.3 against 68.9 for the 7B model."),
+        ("- **Against Tulvex:** GSM8K 71.2 against 68.9.", "- **Against Tulvex:** GSM8K 71.2 against 45.7."),
+        ("- Zelm has 40.5 on GSM8K and 45.7 on MMLU.", "- Zelm has 40.5 on GSM8K and 52.8 on MMLU."),
+    ],
+)
+def test_a_number_that_no_word_leads_to_is_seen(true, wrong):
+    assert found(true, OTHERS) == []
+    assert found(wrong, OTHERS)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "- On MMLU Tulvex leads with 66.1, against 45.7 for the smallest.",  # who has 45.7 is said in other words
+        "- The best score on MMLU is 66.1.",
+        "- GSM8K is at 71.2; the gap to Tulvex on MMLU is 58.7 points.",
+        "- Tulvex is better on MMLU (66.1 against 64.3) and ARC-C (61.5 against 58.7).",
+        "- It has 71.2 on GSM8K, and again 71.2 in the abstract.",
+    ],
+)
+def test_what_other_words_may_lead_to_is_left_alone(sentence):
+    assert found(sentence, OTHERS) == []
+
+
+def test_words_that_one_label_alone_has_lead_to_its_number():
+    source = "# T\n| Source | GB |\n|---|---|\n| Zelkish blog posts | 682.3 |\n| Zelkish fiction dataset | 86.1 |\n| Zelkish comments | 44.2 |\n| Zelkish patents | 19.4 |\n"
+    assert found("- Blog posts come first (682.3), fiction (86.1) and comments (44.2) follow.", source) == []
+    assert found("- Blog posts come first (682.3), fiction (19.4) and comments (44.2) follow.", source)
+
+
+@pytest.mark.parametrize("end", ["", " It was stopped there."])
+def test_a_step_or_epoch_names_the_row_of_a_log(end):
+    rows = [("0.9680", 500, "0.4720"), ("0.6557", 1000, "0.2931"), ("0.6470", 1500, "0.2255")]
+    source = "# T\n| Validation Loss | Step | WER |\n|---|---|---|\n" + "".join(f"| {a} | {b} | {c} |\n" for a, b, c in rows)
+    assert found(f"- At step 1500 the validation loss is 0.6470 and the WER 0.2255.{end}", source) == []
+    assert found(f"- At step 1500 the validation loss is 0.6470 and the WER 0.2931.{end}", source)
+
+
+def test_tables_that_stand_side_by_side_are_two():
+    source = "# T\n| North | Share | | South | Share |\n|---|---|---|---|---|\n| Arvish | 0.71 | | Zelkish | 0.93 |\n| Belvish | 0.62 | | Yorish | 0.84 |\n"
+    assert found("- Shares: Zelkish 0.93, Belvish 0.62.", source) == []
+    assert found("- Shares: Zelkish 0.84, Yorish 0.93.", source)
+
+
 # --- the summary's own tables -----------------------------------------------------------------------------------------
 
 OWN = "| Benchmark | this model | Tulvex 7B |\n|---|---|---|\n| GSM8K | {} | 68.9 |\n| MMLU | {} | 66.1 |\n| HumanEval | 50.6 | {} |\n"
@@ -196,6 +260,16 @@ def test_a_figure_that_stands_in_several_cells_is_wrong_in_any_other():
         "50.6 stands beside HumanEval (0-shot) in the source, GSM8K has 71.2"
     ]
     assert len(found(table.format("71.2", "64.3", "64.3", "50.6"), source)) == 1
+
+
+def test_columns_that_the_summary_says_are_swapped_are_put_right():
+    rows = [(500, "0.4720", "1.9680"), (1000, "0.5931", "1.6557"), (1500, "1.4470", "0.6255")]
+    source = "# T\n| Step | Accuracy | Validation Loss |\n|---|---|---|\n" + "".join(
+        f"| {a} | {b} | {c} |\n" for a, b, c in rows
+    )
+    table = "| Step | Loss | Accuracy |\n|---|---|---|\n| 500 | 1.9680 | 0.4720 |\n| 1000 | 1.6557 | 0.5931 |\n| 1500 | 1.4470 | 0.6255 |\n"
+    assert len(found(table, source)) == 2
+    assert found(f"{table}\n- From step 1500 on the columns are swapped in the card, and put right here.", source) == []
 
 
 def test_labels_that_name_two_rows_are_left_alone():

@@ -23,6 +23,11 @@ from data_prep.checks.tables.source import MANY, Cell, Label, Labels, Place, Tab
 MOST_WRONG = 3  # cells of a table, or a third of those that agree: with more it is another table
 FEWEST = 6  # one in so many numbers of a table must be in the source's to compare the two
 
+# The summary says that the source has two columns the wrong way round.
+SET_RIGHT = re.compile(
+    r"\b(?:columns?|rows?|headers?|headings?|labels?|values|figures)\b[^.\n]{0,40}"
+    r"\b(?:swapped|exchanged|interchanged|transposed|reversed|switched|mixed up|the wrong way round)\b"
+)
 _SEVERAL = re.compile("[,/&+]")
 
 Matched = tuple[dict[int, Labels], dict[int, Labels]]  # rows and columns of the summary's table -> of the source's
@@ -54,7 +59,7 @@ def misplaced(document: Document, numbers: Sequence[Quantity], known: Tables, so
     found = [
         span
         for rows, (start, end) in zip(grids, inside, strict=True)
-        for span in _in_own(_own(rows, numbers, start, end), known)
+        for span in _in_own(_own(rows, numbers, start, end), known, document.lower)
     ]
     return [*found, *faults_in_sentences(document, told, known, source)]
 
@@ -69,7 +74,7 @@ def _own(rows: list[list[Cell]], numbers: Sequence[Quantity], start: int, end: i
     return Own(([label_of(row[0].text) for row in rows[1:]], [label_of(cell.text) for cell in rows[0]]), cells)
 
 
-def _in_own(own: Own, known: Tables) -> Iterator[Span]:
+def _in_own(own: Own, known: Tables, text: str) -> Iterator[Span]:
     """The summary's table against each of the source's, as it stands or turned over, whichever agrees more."""
     right: set[Quantity] = set()
     wrong: dict[Quantity, Span] = {}
@@ -80,7 +85,8 @@ def _in_own(own: Own, known: Tables) -> Iterator[Span]:
         right |= fine
         for number, span in faults.items():
             wrong.setdefault(number, span)
-    yield from (span for number, span in wrong.items() if number not in right)
+    if wrong and not (len(wrong) > 1 and SET_RIGHT.search(text)):
+        yield from (span for number, span in wrong.items() if number not in right)
 
 
 def _compared(own: Own, table: Table) -> tuple[set[Quantity], dict[Quantity, Span]]:

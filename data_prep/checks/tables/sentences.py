@@ -18,7 +18,8 @@ from data_prep.checks.document import Document
 from data_prep.checks.names.grounding import compact
 from data_prep.checks.numeric.quantities import Quantity
 from data_prep.checks.result import Span
-from data_prep.checks.tables.source import Labels, Place, Table, Tables
+from data_prep.checks.tables.outside import COMPUTED, Scene, own_lines, strays
+from data_prep.checks.tables.source import SIZE, Labels, Place, Table, Tables, stems_of
 
 MAX_WORDS = 8  # of one name
 MAX_NUMBERS = 40  # of one sentence: with more nothing is plain, and time grows with their square
@@ -31,6 +32,10 @@ _GOES_ON = re.compile(r"[-_/+][A-Za-z0-9]|\.[0-9]|@")  # MMLU of MMLU-Pro
 _WENT_ON = re.compile(r"[A-Za-z0-9][-_+.]\Z")
 _IN_NAME = re.compile(r"\b[A-Z0-9][\w.]* \Z")  # "Tiny Falcon" is another model than "Falcon 7B"
 _COUNTED = re.compile(r"[0-9]%? \Z")  # "3 epochs" says nothing of another number
+_STEP = re.compile(r"\b(?:steps?|epochs?|iterations?|seed|fold|stage|round) [*`]*\Z", re.IGNORECASE)
+_BEFORE_SIZE = re.compile(r"(?:\b(?:the|its|own|our|larger|smaller|bigger)|\() ?[*`]*\Z", re.IGNORECASE)
+_BEHIND_SIZE = re.compile(r"[*`]* (?:model|one|variant|version|sibling|checkpoint)|\)", re.IGNORECASE)
+_MODEL = re.compile(r"^Model: [^\s/]{1,100}/(\S{1,100})$", re.MULTILINE)
 _SENTENCE_END = re.compile(r"[.;!?](?=\s)|\n(?=[ \t]*(?:[-*+>#|]|[0-9]+[.)]))|\n[ \t]*\n")
 _CUT = re.compile(
     r",(?=\s)|\b(?:and|but|while|whereas|against|versus|vs|to|then)\b| [–—-] |:(?=[* ]{1,4}[a-z])"
@@ -108,27 +113,69 @@ class Side:
 def faults_in_sentences(document: Document, numbers: Sequence[Quantity], known: Tables, source: str) -> Iterator[Span]:
     """`numbers`: in order. Those of the summary's prose that stand beside a name which has others in the source's tables."""
     starts = [number.start for number in numbers]
+    model = _MODEL.findall(source)
+    own = compact(model[-1]) if model else ""
     for start, end in _sentences(document):
         here = tuple(numbers[bisect_left(starts, start) : bisect_left(starts, end)])
         asked = [number for number in here if _is_specific(number) and known.have(number)]
         if not asked or len(here) > MAX_NUMBERS:
             continue
-        mentions = tuple(_mentions(document.prose, start, end, here, known))
-        if not mentions:
-            continue
+        mentions = tuple(sorted(_mentions(document.prose, start, end, here, known), key=lambda mention: mention.start))
         cuts = [cut.start() for cut in _CUT.finditer(document.lower, start, end)]
         cuts = [cut for cut in cuts if not any(mention.start < cut < mention.end for mention in mentions)]
         sentence = Sentence(document.lower, start, end, here, mentions, tuple(cuts))
-        views = [
-            _view(sentence, known.tables[index]) for index in sorted({i for one in mentions for i in known.naming[one.form]})
-        ]
+        views = [_view(sentence, table) for table in _tables(mentions, asked, known)]
+        scenes: list[Scene] | None = None
         for number in asked:
-            if (
-                (fault := _fault(number, views, known))
-                and not _is_half_named(sentence, *fault)
-                and not _is_told(source, number, sentence, *fault, known)
-            ):
+            fault = _fault(number, views, known)
+            if fault and _is_half_named(sentence, *fault):
+                fault = None
+            if not fault and not any(mention.start == number.start for mention in mentions):
+                scenes = _scenes(views, own) if scenes is None else scenes
+                fault = _stray(number, scenes, known)
+            if fault and not _is_told(source, number, sentence, *fault, known):
                 yield Span(number.start, number.end, fault[0].reason(number, *fault[1:]))
+
+
+def _tables(mentions: Sequence[Mention], asked: Sequence[Quantity], known: Tables) -> Iterator[Table]:
+    """Those that have a name of the sentence; where none has, those with some of its numbers, whose words may be said."""
+    if found := {index for mention in mentions for index in known.naming[mention.form]}:
+        yield from (known.tables[index] for index in sorted(found))
+    elif len(exact := [number for number in asked if "." in number.literal]) > 1:  # 4096 may be many things
+        yield from (table for table in known.tables if sum(bool(table.places(number)) for number in exact) > 1)
+
+
+def _scenes(views: Sequence[View], own: str) -> list[Scene]:
+    """Each table's view with the words of the sentence; none where numbers are computed."""
+    if not views:
+        return []
+    sentence = views[0].sentence
+    whole = sentence.text, sentence.start, sentence.end
+    if COMPUTED.search(*whole):
+        return []
+    words = stems_of(sentence.text[sentence.start : sentence.end])
+    is_compared = _COMPARED.search(*whole) is not None
+    scenes = []
+    for view in views:
+        rows, columns = (frozenset(line for _, lines in side for line in lines) for side in view.named)
+        is_clear = {mention for mention, _ in view.named[0]}.isdisjoint(mention for mention, _ in view.named[1])
+        mine = own_lines(view.table, own)
+        scenes.append(Scene(sentence.text, view.table, (rows, columns), mine, words, view.homes, is_clear, is_compared))
+    return scenes
+
+
+def _stray(number: Quantity, scenes: Sequence[Scene], known: Tables) -> tuple[Table, Place, Place] | None:
+    """A number that no table has where the words of the sentence lead."""
+    tables = [scene.table for scene in scenes]
+    if any(table not in tables and table.places(number) for table in known.tables):
+        return None
+    found = None
+    for scene in scenes:
+        if scene.homes[number]:
+            if not (places := strays(number, scene)):
+                return None
+            found = found or (scene.table, *places)
+    return found
 
 
 def _is_specific(number: Quantity) -> bool:
@@ -163,6 +210,23 @@ def _mentions(text: str, start: int, end: int, numbers: Sequence[Quantity], know
                 at = stop - 1
                 break
         at += 1
+    yield from _sizes_and_steps(text, start, numbers, known)
+
+
+def _sizes_and_steps(text: str, start: int, numbers: Sequence[Quantity], known: Tables) -> Iterator[Mention]:
+    """Numbers that name a row: "step 29500", "the 6.7B model"."""
+    for number in numbers:
+        begin, finish = number.start, number.end
+        if _STEP.search(text, max(start, begin - 24), begin):
+            form = f"#{number.literal.replace(',', '')}"
+        elif (size := SIZE.match(text, begin)) and (
+            _BEFORE_SIZE.search(text, max(start, begin - 16), begin) or _BEHIND_SIZE.match(text, size.end())
+        ):
+            form, finish = f"~{compact(size[0])}", size.end()
+        else:
+            continue
+        if form in known.naming:
+            yield Mention(form, begin, finish)
 
 
 def _is_name(text: str, begin: int, finish: int, numbers: Sequence[Quantity]) -> bool:

@@ -25,6 +25,7 @@ MAX_TABLES = 60
 MAX_LABEL = 120  # characters of a label that are read
 MANY = 50  # cells with one number, or rows of one name: they say nothing, and cost time
 _SCALES = (0, -9, -6, -3, -2, 2, 3, 6, 9)  # powers of ten: 1.55B where a column of millions has 1550, 0.712 for 71.2
+STEM = 5  # letters that tell words apart
 LABEL_COLUMNS = 3  # that may be needed to tell rows apart: "Orvan | 3B | base"
 
 _RULE = re.compile(r"[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*\Z")
@@ -42,6 +43,10 @@ _HTML_ROW = re.compile(r"<tr\b", re.IGNORECASE)
 _HTML_CELL = re.compile(r"<t[hd]\b[^<>]{0,300}>", re.IGNORECASE)
 _HTML_MERGED = re.compile(r"(?:row|col)span", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
+_SAME = {"avg": "avera", "mean": "avera", "acc": "accur", "prec": "preci", "rec": "recal", "param": "param", "lr": "learn"}
+_STEM_WORD = re.compile(r"[a-z0-9]+")
+
+SIZE = re.compile(r"(?<![\w.])([0-9]{1,3}(?:\.[0-9]{1,2})?[BbMm])(?![\w.])")
 
 Place = tuple[int, int]  # row, column
 Labels = frozenset[int]  # numbers of rows, or of columns
@@ -76,6 +81,26 @@ class Table:
     @cached_property
     def by_value(self) -> list[tuple[Decimal, int, int]]:
         return sorted((value, *place) for place, values in self.values.items() for value in values)
+
+    @cached_property
+    def stems(self) -> tuple[list[frozenset[str]], list[frozenset[str]]]:
+        """The words of each label, cut to what their forms have in common."""
+        rows, columns = ([stems_of(label.text) for label in side] for side in self.labels)
+        return rows, columns
+
+    @cached_property
+    def by_stem(self) -> tuple[dict[str, Labels], dict[str, Labels]]:
+        """The rows and the columns that have each word, but for words that most have."""
+        found: tuple[dict[str, set[int]], dict[str, set[int]]] = (defaultdict(set), defaultdict(set))
+        for side in (0, 1):
+            for line, stems in enumerate(self.stems[side]):
+                for stem in stems:
+                    found[side][stem].add(line)
+        rows, columns = (
+            {stem: frozenset(lines) for stem, lines in found[side].items() if len(lines) <= max(2, len(self.labels[side]) // 4)}
+            for side in (0, 1)
+        )
+        return rows, columns
 
     @cached_property
     def turned(self) -> Table:
@@ -126,6 +151,12 @@ class Table:
     def reason(self, number: Quantity, place: Place, home: Place) -> str:
         here, there = (_short(label.text) for label in self.side_of(place, home))
         return f"{number.text} stands beside {there} in the source, {here} has {_short(self.texts[place])}"
+
+
+def stems_of(text: str) -> frozenset[str]:
+    """ "scores" and "scored" are one word here."""
+    stems = (word.rstrip("s")[:STEM] for word in _STEM_WORD.findall(text.lower()) if len(word) > 1 and not word.isdigit())
+    return frozenset(_SAME.get(stem, stem) for stem in stems)
 
 
 def _short(text: str) -> str:
@@ -202,6 +233,8 @@ def _beginnings(text: str) -> Iterator[str]:
     for count in range(1, min(len(words), 6)):
         if len(words[0]) > 3:
             yield f"^{compact(''.join(words[:count]))}"
+    for size in SIZE.findall(text):
+        yield f"~{compact(size)}"
 
 
 # --- grids ------------------------------------------------------------------------------------------------------------
@@ -241,10 +274,24 @@ def _grids(source: str) -> Iterator[tuple[Grid, list[str]]]:
     """Each grid, and the lines that it is from."""
     if "|" in source:
         for rows in markdown_grids(source):
-            yield [[cell.text for cell in row] for row in rows], _lines_between(source, rows)
+            lines = _lines_between(source, rows)
+            for grid in _side_by_side([[cell.text for cell in row] for row in rows]):
+                yield grid, lines
     if "<t" in source:
         yield from _html_grids(source)
     yield from _key_grids(source.splitlines())
+
+
+def _side_by_side(grid: Grid) -> Iterator[Grid]:
+    """The tables that stand beside one another in a grid, with an empty column between."""
+    empty = [
+        column
+        for column, head in enumerate(grid[0])
+        if column and not head.strip() and not any("".join(row[column : column + 1]).strip() for row in grid)
+    ]
+    for start, end in pairwise([-1, *empty, max(map(len, grid))]):
+        if end - start > 2 or not empty:
+            yield [row[start + 1 : end] for row in grid]
 
 
 def _lines_between(source: str, rows: list[list[Cell]]) -> list[str]:
@@ -319,7 +366,9 @@ def _table(grid: Grid) -> Table | None:
             # A first cell that is a number alone is one of the figures: logs begin with the loss.
             if (c or _PLAIN_NUMBER.match(text.strip())) and (numbers := _numbers(text)):
                 values[r, c], texts[r, c] = numbers, _cleaned(text)
-    return _made((tuple(labels), tuple(label_of(text) for text in grid[0])), values, texts)
+    heads = [label_of(text) for text in grid[0]]
+    heads = [Label(head.text, head.forms | set(_beginnings(head.text))) for head in heads]
+    return _made((tuple(labels), tuple(heads)), values, texts)
 
 
 def _steps(rows: Grid) -> list[int]:
