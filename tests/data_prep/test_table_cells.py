@@ -262,6 +262,21 @@ def test_a_figure_that_stands_in_several_cells_is_wrong_in_any_other():
     assert len(found(table.format("71.2", "64.3", "64.3", "50.6"), source)) == 1
 
 
+@pytest.mark.parametrize("table", ["| Set | dev | test |\n|---|---|---|\n| MLS | 3.85 | {} |\n| Voxel | {} | 10.51 |\n"])
+def test_a_row_and_a_column_may_make_one_label_of_the_source(table):
+    source = "# T\n| Version | MLS dev | MLS test | Voxel dev | Voxel test |\n|---|---|---|---|---|\n| 1.5.0 | 3.85 | 4.63 | 12.56 | 10.51 |\n"
+    assert found(table.format("4.63", "12.56"), source) == []
+    assert found(table.format("4.63", "4.63"), source) == ["4.63 stands beside MLS test in the source, Voxel dev has 12.56"]
+    assert len(found(table.format("12.56", "4.63"), source)) == 2
+
+
+def test_a_first_cell_that_is_a_number_is_one_of_the_figures():
+    source = "# T\n| Alpha | Beta | Gamma | Delta |\n|---|---|---|---|\n| 82.2 | 88.5 | 91.3 | 51.4 |\n"
+    table = "| Alpha | Beta | Gamma | Delta |\n|---|---|---|---|\n| {} | 88.5 | 91.3 | 51.4 |\n"
+    assert found(table.format("82.2"), source) == []
+    assert len(found(table.format("91.3"), source)) == 1
+
+
 def test_columns_that_the_summary_says_are_swapped_are_put_right():
     rows = [(500, "0.4720", "1.9680"), (1000, "0.5931", "1.6557"), (1500, "1.4470", "0.6255")]
     source = "# T\n| Step | Accuracy | Validation Loss |\n|---|---|---|\n" + "".join(
@@ -269,7 +284,9 @@ def test_columns_that_the_summary_says_are_swapped_are_put_right():
     )
     table = "| Step | Loss | Accuracy |\n|---|---|---|\n| 500 | 1.9680 | 0.4720 |\n| 1000 | 1.6557 | 0.5931 |\n| 1500 | 1.4470 | 0.6255 |\n"
     assert len(found(table, source)) == 2
-    assert found(f"{table}\n- From step 1500 on the columns are swapped in the card, and put right here.", source) == []
+    said = "- From step 1500 on the columns are swapped in the card, and put right here."
+    assert found(f"{table}\n{said}", source) == []
+    assert len(found(f"{table.replace('0.4720', '0.5931', 1)}\n{said}", source)) == 1
 
 
 def test_labels_that_name_two_rows_are_left_alone():

@@ -18,18 +18,30 @@ from data_prep.checks.names.grounding import compact
 from data_prep.checks.numeric.quantities import Quantity
 from data_prep.checks.result import Span
 from data_prep.checks.tables.sentences import faults_in_sentences
-from data_prep.checks.tables.source import MANY, Cell, Label, Labels, Place, Table, Tables, label_of, markdown_grids
+from data_prep.checks.tables.source import (
+    MANY,
+    PLAIN_NUMBER,
+    Cell,
+    Label,
+    Labels,
+    Place,
+    Table,
+    Tables,
+    label_of,
+    markdown_grids,
+)
 
 MOST_WRONG = 3  # cells of a table, or a third of those that agree: with more it is another table
 FEWEST = 6  # one in so many numbers of a table must be in the source's to compare the two
 
 # The summary says that the source has two columns the wrong way round.
-SET_RIGHT = re.compile(
+_SET_RIGHT = re.compile(
     r"\b(?:columns?|rows?|headers?|headings?|labels?|values|figures)\b[^.\n]{0,40}"
     r"\b(?:swapped|exchanged|interchanged|transposed|reversed|switched|mixed up|the wrong way round)\b"
 )
 _SEVERAL = re.compile("[,/&+]")
 
+Fault = tuple[Table, Place, Place]  # the cell that is named, and the one that has the number
 Matched = tuple[dict[int, Labels], dict[int, Labels]]  # rows and columns of the summary's table -> of the source's
 
 
@@ -68,7 +80,9 @@ def _own(rows: list[list[Cell]], numbers: Sequence[Quantity], start: int, end: i
     inside = [number for number in numbers if start <= number.start < end and number.kind not in ("date", "version")]
     cells = {}
     for r, row in enumerate(rows[1:]):
-        for c, cell in enumerate(row[1:], 1):
+        for c, cell in enumerate(row):
+            if not c and not PLAIN_NUMBER.match(cell.text.strip()):
+                continue  # a label; a first cell that is a number alone is one of the figures, as in source.py
             if held := [number for number in inside if cell.start <= number.start < cell.end]:
                 cells[r, c] = held
     return Own(([label_of(row[0].text) for row in rows[1:]], [label_of(cell.text) for cell in rows[0]]), cells)
@@ -77,19 +91,42 @@ def _own(rows: list[list[Cell]], numbers: Sequence[Quantity], start: int, end: i
 def _in_own(own: Own, known: Tables, text: str) -> Iterator[Span]:
     """The summary's table against each of the source's, as it stands or turned over, whichever agrees more."""
     right: set[Quantity] = set()
-    wrong: dict[Quantity, Span] = {}
+    wrong: dict[Quantity, Fault] = {}
     for table in known.tables:
         fine, faults = _compared(own, table)
         if len(fine) * 2 < own.count:
             fine, faults = max((fine, faults), _compared(own, table.turned), key=lambda way: len(way[0]))
-        right |= fine
-        for number, span in faults.items():
-            wrong.setdefault(number, span)
-    if wrong and not (len(wrong) > 1 and SET_RIGHT.search(text)):
-        yield from (span for number, span in wrong.items() if number not in right)
+        joined, more = _joined(own, table) if len(fine) < own.count else (set(), {})
+        right |= (fine - more.keys()) | joined  # a label of both is nearer than votes
+        wrong = {**faults, **more, **wrong}
+    wrong = {number: fault for number, fault in wrong.items() if number not in right}
+    exchanged = {fault[1:] for fault in wrong.values()} if wrong and _SET_RIGHT.search(text) else set()
+    for number, (table, place, home) in wrong.items():
+        if (home, place) not in exchanged:
+            yield Span(number.start, number.end, table.reason(number, place, home))
 
 
-def _compared(own: Own, table: Table) -> tuple[set[Quantity], dict[Quantity, Span]]:
+def _joined(own: Own, table: Table) -> tuple[set[Quantity], dict[Quantity, Fault]]:
+    """The same where a row and a column of the summary's make one label of the source's: "dev" and "MLS" for "MLS dev"."""
+    right: set[Quantity] = set()
+    wrong: dict[Quantity, Fault] = {}
+    for (r, c), held in own.cells.items():
+        if r >= len(own.labels[0]) or c >= len(own.labels[1]):
+            continue
+        one, two = own.labels[0][r], own.labels[1][c]
+        forms = {form for a in one.forms for b in two.forms for form in (a + b, b + a)} if one.text and two.text else set()
+        for side in (0, 1):
+            lines = frozenset[int]().union(*(table.named[side].get(form, ()) for form in forms))
+            rows, columns = (lines, None) if side == 0 else (None, lines)
+            for number in held if lines else ():
+                if table.holds(number, rows, columns):
+                    right.add(number)
+                elif places := table.moved(number, rows, columns, MANY):
+                    wrong[number] = (table, *places)
+    return right, {number: fault for number, fault in wrong.items() if right and number not in right}
+
+
+def _compared(own: Own, table: Table) -> tuple[set[Quantity], dict[Quantity, Fault]]:
     """The numbers that stand where the source's table has them, and those that it has in another place."""
     homes = {number: table.places(number) for held in own.cells.values() for number in held}
     if sum(map(bool, homes.values())) < max(2, own.count // FEWEST):
@@ -109,9 +146,7 @@ def _compared(own: Own, table: Table) -> tuple[set[Quantity], dict[Quantity, Spa
     enough = 1 if _is_sure(own, homes, named, matched) else 2
     if len(wrong) > max(MOST_WRONG, len(right) // 3) or len(right) < enough:
         return right, {}
-    return right, {
-        number: Span(number.start, number.end, table.reason(number, *places)) for number, places in wrong.items() if places
-    }
+    return right, {number: (table, *places) for number, places in wrong.items() if places}
 
 
 def _is_sure(own: Own, homes: Mapping[Quantity, set[Place]], named: Matched, matched: Matched) -> bool:

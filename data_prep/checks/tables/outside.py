@@ -104,13 +104,11 @@ def _is_own(form: str, own: str) -> bool:
 
 def _twice(number: Quantity, scene: Scene) -> tuple[Place, Place] | None:
     """A number with one cell that is said twice, where a cell beside it is named and its number not said."""
-    if (
-        len(scene.homes[number]) > 1
-        or ("." not in number.literal and len(number.literal) < 5)
-        or not any(
-            other is not number and other.literal == number.literal and other.unit == number.unit for other in scene.homes
-        )
-    ):
+    same = [
+        other for other in scene.homes if other is not number and (other.literal, other.unit) == (number.literal, number.unit)
+    ]
+    is_long = "." in number.literal or len(number.literal) > 4  # a batch of 720 may be told twice
+    if len(scene.homes[number]) > 1 or not same or not (is_long or scene.partner(number) in same):
         return None
     (home,) = scene.homes[number]
     stated = {place for other, places in scene.homes.items() if other.literal != number.literal for place in places}

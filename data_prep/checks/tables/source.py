@@ -32,7 +32,7 @@ _RULE = re.compile(r"[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \
 _MARKUP = re.compile(r"\]\([^()\s]{0,300}\)|<[^<>\n]{0,300}>|\\|&[a-z]{2,8};")
 _ASIDE = re.compile(r"\([^()]{0,80}\)|\[[^\[\]]{0,80}\]\Z")
 _OWNED = re.compile(r"(?<=[\w.-]/)[\w.-][\w.() -]*\Z")
-_PLAIN_NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?\Z")
+PLAIN_NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?\Z")
 _BARE_NUMBER = re.compile(r"[ \t*]*([0-9]{1,12}(?:\.[0-9]{1,18})?)[ ]?%?[ \t*]*\Z")
 _DIGIT = re.compile("[0-9]")
 _KEY = re.compile(r"[ \t>]*(?:[-*+][ \t]+)?[*_`]{0,3}([^\W\d][^:=|\n]{0,60})[:=][ \t*_`]*(?=[~≈<>+-]?[0-9])([^\n]{1,40})\Z")
@@ -212,7 +212,7 @@ def label_of(*texts: str) -> Label:
     for part in parts if len(parts) == 1 else [*parts, " ".join(parts)]:
         plain = _ASIDE.sub(" ", part) if "(" in part or "[" in part else part
         for form in {part, plain, plain.partition(",")[0], *_OWNED.findall(part), *_OWNED.findall(plain)}:
-            forms.add(f"#{form.strip()}" if _PLAIN_NUMBER.match(form.strip()) else compact(form))
+            forms.add(f"#{form.strip()}" if PLAIN_NUMBER.match(form.strip()) else compact(form))
     return Label(" ".join(filter(None, parts)), frozenset(form for form in forms if form[:1] == "#" or not _is_digits(form)))
 
 
@@ -364,7 +364,7 @@ def _table(grid: Grid) -> Table | None:
     for r, row in enumerate(rows):
         for c, text in enumerate(row[: len(grid[0])]):
             # A first cell that is a number alone is one of the figures: logs begin with the loss.
-            if (c or _PLAIN_NUMBER.match(text.strip())) and (numbers := _numbers(text)):
+            if (c or PLAIN_NUMBER.match(text.strip())) and (numbers := _numbers(text)):
                 values[r, c], texts[r, c] = numbers, _cleaned(text)
     heads = [label_of(text) for text in grid[0]]
     heads = [Label(head.text, head.forms | set(_beginnings(head.text))) for head in heads]
@@ -376,7 +376,7 @@ def _steps(rows: Grid) -> list[int]:
     found = []
     for column in range(min(map(len, rows)) if len(rows) > 1 else 0):
         texts = [row[column].strip() for row in rows]
-        if all(map(_PLAIN_NUMBER.match, texts)) and all(float(one) < float(two) for one, two in pairwise(texts)):
+        if all(map(PLAIN_NUMBER.match, texts)) and all(float(one) < float(two) for one, two in pairwise(texts)):
             found.append(column)
     return found
 
