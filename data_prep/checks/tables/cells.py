@@ -41,6 +41,7 @@ _SET_RIGHT = re.compile(
 )
 _SEVERAL = re.compile("[,/&+]")
 
+Spots = list[tuple[Place, set[Place]]]  # where each number of the summary's table is, and where the source's has it
 Fault = tuple[Table, Place, Place]  # the cell that is named, and the one that has the number
 Matched = tuple[dict[int, Labels], dict[int, Labels]]  # rows and columns of the summary's table -> of the source's
 
@@ -53,12 +54,18 @@ class Own:
     cells: Mapping[Place, list[Quantity]]
 
     @cached_property
+    def joins(self) -> dict[Place, frozenset[str]]:
+        """The labels that the row and the column of each cell may make together."""
+        found = {}
+        for r, c in self.cells:
+            one, two = self.labels[0][r], self.labels[1][c] if c < len(self.labels[1]) else None
+            if one.text and two and two.text:
+                found[r, c] = frozenset(form for a in one.forms for b in two.forms for form in (a + b, b + a))
+        return found
+
+    @cached_property
     def count(self) -> int:
         return sum(map(len, self.cells.values()))
-
-    def line(self, side: int, number: int) -> list[Quantity]:
-        """The numbers of one row or column."""
-        return [held for place, inside in self.cells.items() if place[side] == number for held in inside]
 
 
 def misplaced(document: Document, numbers: Sequence[Quantity], known: Tables, source: str) -> list[Span]:
@@ -110,13 +117,11 @@ def _joined(own: Own, table: Table) -> tuple[set[Quantity], dict[Quantity, Fault
     """The same where a row and a column of the summary's make one label of the source's: "dev" and "MLS" for "MLS dev"."""
     right: set[Quantity] = set()
     wrong: dict[Quantity, Fault] = {}
-    for (r, c), held in own.cells.items():
-        if r >= len(own.labels[0]) or c >= len(own.labels[1]):
-            continue
-        one, two = own.labels[0][r], own.labels[1][c]
-        forms = {form for a in one.forms for b in two.forms for form in (a + b, b + a)} if one.text and two.text else set()
+    for place, forms in own.joins.items():
+        held = own.cells[place]
         for side in (0, 1):
-            lines = frozenset[int]().union(*(table.named[side].get(form, ()) for form in forms))
+            names = table.named[side]
+            lines = frozenset[int]().union(*(names[form] for form in forms if form in names))
             rows, columns = (lines, None) if side == 0 else (None, lines)
             for number in held if lines else ():
                 if table.holds(number, rows, columns):
@@ -128,11 +133,11 @@ def _joined(own: Own, table: Table) -> tuple[set[Quantity], dict[Quantity, Fault
 
 def _compared(own: Own, table: Table) -> tuple[set[Quantity], dict[Quantity, Fault]]:
     """The numbers that stand where the source's table has them, and those that it has in another place."""
-    homes = {number: table.places(number) for held in own.cells.values() for number in held}
-    if sum(map(bool, homes.values())) < max(2, own.count // FEWEST):
+    spots = [(place, table.places(number)) for place, held in own.cells.items() for number in held]
+    if sum(bool(homes) for _, homes in spots) < max(2, own.count // FEWEST):
         return set(), {}
     named = _named(own, table)
-    matched = _matched(own, homes, named)
+    matched = _matched(spots, named)
     right, wrong = set(), {}
     for (r, c), held in own.cells.items():
         rows, columns = matched[0].get(r), matched[1].get(c)
@@ -143,16 +148,16 @@ def _compared(own: Own, table: Table) -> tuple[set[Quantity], dict[Quantity, Fau
                 right.add(number)
             else:
                 wrong[number] = table.moved(number, rows, columns, MANY)
-    enough = 1 if _is_sure(own, homes, named, matched) else 2
+    enough = 1 if _is_sure(spots, named, matched) else 2
     if len(wrong) > max(MOST_WRONG, len(right) // 3) or len(right) < enough:
         return right, {}
     return right, {number: (table, *places) for number, places in wrong.items() if places}
 
 
-def _is_sure(own: Own, homes: Mapping[Quantity, set[Place]], named: Matched, matched: Matched) -> bool:
+def _is_sure(spots: Spots, named: Matched, matched: Matched) -> bool:
     """True where every row and column that is matched is named, or has no number that is not in the one it is matched with."""
     return all(
-        line in named[side] or all(labels & {home[side] for home in homes[number]} for number in own.line(side, line))
+        line in named[side] or all(labels & {home[side] for home in homes} for place, homes in spots if place[side] == line)
         for side in (0, 1)
         for line, labels in matched[side].items()
     )
@@ -172,14 +177,14 @@ def _named(own: Own, table: Table) -> Matched:
     return found
 
 
-def _matched(own: Own, homes: Mapping[Quantity, set[Place]], named: Matched) -> Matched:
+def _matched(spots: Spots, named: Matched) -> Matched:
     """Rows and columns of the summary's table with those of the source's: by name, and by most of their cells."""
     matched: Matched = (dict(named[0]), dict(named[1]))
     # Of all cells: two that are exchanged stay in their row or column.
-    loose = [_votes(own, homes, side, {}) for side in (0, 1)]
-    counts = [Counter(place[side] for place, inside in own.cells.items() for _ in inside) for side in (0, 1)]
+    loose = [_votes(spots, side, {}) for side in (0, 1)]
+    counts = [Counter(place[side] for place, _ in spots) for side in (0, 1)]
     for side in (1, 0, 1, 0):
-        votes = _votes(own, homes, side, matched[1 - side])
+        votes = _votes(spots, side, matched[1 - side])
         for line, count in counts[side].items():
             if line in named[side]:
                 chosen = _of_named(named[side][line], votes[line], loose[side][line], count)
@@ -192,14 +197,14 @@ def _matched(own: Own, homes: Mapping[Quantity, set[Place]], named: Matched) -> 
     return matched
 
 
-def _votes(own: Own, homes: Mapping[Quantity, set[Place]], side: int, across: Mapping[int, Labels]) -> dict[int, Counter[int]]:
+def _votes(spots: Spots, side: int, across: Mapping[int, Labels]) -> dict[int, Counter[int]]:
     """For each row (or column) how many of its cells the source has in each of its own, where they fit what columns (or rows) are
     matched with, which is `across`."""
     votes: dict[int, Counter[int]] = defaultdict(Counter)
-    for place, inside in own.cells.items():
-        fits = across.get(place[1 - side])
-        for number in inside:
-            votes[place[side]].update({home[side] for home in homes[number] if fits is None or home[1 - side] in fits})
+    for place, homes in spots:
+        if homes:
+            fits = across.get(place[1 - side])
+            votes[place[side]].update({home[side] for home in homes if fits is None or home[1 - side] in fits})
     return votes
 
 

@@ -19,7 +19,7 @@ from data_prep.checks.names.grounding import compact
 from data_prep.checks.numeric.quantities import Quantity
 from data_prep.checks.result import Span
 from data_prep.checks.tables.outside import COMPUTED, Scene, own_lines, strays
-from data_prep.checks.tables.source import SIZE, Labels, Place, Table, Tables, stems_of
+from data_prep.checks.tables.source import OPENING, SIZE, Labels, Place, Table, Tables, stems_of
 
 MAX_WORDS = 8  # of one name
 MAX_NUMBERS = 40  # of one sentence: with more nothing is plain, and time grows with their square
@@ -197,6 +197,9 @@ def _mentions(text: str, start: int, end: int, numbers: Sequence[Quantity], know
     lower = [word[0].lower() for word in words]
     at = 0
     while at < len(words):
+        if lower[at][:OPENING] not in known.openings:
+            at += 1
+            continue
         begin = words[at].start()
         for stop in range(min(at + MAX_WORDS, len(words)), at, -1):
             form = "".join(lower[at:stop])

@@ -25,6 +25,7 @@ MAX_TABLES = 60
 MAX_LABEL = 120  # characters of a label that are read
 MANY = 50  # cells with one number, or rows of one name: they say nothing, and cost time
 _SCALES = (0, -9, -6, -3, -2, 2, 3, 6, 9)  # powers of ten: 1.55B where a column of millions has 1550, 0.712 for 71.2
+OPENING = 4  # letters by which most words are seen to begin no name
 STEM = 5  # letters that tell words apart
 LABEL_COLUMNS = 3  # that may be needed to tell rows apart: "Orvan | 3B | base"
 
@@ -179,6 +180,12 @@ class Tables:
     def values(self) -> list[Decimal]:
         return sorted({value for table in self.tables for value, *_ in table.by_value})
 
+    @cached_property
+    def openings(self) -> frozenset[str]:
+        """How the forms begin: with no other word does a name begin."""
+        plain = [form.lstrip("^") for form in self.naming]
+        return frozenset(form[:length] for form in plain for length in range(1, OPENING + 1))
+
     def have(self, number: Quantity) -> bool:
         return any(contains(self.values, reading) for reading in number.readings)
 
@@ -211,7 +218,12 @@ def label_of(*texts: str) -> Label:
     forms = set()
     for part in parts if len(parts) == 1 else [*parts, " ".join(parts)]:
         plain = _ASIDE.sub(" ", part) if "(" in part or "[" in part else part
-        for form in {part, plain, plain.partition(",")[0], *_OWNED.findall(part), *_OWNED.findall(plain)}:
+        for form in {
+            part,
+            plain,
+            plain.partition(",")[0],
+            *(_OWNED.findall(part) + _OWNED.findall(plain) if "/" in part else ()),
+        }:
             forms.add(f"#{form.strip()}" if PLAIN_NUMBER.match(form.strip()) else compact(form))
     return Label(" ".join(filter(None, parts)), frozenset(form for form in forms if form[:1] == "#" or not _is_digits(form)))
 
@@ -322,7 +334,7 @@ def _key_grids(lines: Sequence[str]) -> Iterator[tuple[Grid, list[str]]]:
         if len(run) > 1:
             yield [["", ""], *run], origin
         run, origin = [], []
-        if pairs := _pairs(line):
+        if "," in line and "." in line and (pairs := _pairs(line)):
             yield [["", ""], *pairs], [line]
 
 
@@ -334,7 +346,7 @@ def _after_front_matter(lines: Sequence[str]) -> int:
 
 def _pairs(line: str) -> Grid:
     """ "Scores: MMLU 64.3, GSM8K 71.2": nothing but names with one number each."""
-    if "," not in line or "." not in line or "|" in line or len(line) > 1000 or not _DIGIT.search(line):
+    if "|" in line or len(line) > 1000 or not _DIGIT.search(line):
         return []
     said = line.rpartition(": ")[2] if line.count(": ") == 1 else line
     matches = []
