@@ -20,7 +20,7 @@ model, and so it is precise rather than complete: it sees a true number beside t
 table or list and the summary binds them plainly (tables/cells.py), not in what it compares or computes. Precision and recall against
 planted faults are in eval/checks.md, made by `python -m eval.validate`.
 Counts and arithmetic are derived/'s; grounded decoding allows stated numbers alone, and examples.derived_numbers keeps computed ones out of
-training rows. Which five of eight are meant, nothing checks.
+training rows. Which five of eight are meant, nothing checks, nor that "the two" are two.
 Decisions that a threshold hides: a percentage may match a source's plain decimal or table cell, since tables leave the sign out;
 a bare one-digit number, a count ("45 languages") or a year is never a rounding, but 12 seconds may be 12.4 seconds; "one" and "zero"
 are words, not numbers, in a summary; a number of the source's identifiers and addresses may be said, but not 100 for H100;
