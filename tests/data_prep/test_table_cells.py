@@ -310,6 +310,15 @@ def test_rows_of_a_log_are_called_by_their_step():
 # --- any text ---------------------------------------------------------------------------------------------------------
 
 
+def test_a_long_sentence_beside_a_large_table_takes_no_time():
+    head = "| Task | " + " | ".join(f"Model{n} {n}B" for n in range(30)) + " |\n|" + "---|" * 31 + "\n"
+    rows = "".join(f"| task{r} word{r} | " + " | ".join(f"{r}.{c:02}" for c in range(30)) + " |\n" for r in range(190))
+    said = ", ".join(f"task{r} {r}.{r % 30:02} against {r}.{r % 30:02}" for r in range(19))
+    start = time.process_time()
+    found(f"- {said}.\n" * 40, f"# T\n{head}{rows}\nModel: a/Model3-3B\n")
+    assert time.process_time() - start < 20
+
+
 @pytest.mark.parametrize(
     "source",
     [

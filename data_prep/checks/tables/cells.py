@@ -1,7 +1,7 @@
 """Right number, wrong place: a number of the summary that stands beside one name, and in the source's tables beside another.
 
-Only where the binding is plain: in a sentence, one name and one number, or names and numbers in turn (sentences.py); in a
-summary's own table, which is read here, where most other cells agree with the source's. Renamed rows and columns are told by their
+Only where the binding is plain: in a sentence, one name and one number, or names and numbers in turn (sentences.py), or no word for
+the row or column that the number is from, where words lead to all others (outside.py); in a summary's own table, which is read here, where most other cells agree with the source's. Renamed rows and columns are told by their
 cells. A number that the source gives for that name anywhere, in a table or in prose, is right.
 """
 

@@ -112,15 +112,9 @@ def _twice(number: Quantity, scene: Scene) -> tuple[Place, Place] | None:
         return None
     (home,) = scene.homes[number]
     stated = {place for other, places in scene.homes.items() if other.literal != number.literal for place in places}
-    marked = [scene.marked[side] | scene.own[side] for side in (0, 1)]
-    vacant = [
-        place
-        for place in sorted(scene.table.values)
-        if place not in stated
-        and any(
-            place[side] != home[side] and place[1 - side] == home[1 - side] and place[side] in marked[side] for side in (0, 1)
-        )
-    ]
+    rows, columns = (scene.marked[side] | scene.own[side] for side in (0, 1))
+    beside = [*((line, home[1]) for line in sorted(rows)), *((home[0], line) for line in sorted(columns))]
+    vacant = [place for place in beside if place != home and place in scene.table.values and place not in stated]
     return (vacant[0], home) if vacant and any(scene.named) else None
 
 
