@@ -1,18 +1,18 @@
 """How far the checks can be trusted: precision and recall against faults planted in summaries that are known to be true.
 
     python -m eval.validate --config recipes/demo/eval.yaml
-    python -m eval.validate --run_dir runs/demo --seed 1 --validate.output eval/checks.md
+    python -m eval.validate --run_dir runs/demo --seed 1 --validate.output eval/checks_invented.md
     python -m eval.validate --run_dir runs/real --seed 1 --validate.references recipes/references \\
-        --validate.card_texts '[cards.parquet, my-cards/]' --validate.half work --validate.output eval/checks_real.md
+        --validate.card_texts '[cards.parquet, my-cards/]' --validate.half work --validate.output eval/checks_work.md
 
 Without card texts it reads nothing but its recipe: cards, true summaries and their facts are drawn from the invented world, and
 `data_prep.synthetic.planted` says which check must see each fault and which others may speak of it. Writes RUN/eval/validation.json and
-RUN/eval/checks.md (or `output`), the table that is kept in the repository as eval/checks.md. Ends with a mistake where links,
+RUN/eval/checks_invented.md (or `output`), the table that is kept in the repository as eval/checks_invented.md. Ends with a mistake where links,
 numbers, contradiction or length fall below the least precision and recall.
 
 With them it does the same on real cards (`eval/validation/`), for the reference summaries and their other writings with computed figures: how
-many of these true pages pass, and which planted faults are seen. Writes RUN/eval/validation_real.json and RUN/eval/checks_real.md (or
-`output`), kept as eval/checks_real.md. There no least is asked for.
+many of these true pages pass, and which planted faults are seen. Writes RUN/eval/validation_real.json and RUN/eval/checks.md (or
+`output`), kept as eval/checks.md (the half `final`) and eval/checks_work.md. There no least is asked for.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class ValidateConfig(Block):
     """Of the real cards, work: those that the checks may be mended on; final: the others, all held-out cards among them, to be
     measured when nothing more is changed."""
     output: str | None = None
-    """Where the table goes; null for RUN/eval/checks.md, or checks_real.md."""
+    """Where the table goes; null for RUN/eval/checks_invented.md, or checks.md."""
     min_precision: float = Field(0.98, ge=0, le=1)
     """Least precision of links, numbers, contradiction and length on invented cards."""
     min_recall: float = Field(0.95, ge=0, le=1)
@@ -72,7 +72,7 @@ def main(recipe: Recipe[ValidateConfig]) -> None:
 
 def validate_invented(recipe: Recipe[ValidateConfig]) -> None:
     block, folder = recipe.block, recipe.run_dir / "eval"
-    table = Path(block.output) if block.output else folder / "checks.md"
+    table = Path(block.output) if block.output else folder / "checks_invented.md"
     code = ("checks", "candidates/corrupted.py", "synthetic")
     manifest = Manifest(
         folder / "validate.manifest.json",
@@ -104,7 +104,7 @@ def count(seed: int, cards: int) -> FaultTally:
 
 def validate_real(recipe: Recipe[ValidateConfig], card_texts: Sequence[str]) -> None:
     block, folder = recipe.block, recipe.run_dir / "eval"
-    table = Path(block.output) if block.output else folder / "checks_real.md"
+    table = Path(block.output) if block.output else folder / "checks.md"
     references = Path(block.references)
     manifest = Manifest(
         folder / "validate_real.manifest.json",

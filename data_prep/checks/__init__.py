@@ -19,7 +19,7 @@
 model, and so it is precise rather than complete: it sees a true number beside the wrong benchmark only where the source has both in a
 table or list and the summary binds them plainly (tables/cells.py) or has no word of the row or column that the number is from
 (tables/outside.py), not in what it computes. Precision and recall against
-planted faults are in eval/checks.md, made by `python -m eval.validate`.
+planted faults are in eval/checks_invented.md, made by `python -m eval.validate`.
 Counts and arithmetic are derived/'s; grounded decoding allows stated numbers alone, and examples.derived_numbers keeps computed ones out of
 training rows. Which five of eight are meant, nothing checks, nor that "the two" are two.
 Decisions that a threshold hides: a percentage may match a source's plain decimal or table cell, since tables leave the sign out;

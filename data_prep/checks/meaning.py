@@ -11,7 +11,7 @@ from typing import Any
 
 from data_prep.checks import CHECKS
 
-MEASURED = "the project's eval/checks_real.md"
+MEASURED = "the project's eval/checks.md"
 _RESERVE = f"page without a flag need not be true, and a flagged one need not be wrong (how often: {MEASURED})."
 NO_FLAG = f"A {_RESERVE}"
 

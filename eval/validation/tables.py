@@ -1,4 +1,5 @@
-"""The two tables: on invented cards (eval/checks.md) and on real ones (eval/checks_real.md). Their figures are never mixed."""
+"""The tables: on invented cards (eval/checks_invented.md) and on the halves of the real ones (eval/checks.md, eval/checks_work.md). Their
+figures are never mixed."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ def rendered(figures: dict[str, Any], seed: int, cards: int) -> str:
     lines = [
         "# How far the checks can be trusted",
         "",
-        "[checks_real.md](checks_real.md) has the same on real cards, which is what to expect; this table watches for regressions.",
+        "[checks.md](checks.md) has the same on real cards, which is what to expect; this table watches for regressions.",
         "",
         f"Made by `python -m eval.validate` with seed {seed} on {cards} invented cards: {clean['n']} true summaries, "
         f"{clean['k']} of them flagged, and {figures['texts']} with one planted fault each. What each check looks at is in",
@@ -47,8 +48,8 @@ def rendered_real(figures: dict[str, Any]) -> str:
 
 def _opening(made: dict[str, Any]) -> list[str]:
     mended = {
-        "work": 'Checks may be mended on this half, so expect somewhat less of other cards; the half "final" says how much.',
-        "final": "No check was mended on this half.",
+        "work": "Checks are mended on this half, so expect less of other cards: [checks.md](checks.md) says how much.",
+        "final": "No check was mended on this half: [checks_work.md](checks_work.md) is the other.",
     }
     return [
         "# How far the checks can be trusted on real cards",
@@ -62,7 +63,7 @@ def _opening(made: dict[str, Any]) -> list[str]:
         "written and read by a large language model, by no person. Each text with a fault is such a summary with one thing made wrong by",
         "program (`eval/validation/real_faults.py`). Intervals are Wilson's, 95%; the texts of one card share its facts, so they are a little narrow.",
         mended[made["half"]],
-        "[checks.md](checks.md) is the same for invented cards.",
+        "[checks_invented.md](checks_invented.md) is the same for invented cards, and watches for regressions.",
     ]
 
 
