@@ -8,6 +8,8 @@ from typing import Any
 
 from eval.validation.tally import Figure
 
+FEWEST_STATEMENTS = 20  # of a writer, for a share in the opening paragraph
+
 
 def rendered(figures: dict[str, Any], seed: int, cards: int) -> str:
     clean = figures["clean"]
@@ -75,15 +77,20 @@ def _meaning(figures: dict[str, Any]) -> list[str]:
         "**What a flag means, and what no flag does not.** A flag is a reason to look at the marked place, no verdict: of the true pages",
         f"{wrong:.0%} had at least one. A page without a flag need not be true. Of the planted faults that a check claims to see, {_percent(found['claimed'])}",
         f"were flagged{least}; of those that none claims to see, such as a denial, an invented ability, a unit that a number counts,",
-        f"two numbers exchanged in a sentence, {_percent(found['unclaimed'])}. What share of a model's own errors is flagged hangs on what it gets wrong, "
-        "which no table of planted faults can tell" + _own_errors(figures["statements"]) + ".",
+        f"two numbers exchanged in a sentence, {_percent(found['unclaimed'])}. What share of a model's own errors is flagged hangs on what it gets wrong; no table of planted faults can tell.",
+        *_own_errors(figures["statements"]),
     ]
 
 
-def _own_errors(statements: dict[str, Figure]) -> str:
-    not_right = {name: figure for name, figure in statements.items() if name.endswith("not right")}
-    told = ", ".join(f"{_percent(figure)} of {figure['n']} ({name.split(':')[0]})" for name, figure in not_right.items())
-    return f"; of statements that readers found wrong or not there, the checks mark {told}" if told else ""
+def _own_errors(statements: dict[str, Figure]) -> list[str]:
+    told = [
+        f"{_percent(figure)} of {figure['n']} ({name.split(':')[0]})"
+        for name, figure in statements.items()
+        if name.endswith("not right") and figure["n"] >= FEWEST_STATEMENTS
+    ]
+    return (
+        [f"Of statements that readers found wrong or not there the checks mark {', '.join(told)}; see the end."] if told else []
+    )
 
 
 def _true_pages(true: dict[str, Any], refused: Sequence[dict[str, str]]) -> list[str]:
