@@ -13,7 +13,7 @@
 | numbers       | share of numbers that the source gives      | figures are what is quoted on           | 11.2T = 11.2 trillion, 64k = 65,536, 3B for 3.08B, 71.2% for a score of 71.2, 0.48 s for 480 ms, 3.2×10²⁴ for 3.2e24, two dozen for 24; 24 for 24层, `$24$` or `24L`, 71.2 for 71,2 %, 4-bit for INT4, 384 for `patch14-384`; what follows, shown apart as derived: "six models" for a list or table of six, "the other four" of six, "says three times", "a gap of 18.5" for 71.4 and 52.9, "300 steps of 512, about 153,600" | a changed score; "seven models" for six, "seven epochs" for any list; a difference without its word or operands; 3.2B for 3.08B; 24 MB for 24 GB or for 24 under "Size (GB)", 4.18.1 for 4.18.0, "GPT-J 6T" for GPT-J-6B, 300 kW for 300 W, €3 for $3; -3.4 for +3.4; 5 April for 5 March; none although the source has five |
 | names         | share of names that the source has          | invented models and data sets           | Qwen3 for qwen3-32b-instruct, "Llama 3.1 8B" for Llama-3.1-8B, FlashAttention for flash attention, GPT2 for GPT2LMHeadModel, DPO spelled out, NarrativeQA for a misspelt NarritiveQA, TensorFlow for `tf_data`, Q3 2023, kHz | Qwen3-70B where the source has Qwen3-32B; Llama 2 70B where it has Llama 3 alone; "Orvan v0.2" for Orvan-v0.3; top-5 for top-1; openai/Foo-7B or openai/foo-base for acme's; "the Zenormun Institute" where the source has other institutes; a Cyrillic А in AdamW; "built by Ada Example" out of nowhere |
 | facts         | share of stated facts recalled              | a page that leaves out the licence is of no use | half of those that the source states | 2 of 7; facts the source lacks are not asked for |
-| contradiction | statements that differ from the source      | worse than leaving out                  | another tool's licence, if the source names it; what is denied or set apart ("not MIT-licensed", "unlike Llama, which ..."); MIT the university | "MIT licence" where the card says apache-2.0 and nothing says MIT; "no licence is given" where the front matter has one; Llama 2's licence for llama3; "thirteen billion parameters" for 7B; GSM8K's 71.2 beside MMLU, which the table gives 64.3 |
+| contradiction | statements that differ from the source      | worse than leaving out                  | another tool's licence, if the source names it; what is denied or set apart ("not MIT-licensed", "unlike Llama, which ..."); MIT the university | "MIT licence" where the card says apache-2.0 and nothing says MIT; "no licence is given" where the front matter has one, "batch size and hardware are not stated" where a list has `train_batch_size: 16`; Llama 2's licence for llama3; "thirteen billion parameters" for 7B; GSM8K's 71.2 beside MMLU, which the table gives 64.3 |
 
 `check_summary` returns one result per check, in the order of `CHECKS`, for any text whatsoever. It works from shapes and sets, with no
 model, and so it is precise rather than complete: it sees a true number beside the wrong benchmark only where the source has both in a
@@ -77,7 +77,9 @@ def check_summary(summary: str, source: str) -> list[CheckResult]:
         ),
         check_names(document, licences, known.names),
         check_facts(document, numbers, frozenset(span.label for span in licences), known.facts),
-        check_contradiction(document, licences, known.facts, known.numbers, known.names, lambda: known.licences, moved),
+        check_contradiction(
+            document, licences, known.facts, known.numbers, known.names, lambda: known.licences, known.settings, moved
+        ),
     ]
     assert tuple(result.name for result in results) == CHECKS
     return results

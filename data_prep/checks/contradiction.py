@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from data_prep.checks.denials import denied_licences
+from data_prep.checks.denials import denials
 from data_prep.checks.document import Document
 from data_prep.checks.facts import Fact, stated_amounts
 from data_prep.checks.licences import agree
@@ -49,12 +49,13 @@ def check_contradiction(
     numbers: Numbers,
     names: Names,
     licences_known: Callable[[], frozenset[str]],
+    settings: Mapping[str, str],
     misplaced: Iterable[Span] = (),
 ) -> CheckResult:
     """`value`: how many statements differ from the sources. `misplaced`: numbers that these give for another name (tables/cells.py)."""
     spans = [
         *(_licences(document, licences_named, facts["licence"], licences_known) if "licence" in facts else ()),
-        *(denied_licences(document, licences_named, facts["licence"]) if "licence" in facts else ()),
+        *denials(document, licences_named, facts, settings),
         *(span for name in _AMOUNTS if name in facts for span in _amounts(document, facts[name], numbers)),
         *(_base_models(document, facts["base_model"], names) if "base_model" in facts else ()),
         *misplaced,

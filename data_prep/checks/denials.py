@@ -1,70 +1,121 @@
-"""A licence that the summary denies although the sources state it: "no licence is given", "is not released under MIT".
+"""What the summary says is not stated although the sources state it: a licence of the front matter, a setting of a training list.
 
-Small models like to list as missing what they have just read. Only plain denials count: a licence of the data, one that is missing "in the
-text", or one that is stated and "not discussed" is another matter.
+Small models like to list as missing what they have just read. Only plain denials count: "no licence is given", "batch size and hardware are
+not stated", an item below "What the card does not say". A licence of the data, one that is missing "in the text", or one that is stated and
+"not discussed" is another matter; so is a learning rate "of the first phase".
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from data_prep.checks.document import Block, Document
+from data_prep.checks.document import Document
 from data_prep.checks.facts import Fact
 from data_prep.checks.licences import agree
 from data_prep.checks.result import Span
 
-_LICENCE = r"licen[cs](?:e|ing)(?: information)?"
-# Of the model itself; any other "of" or "for" is somebody else's licence.
-_OWN = r"(?: (?:of|for) (?:the|this|its) (?:model|weights|checkpoint)s?)?(?: itself)?"
-_STATED = r"(?:stated|given|named|mentioned|declared|specified|told|provided|disclosed|found)"
-_ENDS = r"(?=[*_]*(?:[.,;:)]|\s*$|\s*\n| (?:or|and|nor) ))"
-_DENIAL = re.compile(
-    rf"\bno {_LICENCE}{_OWN}(?: (?:is|was) {_STATED})?{_ENDS}"
-    rf"|\b{_LICENCE}{_OWN} (?:is|was) (?:not {_STATED}|missing|absent|unstated|unspecified){_ENDS}"
-    rf"|\b(?:does not|do not|doesn[’']t) (?:state|name|give|mention|specify|tell|provide|declare) (?:a|the|any|its) {_LICENCE}{_OWN}{_ENDS}",
+# Of the model itself; any other "of" or "for" is somebody else's.
+_OWN = r"(?: (?:of|for) (?:the|this|its) (?:model|weights|checkpoint|training)s?)?(?: itself)?"
+_NOUNS = {
+    "licence": re.compile(rf"licen[cs](?:e|ing)(?: information)?{_OWN}"),
+    "learning rate": re.compile(rf"(?:initial |peak )?learning rate{_OWN}"),
+    "batch size": re.compile(rf"(?:training )?batch size{_OWN}"),
+    "epochs": re.compile(
+        rf"(?:number of )?(?:training )?epochs{_OWN}|how many epochs(?: (?:it|the model) was (?:fine-)?(?:tuned|trained)(?: on| for)?)?"
+    ),
+}
+_SETTINGS = {
+    "learning rate": r"learning_rate",
+    "batch size": r"(?:per_device_)?train_batch_size",
+    "epochs": r"num_(?:train_)?epochs",
+}
+_SETTING = re.compile(
+    "|".join(
+        rf"(?P<{name.replace(' ', '_')}>^[ \t>*+-]*`?{key}`?[ \t]*[:=][ \t]*`?[0-9][0-9.e-]*)"
+        for name, key in _SETTINGS.items()
+    ),
     re.MULTILINE,
 )
-# Where the licence stands, if not in every place: then the denial is about the others.
+_STATED = r"(?:stated|given|named|mentioned|declared|specified|told|provided|disclosed|found|reported)"
+_ENDS = r"(?=[*_]*(?:[.,;:)]|\s*$))"
+_BEHIND = re.compile(rf" (?:is|are|was|were) (?:not {_STATED}|missing|absent|unstated|unspecified){_ENDS}", re.MULTILINE)
+_AHEAD = re.compile(
+    r"\b(?:(?:(?:does|do) not|doesn[’']t) (?:state|name|give|mention|specify|tell|say|provide|declare|report)|"
+    r"no|nor|neither|(?:states?|names?|gives?|mentions?|has|reports?) no) "
+)
+_CLAUSE_END = re.compile(r"[;:!?()\n]|\.(?=\s|$)")
+_STATED_BEHIND = re.compile(rf" (?:is|are|was|were) {_STATED}\Z")
+_AND = re.compile(r",\s*(?:(?:and|or|nor) )?| (?:and|or|nor) ")
+_ARTICLE = re.compile(r"(?:[\s*_-]*(?:the|a|an|any|its|no|either|neither)?[\s*_]+)?")
+# Where a thing stands, if not in every place: then the denial is about the others.
 _PLACES = re.compile(
     r"\b(?:metadata|front matter|header|tag|field|text|body|prose|page|file|link|elsewhere|beyond|apart from|except|only)\b"
 )
 _MISSING = re.compile(
-    r"^(?:what (?:the (?:card|page|model)|it|the authors?) (?:does not|do not|doesn[’']t|leaves? (?:out|open)|is not)\b"
+    r"(?:what (?:the (?:card|page|model)|it|the authors?) (?:does not|do not|doesn[’']t|leaves? (?:out|open)|is not)\b"
     r"|not (?:covered|stated|said|told|given|mentioned|on the card|in the card)\b|missing\b|left (?:out|open)\b|what is missing\b)"
 )
-_LISTED = re.compile(rf"^(?:the |a |any |its )?{_LICENCE}{_OWN}(?:[.,;]|$| is (?!not\b))")
 _NOT = re.compile(r"\bnot (?!only\b|just\b)(?:[a-z-]+ ){0,4}[*`\[(]*\Z")
-SENTENCE_CHARACTERS = 160
+CLAUSE_CHARACTERS = 160
 NEAR_CHARACTERS = 60
 
 
-def denied_licences(document: Document, named: Sequence[Span], fact: Fact) -> Iterator[Span]:
-    """Places that deny the licence `fact` of the sources. `named`: the licences that the summary names."""
-    if fact.is_declared:
-        for match in _DENIAL.finditer(document.lower):
-            if not _PLACES.search(_sentence(document, *match.span())):
-                yield Span(*match.span(), f"a licence is denied, the sources say {fact.display}")
-        for block in _listed_as_missing(document):
-            yield Span(block.start, block.end, f"the licence is listed as missing, the sources say {fact.display}")
-    for span in named:
-        is_own = any(agree(span.label, str(licence)) for licence in fact.values)
+def settings_of(source: str) -> dict[str, str]:
+    """Settings of the training that `source` lists as `key: value`, by the name that people give them, as they stand there."""
+    found: dict[str, str] = {}
+    for match in _SETTING.finditer(source):
+        name = (match.lastgroup or "").replace("_", " ")
+        found.setdefault(name, match[0].strip(" \t>*+-"))
+    return found
+
+
+def denials(
+    document: Document, licences: Sequence[Span], facts: Mapping[str, Fact], settings: Mapping[str, str]
+) -> Iterator[Span]:
+    """Places that deny what the sources state. `licences`: those that the summary names; `settings`: as `settings_of` gives them."""
+    licence = facts.get("licence")
+    stated = {**settings, "licence": licence.display} if licence and licence.is_declared else dict(settings)
+    if stated:
+        for start, end, items in (*_denied(document), *_listed_as_missing(document)):
+            for name in stated:
+                if any(_NOUNS[name].fullmatch(item) for item in items):
+                    yield Span(start, end, f"{name} is denied, the sources say {stated[name]}")
+    for span in licences if licence else ():
+        is_own = any(agree(span.label, str(value)) for value in licence.values) if licence else False
         if is_own and (denial := _NOT.search(document.lower, max(0, span.start - NEAR_CHARACTERS), span.start)):
-            yield Span(denial.start(), span.end, f"licence {span.label} is denied, the sources say {fact.display}")
+            yield Span(
+                denial.start(),
+                span.end,
+                f"licence {span.label} is denied, the sources say {licence.display if licence else ''}",
+            )
 
 
-def _sentence(document: Document, start: int, end: int) -> str:
-    """What stands around `start` to `end` within its line and sentence."""
-    before = re.split(r"[.;]\s|\n", document.lower[max(0, start - SENTENCE_CHARACTERS) : start])[-1]
-    after = re.split(r"[.;]\s|\n", document.lower[end : end + SENTENCE_CHARACTERS])[0]
-    return before + document.lower[start:end] + after
+def _denied(document: Document) -> Iterator[tuple[int, int, list[str]]]:
+    """Start and end of each plain denial, and the things that it denies."""
+    text = document.lower
+    for match in _BEHIND.finditer(text):
+        before = text[max(0, match.start() - CLAUSE_CHARACTERS) : match.start()]
+        start = match.start() - len(_CLAUSE_END.split(before)[-1])
+        if not _PLACES.search(text, match.end(), match.end() + NEAR_CHARACTERS):
+            yield start, match.end(), _items(text[start : match.start()])
+    for match in _AHEAD.finditer(text):
+        clause = _CLAUSE_END.split(text[match.end() : match.end() + CLAUSE_CHARACTERS])[0]
+        if not _PLACES.search(text, max(0, match.start() - NEAR_CHARACTERS), match.end() + len(clause) + NEAR_CHARACTERS):
+            yield match.start(), match.end() + len(clause), _items(_STATED_BEHIND.sub("", clause))
 
 
-def _listed_as_missing(document: Document) -> Iterator[Block]:
+def _items(clause: str) -> list[str]:
+    return [item[_ARTICLE.match(item).end() :].strip(" *_`-") for item in _AND.split(clause)]  # type: ignore[union-attr]
+
+
+def _listed_as_missing(document: Document) -> Iterator[tuple[int, int, list[str]]]:
+    """Bullets below a heading such as "What the card does not say"."""
     missing = False
     for block in document.blocks:
         text = block.text.lower().strip(" *:")
         if block.kind == "heading":
             missing = _MISSING.match(text) is not None
-        elif missing and block.kind == "bullet" and _LISTED.match(text) and not _PLACES.search(text):
-            yield block
+        elif missing and block.kind == "bullet" and not _PLACES.search(text):
+            clause, is_named, _ = text.rstrip(".").partition(" is ")
+            yield block.start, block.end, _items(clause) if is_named else _items(_CLAUSE_END.split(clause)[0])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from data_prep.checks.copying import SourceWords, index_words
+from data_prep.checks.denials import settings_of
 from data_prep.checks.derived.arithmetic import NumberLine, operands_of
 from data_prep.checks.derived.together import Together, together_of
 from data_prep.checks.facts import Fact, facts_of, list_lengths
@@ -58,6 +59,10 @@ class SourceIndex:
     @cached_property
     def licences(self) -> frozenset[str]:
         return frozenset(named_in(self.text))
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        return settings_of(self.text)
 
     @cached_property
     def praise(self) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""A licence that the front matter states and the summary denies."""
+"""What the sources state plainly and the summary says is not stated."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ def contradicts(said, source=DECLARED):
         "It does not mention a licence.",
         "Orvan is not released under Apache 2.0.",
         "The licence is not apache-2.0.",
+        "Hardware, licence and data are not stated.",
+        "The card does not give an author, a size or a licence.",
+        "No size, licence or author is given.",
         "## What the card does not say\n\n- Licence, languages and size.",
         "## Not covered\n\n- **Licence**\n- Limits",
         "## Missing\n\n- The licence is apache-2.0.",
@@ -56,10 +59,34 @@ def test_another_licence_another_place_and_a_remark_are_no_denial(said):
     assert not contradicts(said)
 
 
+LISTED = "# Orvan\n\nHyperparameters:\n- learning_rate: 5e-05\n- train_batch_size: 16\n- num_epochs: 3.0\n\nModel: acme/Orvan"
+
+
+@pytest.mark.parametrize(
+    ("said", "passes"),
+    [
+        ("The learning rate is not stated.", False),
+        ("Batch size and hardware are not reported.", False),
+        ("The card does not say how many epochs the model was trained for.", False),
+        ("No number of epochs is given.", False),
+        ("## Not stated\n\n- Hardware, learning rate.", False),
+        ("The learning rate of the first phase is not stated.", True),
+        ("Evaluation batch size is not stated.", True),
+        ("The learning rate is stated, its schedule is not.", True),
+        ("Why the learning rate is so low is not stated.", True),
+        ("Sequence length and warm-up are not stated.", True),
+        ("No epochs were skipped.", True),
+    ],
+)
+def test_a_setting_of_a_list_is_not_denied(said, passes):
+    assert contradicts(said, LISTED) is not passes
+    assert not contradicts(said, SILENT)
+
+
 def test_what_is_denied_is_marked():
     said = "# Orvan\n\nIt sorts letters, and no licence is stated."
     span = next(result for result in check_summary(said, DECLARED) if result.name == "contradiction").spans[0]
     assert (said[span.start : span.end], span.label) == (
         "no licence is stated",
-        "a licence is denied, the sources say apache-2.0",
+        "licence is denied, the sources say apache-2.0",
     )
