@@ -98,6 +98,29 @@ _NAME = r"[^\W\d_]\w*(?:[-_./+]\w+)*"
 _NO_NAME = "|".join(sorted({name[:3] for name in (*WORDS, *_MONTHS)} | {"x"}))
 _WORD_OR_NAME = rf"""(?=[ofnstez])(?P<word>{WORD})(?:[ -](?P<word_scale>dozen|hundred|thousand|million|billion|trillion)\b)?
   | (?P<identifier>{_NAME}(?:[ ](?!{_NO_NAME}){_NAME})*)"""
+_LARGE = "thousand|million|billion|trillion"
+_FACTORS = {"dozen": 12, "hundred": 100}
+# What goes on behind a number word. Between "two hundred and fifty" and "two hundred and fifty thousand" nothing else stands.
+_PERCENT_BEHIND = re.compile(r"[ \u00a0-](?:percent|per[ -]cent|percentage[ -]points?)\b|[ ]?%")
+_FRACTIONS = {"half": Decimal("0.5"), "quarter": Decimal("0.25")}
+_AND_A_HALF = re.compile(rf"[ -]and[ -]a[ -](half|quarter)(?:[ -](?P<scale>{_LARGE}))?(?![a-z])")
+_PARTS = {
+    f"{name}ths": Decimal(10) ** power
+    for name, power in (
+        ("hundred", 2),
+        ("thousand", 3),
+        ("ten-thousand", 4),
+        ("hundred-thousand", 5),
+        ("million", 6),
+        ("billion", 9),
+    )
+}
+_PARTS_BEHIND = re.compile(rf"[ -]({'|'.join(_PARTS)})(?![a-z])")
+_REST = rf"(?:[ -](?:and[ -])?(?P<rest>{WORD})(?!-[a-z]|[ ](?:hundred|dozen"
+_MORE = {
+    "hundred": re.compile(rf"{_REST})))?(?:[ -](?P<scale>{_LARGE})\b)?"),
+    "thousand": re.compile(rf"(?:[ -](?:and[ -])?(?P<hundreds>{WORD})[ -]hundred\b)?{_REST}|{_LARGE})))?"),
+}
 _WORDS_ALONE = re.compile(_WORD_OR_NAME, re.VERBOSE)  # for what has no digit, twice as fast
 _NUMBER_WORDS = tuple("two three four five six seven eight nine ten eleven twelve thirt fift twent fort one zero".split())
 _DIGIT = re.compile("[0-9]")
@@ -215,18 +238,19 @@ def quantities(text: str, bounds: bool = True) -> Iterator[Quantity]:
     if not _DIGIT.search(lower):
         if not any(word in lower for word in _NUMBER_WORDS):
             return
-        words = (_spelled(match, text) for match in _WORDS_ALONE.finditer(lower) if match["word"])
-        yield from (quantity for quantity in words if quantity is not None)
+        yield from _in_words_alone(text, lower, bounds)
         return
+    past = 0  # of a number in several words
     for match in _SCAN.finditer(lower):
-        if match.lastgroup == "identifier":
+        if match.lastgroup == "identifier" or match.start() < past:
             continue  # most matches
         if match["number"] == "00" and text[match.start() - 1 : match.start()] == ":":
             continue  # the minutes of 9:00 are none
         if match["number"]:
             quantity = _number(match, text, lower, bounds)
         elif match["word"]:
-            quantity = _spelled(match, text)
+            quantity = _spelled(match, text, lower, bounds)
+            past = quantity.end if quantity else past
         elif match["power"]:
             quantity = _power(match, text)
         elif match["day_only"] or match["iso"] or match["day_first"] or match["month_first"] or match["numeric"]:
@@ -238,6 +262,15 @@ def quantities(text: str, bounds: bool = True) -> Iterator[Quantity]:
         else:
             quantity = None
         if quantity is not None:
+            yield quantity
+
+
+def _in_words_alone(text: str, lower: str, bounds: bool) -> Iterator[Quantity]:
+    past = 0
+    for match in _WORDS_ALONE.finditer(lower):
+        quantity = _spelled(match, text, lower, bounds) if match["word"] and match.start() >= past else None
+        if quantity is not None:
+            past = quantity.end
             yield quantity
 
 
@@ -405,14 +438,49 @@ def _exactly(value: Decimal) -> tuple[Reading]:
     return (Reading(value, value, value),)
 
 
-def _spelled(match: re.Match[str], text: str) -> Quantity | None:
-    first, _, second = match["word"].partition("-")
-    value = Decimal(WORDS[first] + WORDS.get(second, 0))
-    scale = match["word_scale"] or ""
-    if value < 2 and not scale:
+def _spelled(match: re.Match[str], text: str, lower: str, bounds: bool) -> Quantity | None:
+    """In words: fifteen, fifteen percent, five millionths, two and a half million, two hundred and fifty thousand."""
+    start = match.start()
+    value, scale, end = _in_words(match, lower)
+    kind = "plain"
+    if percent := _PERCENT_BEHIND.match(lower, end):
+        kind, end = "percent", percent.end()
+    if max(value, _word_value(match["word"])) < 2 and not scale and kind == "plain":
         return None  # "one" is a pronoun, "zero-shot" a term
-    value *= {"hundred": 100, "dozen": 12}.get(scale) or Decimal(1).scaleb(SCALES.get(scale, 0))
-    return Quantity(text[slice(*match.span())], *match.span(), _exactly(value), counts=True)
+    literal = str(value)
+    before = text[max(0, start - 20) : start]
+    below, above = (
+        _half_widths(literal, scale, kind, True, before) if bounds and value == int(value) else (Decimal(0), Decimal(0))
+    )
+    factor = Decimal(1).scaleb(SCALES.get(scale, 0))
+    reading = Reading(value * factor, (value - below) * factor, (value + above) * factor)
+    # "About two and a half points" is a difference more often than it is stated; without a scale it is as good as its whole part.
+    whole = _exactly(Decimal(int(value))) if value > 2 and value != int(value) and not scale and kind == "plain" else ()
+    return Quantity(text[start:end], start, end, (reading, *whole), kind, counts=True)
+
+
+def _in_words(match: re.Match[str], lower: str) -> tuple[Decimal, str, int]:
+    """The number before its scale, that scale and where they end."""
+    value, scale, end = _word_value(match["word"]), match["word_scale"] or "", match.end()
+    if parts := _PARTS_BEHIND.match(lower, match.end("word")):
+        return value / _PARTS[parts[1]], "", parts.end()
+    if not scale and (rest := _AND_A_HALF.match(lower, end)) and (value > 1 or rest["scale"]):
+        return value + _FRACTIONS[rest[1]], rest["scale"] or "", rest.end()
+    if scale in _FACTORS:
+        value, scale = value * _FACTORS[scale], "" if scale != "hundred" else scale
+    if scale not in ("hundred", "thousand"):
+        return value, scale, end
+    more = _MORE[scale].match(lower, end)
+    if not more or more.end() == end:
+        return value, "" if scale == "hundred" else scale, end
+    if scale == "hundred":
+        return value + _word_value(more["rest"]), more["scale"] or "", more.end()
+    return 1000 * value + 100 * _word_value(more["hundreds"]) + _word_value(more["rest"]), "", more.end()
+
+
+def _word_value(word: str | None) -> Decimal:
+    first, _, second = (word or "zero").partition("-")
+    return Decimal(WORDS[first] + WORDS.get(second, 0))
 
 
 def _date(match: re.Match[str]) -> tuple[int | None, int | None, int | None]:

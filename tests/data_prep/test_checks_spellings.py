@@ -1,0 +1,81 @@
+"""Numbers in words, dates and names: each is stated in one spelling and said in another, and what is another number stays wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from data_prep.checks.numeric.grounding import is_grounded, numbers_of
+from data_prep.checks.numeric.quantities import quantities
+
+
+def is_stated(said: str, source: str) -> bool:
+    """True where the source gives each number of what is said, and there is one."""
+    found, known = list(quantities(f"It has {said} here.")), numbers_of(f"Here it has {source} too.")
+    return bool(found) and all(is_grounded(one, known) for one in found)
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "stated"),
+    [
+        ("fifteen percent of words", "15% of words", True),
+        ("Fifteen per cent", "15 %", True),
+        ("fifteen-percent dropout", "a dropout of 0.15", True),
+        ("15%", "fifteen percent", True),
+        ("two percentage points", "2%", True),
+        ("sixteen percent", "15%", False),
+        ("fifteen percent", "15 layers", False),
+        ("15%", "sixteen per cent", False),
+        ("fifteen layers", "15 layers", True),
+    ],
+)
+def test_a_percentage_in_words_is_one_with_its_sign(said: str, source: str, stated: bool):
+    assert is_stated(said, source) is stated
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "stated"),
+    [
+        ("one hundred thousand steps", "100k steps", True),
+        ("two hundred thousand steps", "200,000 steps", True),
+        ("two hundred thousand steps", "300,000 steps", False),
+        ("a set of one hundred and fifty million rows", "150M rows", True),
+        ("three hundred and fifty rows", "350 rows", True),
+        ("three hundred and fifty rows", "300 rows, then 350 rows", True),
+        ("three hundred and fifty rows", "300 rows, then 50 rows", False),
+        ("two hundred fifty-six tokens", "256 tokens", True),
+        ("two thousand five hundred rows", "2,500 rows", True),
+        ("two thousand and forty-eight tokens", "2048 tokens", True),
+        ("ten thousand and twenty thousand steps", "10,000 and 20,000 steps", True),
+        ("two hundred eight-bit weights", "200 8-bit weights", True),
+        ("two and a half million rows", "2.5M rows", True),
+        ("two-and-a-half hours", "2.5 hours", True),
+        ("two-and-a-half hours", "3 hours", False),
+        ("three and a quarter billion", "3.25B", True),
+        ("two and a half million rows", "2M rows", False),
+        ("350 rows", "three hundred and fifty rows", True),
+        ("five millionths", "a rate of 5e-06", True),
+        ("two ten-thousandths", "a rate of 2e-4", True),
+        ("three hundred-thousandths", "a rate of 0.00003", True),
+        ("five millionths", "a rate of 6e-06 for 5 epochs", False),
+        ("two ten-thousandths", "a rate of 2e-5", False),
+    ],
+)
+def test_a_number_may_take_several_words(said: str, source: str, stated: bool):
+    assert is_stated(said, source) is stated
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "stated"),
+    [
+        ("three million rows", "3,012,455 rows", True),
+        ("just under two million rows", "1,957,479 rows", True),
+        ("over two million rows", "1,957,479 rows", False),
+        ("eight billion parameters", "8.03B parameters", True),
+        ("eight billion parameters", "7.03B parameters", False),
+        ("about five hundred rows", "498 rows", True),
+        ("five hundred rows", "498 rows", False),
+        ("eight rows", "8.2 on average", False),
+    ],
+)
+def test_a_number_in_words_is_rounded_as_one_in_digits(said: str, source: str, stated: bool):
+    assert is_stated(said, source) is stated
