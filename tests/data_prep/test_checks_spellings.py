@@ -79,3 +79,32 @@ def test_a_number_may_take_several_words(said: str, source: str, stated: bool):
 )
 def test_a_number_in_words_is_rounded_as_one_in_digits(said: str, source: str, stated: bool):
     assert is_stated(said, source) is stated
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "stated"),
+    [
+        ("nine in ten contexts", "90% of contexts", True),
+        ("nine out of ten contexts", "a rate of 0.9", True),
+        ("seven in every ten pages", "70 % of pages", True),
+        ("one in five pages", "20% of pages", True),
+        ("nineteen out of every twenty pages", "95% of pages", True),
+        ("nine tenths of the steps", "90% of the steps", True),
+        ("four-fifths of it", "80% of it", True),
+        ("two thirds of it", "66.7% of it", True),
+        ("two-thirds of it", "a share of 0.667", True),
+        ("three quarters of it", "75% of it", True),
+        ("five eighths of it", "62.5% of it", True),
+        ("90% of contexts", "nine in ten contexts", True),
+        ("67% of it", "two thirds of it", True),
+        ("nine in ten contexts", "80% of contexts", False),
+        ("two thirds of it", "33% of it", False),
+        ("three quarters of it", "25% of it", False),
+        ("nine in ten contexts", "a score of 90", False),
+        ("nine in ten contexts", "0.09 of contexts", False),
+        ("one in ten thousand pages", "10% of pages", False),
+        ("nine tables in ten pages", "90% of pages", False),
+    ],
+)
+def test_a_share_in_words_is_a_percentage_or_a_fraction(said: str, source: str, stated: bool):
+    assert is_stated(said, source) is stated

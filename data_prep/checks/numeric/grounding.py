@@ -107,6 +107,7 @@ class _Written:
                 self.decimals[found.noun[:_STEM]] |= values
             self.percent |= _as_percent(found, line)
             self.plain.update(value.scaleb(power) for value in values for power in scales)
+            self.signed.update([found.share.value] if found.share else ())
 
     def add_date(self, date: Date, values: set[Decimal]) -> None:
         self.dates.add(date)
@@ -197,11 +198,19 @@ def is_grounded(found: Quantity, known: Numbers) -> bool:
         return True
     if found.unit and _converted(found, known):
         return True
+    if found.share and _is_share(found.share, known):
+        return True
     if found.literal and not found.counts and any(contains(known.signed_percent, reading) for reading in found.readings):
         return True  # "71.2 on MMLU" for 71.2%; "45 languages" for 45% is no match
     if _DAY.fullmatch(found.literal) and _day(found.literal) in known.dates:
         return True
     return any(holds(found, known) for holds in (_is_rounded, _is_score_of_fraction, _is_of_name, _is_in_identifier))
+
+
+def _is_share(share: Reading, known: Numbers) -> bool:
+    """Nine in ten for 90% or a fraction of 0.9; a score of 90 is none."""
+    fraction = Reading(share.value / 100, share.low / 100, share.high / 100)
+    return contains(known.signed_percent, share) or contains(known.plain, fraction)
 
 
 def _is_rounded(found: Quantity, known: Numbers) -> bool:

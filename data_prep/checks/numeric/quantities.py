@@ -115,6 +115,26 @@ _PARTS = {
         ("billion", 9),
     )
 }
+# "Nine in ten", and nine tenths. "Nine of ten" counts.
+_IN = r"[ ](?:in|out[ ]of)[ ](?:every[ ])?"
+_IN_ALL = re.compile(rf"{_IN}(?P<all>{WORD})(?![ -](?:hundred|dozen|{_LARGE}))")
+_OF_ALL = re.compile(rf"(?<![a-z-])(?P<some>{WORD}){_IN}\Z")
+_NTHS = {
+    **{
+        "halves": 2,
+        "thirds": 3,
+        "quarters": 4,
+        "fourths": 4,
+        "fifths": 5,
+        "sixths": 6,
+        "sevenths": 7,
+        "eighths": 8,
+        "ninths": 9,
+    },
+    **{"tenths": 10, "twelfths": 12, "sixteenths": 16, "twentieths": 20},
+}
+_NTHS_BEHIND = re.compile(rf"[ -]({'|'.join(_NTHS)})(?![a-z])")
+_LONGEST_SHARE = 40  # characters before its last word
 _PARTS_BEHIND = re.compile(rf"[ -]({'|'.join(_PARTS)})(?![a-z])")
 _REST = rf"(?:[ -](?:and[ -])?(?P<rest>{WORD})(?!-[a-z]|[ ](?:hundred|dozen"
 _MORE = {
@@ -221,6 +241,7 @@ class Quantity:
     beside: str = ""  # what stands right before and behind, in small letters
     noun: str = ""  # what is counted: its first word, in small letters
     to_percent: bool = False  # 50 of "50 to 60%"
+    share: Reading | None = None  # in percent, which this number and the one beside it may be: nine in ten, four fifths
     date: tuple[int | None, int | None, int | None] | None = None
 
 
@@ -456,7 +477,24 @@ def _spelled(match: re.Match[str], text: str, lower: str, bounds: bool) -> Quant
     reading = Reading(value * factor, (value - below) * factor, (value + above) * factor)
     # "About two and a half points" is a difference more often than it is stated; without a scale it is as good as its whole part.
     whole = _exactly(Decimal(int(value))) if value > 2 and value != int(value) and not scale and kind == "plain" else ()
-    return Quantity(text[start:end], start, end, (reading, *whole), kind, counts=True)
+    share = _share(value, start, end, lower) if kind == "plain" and not scale else None
+    return Quantity(text[start:end], start, end, (reading, *whole), kind, counts=True, share=share)
+
+
+def _share(value: Decimal, start: int, end: int, lower: str) -> Reading | None:
+    """In percent, of what has no end in digits with what rounds to it: two thirds are 67%."""
+    some, total = value, Decimal(0)
+    if nths := _NTHS_BEHIND.match(lower, end):
+        total = Decimal(_NTHS[nths[1]])
+    elif behind := _IN_ALL.match(lower, end):
+        total = _word_value(behind["all"])
+    elif before := _OF_ALL.search(lower, max(0, start - _LONGEST_SHARE), start):
+        some, total = _word_value(before["some"]), value
+    if not 0 < some < total:
+        return None
+    percent = 100 * some / total
+    half = Decimal(0) if percent == int(percent) or percent * 8 == int(percent * 8) else Decimal("0.5")
+    return Reading(percent, percent - half, percent + half)
 
 
 def _in_words(match: re.Match[str], lower: str) -> tuple[Decimal, str, int]:
