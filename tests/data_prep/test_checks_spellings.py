@@ -108,3 +108,21 @@ def test_a_number_in_words_is_rounded_as_one_in_digits(said: str, source: str, s
 )
 def test_a_share_in_words_is_a_percentage_or_a_fraction(said: str, source: str, stated: bool):
     assert is_stated(said, source) is stated
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "stated"),
+    [
+        ("three-dimensional volumes", "3D volumes", True),
+        ("three dimensions", "3-D volumes", True),
+        ("two-dimensional slices", "2d slices", True),
+        ("twelve layers", "`net-12L`", True),
+        ("eight-bit weights", "int8 weights", True),
+        ("two-dimensional slices", "3D volumes", False),
+        ("three layers", "3D volumes", False),
+        ("three datasets", "3D volumes", False),
+        ("sixteen-bit weights", "int8 weights", False),
+    ],
+)
+def test_a_word_may_be_the_number_of_an_identifier(said: str, source: str, stated: bool):
+    assert is_stated(said, source) is stated

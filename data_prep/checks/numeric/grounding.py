@@ -272,10 +272,10 @@ def _has_version(said: str, known: Numbers) -> bool:
 
 
 def _is_in_identifier(found: Quantity, known: Numbers) -> bool:
-    """12 layers for `12L`, patch size 14 for `patch14`, 8-bit for Q8_0, 80 GB for A100-80GB."""
-    if not found.literal.isdigit() or found.kind != "plain" or _is_scaled(found):
+    """12 layers for `12L`, patch size 14 for `patch14`, 8-bit for Q8_0, 80 GB for A100-80GB; three-dimensional for 3D."""
+    if found.kind != "plain" or (found.literal and (not found.literal.isdigit() or _is_scaled(found))):
         return False
-    affixes = known.identifiers.get(Decimal(found.literal), ())
+    affixes = known.identifiers.get(found.readings[0].value, ())
     words = (found.noun, found.unit, *_LETTERS.findall(found.beside)) if affixes else ()
     return any(
         word.startswith(affix) for affix in affixes for word in (words if len(affix) > 1 or not affix else (found.noun,))

@@ -153,7 +153,8 @@ def identifiers_of(source: str) -> tuple[dict[Decimal, frozenset[str]], set[Deci
         sticks = bool(before) and not joint
         if after:
             if not sticks and after not in _SCALE_LETTERS:
-                found[Decimal(digits)].add(after)
+                # 3D has three dimensions; three decoders or days it need not have.
+                found[Decimal(digits)].add("dim" if match["after"] == "D" and digits in "234" else after)
         elif not before and not _is_part(source, start, start + len(digits)):
             continue
         elif len(digits) > 2 and (not sticks or before.islower() or (len(before) > 1 and _YEAR.fullmatch(digits))):

@@ -478,7 +478,8 @@ def _spelled(match: re.Match[str], text: str, lower: str, bounds: bool) -> Quant
     # "About two and a half points" is a difference more often than it is stated; without a scale it is as good as its whole part.
     whole = _exactly(Decimal(int(value))) if value > 2 and value != int(value) and not scale and kind == "plain" else ()
     share = _share(value, start, end, lower) if kind == "plain" and not scale else None
-    return Quantity(text[start:end], start, end, (reading, *whole), kind, counts=True, share=share)
+    noun = "" if scale or kind == "percent" else _noun(None, lower, end)
+    return Quantity(text[start:end], start, end, (reading, *whole), kind, counts=True, noun=noun, share=share)
 
 
 def _share(value: Decimal, start: int, end: int, lower: str) -> Reading | None:
