@@ -509,3 +509,28 @@ def test_hostile_text_takes_no_long_time(piece):
     started = time.perf_counter()
     check_summary("The table has seven models. " + "It gains 5.1, 6.1, 7.1, " * 300, piece * (60_000 // len(piece)))
     assert time.perf_counter() - started < 20
+
+
+PAPERS = (
+    "# Orvan\n\n## Citation\n\n@article{a,\n  author = {Sol{\\`e}ne Moor and Ben Tarn and Cy Weir and {The Quay Team} and Di Holm},\n}\n\n"
+    '@article{b,\n  author = "Beck, Flo  and\n      Fenn, Gus  and\n      Dale, Hal  and\n      Lund, Ivy",\n}\n\n'
+    "Rill, E. F., Var-Loe, J., Ness, O., Orm, P., Pell, R., Quist, S., & Reed, T. (2021). Ferries.\n\n"
+    f"@article{{c,\n  author = {{{' and '.join(f'{chr(65 + at)}da Hollow' for at in range(23))}}}\n}}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("One paper is by five authors.", "One paper is by eight authors."),
+        ("Moor and four co-authors wrote it.", "Moor and nine co-authors wrote it."),
+        ("The other is by four people.", "The other is by nine people."),
+        ("It was written by Beck and three others.", "It was written by Beck and nine others."),
+        ("It was written by Rill and six colleagues.", "It was written by Rill and nine colleagues."),
+        ("It was written by Rill and six further authors.", "It was written by Rill and eight further authors."),
+        ("The preprint is by its twenty-three authors.", "The preprint is by its twenty-four authors."),
+    ],
+)
+def test_authors_of_a_citation_are_counted(right, wrong):
+    assert numbers(right, PAPERS).passed, numbers(right, PAPERS).reason
+    assert not numbers(wrong, PAPERS).passed

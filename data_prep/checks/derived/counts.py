@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from data_prep.checks.derived.arithmetic import NumberLine, computed
 from data_prep.checks.derived.together import (
+    AUTHORS,
     FAMILY,
     PRINTED,
     SENTENCE_END,
@@ -31,6 +32,7 @@ from data_prep.checks.numeric.quantities import UNITS, WORD, Quantity
 from data_prep.checks.result import Derived
 
 MOST = 20  # counted at sight
+MOST_NAMED = 60  # rows of a table, authors of a paper
 MAX_UNSTATED = 100  # numbers of one summary that are tried
 MOST_UNNAMED = 10  # counted where no word of the source says what is counted
 BEFORE = 500  # characters in which "the other four" finds what it speaks of
@@ -47,7 +49,7 @@ _COMPOUNDS = frozenset(
 _PLURALS = frozenset("people data corpora criteria media children men women series indices vertices".split())
 _NOUNS = re.compile(r"[ ]([^\W\d_][\w'’-]*)")
 _OF = re.compile(r"(?:[ ][^\W\d_][\w-]*){0,2}[ ]of[ ](?:the[ ]|its[ ]|these[ ]|all[ ]|those[ ])?\Z")
-_CO = re.compile(r"[ ](?:co-?authors?|others|colleagues)\b")
+_CO = re.compile(r"[ ](?:co-?authors?|others|colleagues|(?:other|further|more)[ ](?:authors|people|researchers))\b")
 _ORDINAL = re.compile(r"\b(step|stage|phase|part|level)[ ]\Z", re.IGNORECASE)
 _SOME = re.compile(r"\b(?:such as|including|among|e\.g|for example|like)\b", re.IGNORECASE)
 _OPENING = re.compile(r"[^\n.;:,()0-9]{0,60}?(: | \(|, )")
@@ -59,6 +61,7 @@ _AND = re.compile(r"(?:\A|\s)(?:and|or|as well as)\s|\s&\s")
 _NUMBER_WORD = re.compile(rf"\b{WORD}", re.IGNORECASE)
 _NUMBER = re.compile(rf"[0-9]|\b{WORD}", re.IGNORECASE)
 _KINDS = {"list": ("items of a list",), "listed": ("items of a list",), "table": ("rows of a table", "ticks in a table")}
+_LONG = frozenset((AUTHORS, "rows of a table", "columns of a table"))
 _BULLET = re.compile(r"([ \t]*)(?:[-*+]|[0-9]{1,2}[.)])[ \t]+(\S.*)")
 # "the four", "all six", "two of three", "the WordNet four": what is meant stands before.
 _POINTING = re.compile(
@@ -127,17 +130,17 @@ def _phrase(text: str, end: int) -> _Phrase:
     return _Phrase(tuple(stem(word) for word in found if word not in STOP), plural, False)
 
 
-def _small(quantity: Quantity) -> int:
+def _small(quantity: Quantity, most: int = MOST) -> int:
     """What the number counts, if it is a small whole number without unit, sign or scale; else 0."""
     if quantity.kind != "plain" or quantity.unit or quantity.sign or not quantity.counts or len(quantity.literal) > 2:
         return 0
     value = quantity.readings[0].value
-    return int(value) if 2 <= value <= MOST and value == int(value) else 0
+    return int(value) if 2 <= value <= most and value == int(value) else 0
 
 
 def _count(quantity: Quantity, settled: Sequence[Quantity], document: Document, together: Together) -> str | None:
     """What was counted, or None."""
-    size, text = _small(quantity), document.prose
+    size, text = _small(quantity, MOST_NAMED), document.prose
     if not size:
         return None
     phrase = _phrase(text, quantity.end)
@@ -148,6 +151,8 @@ def _count(quantity: Quantity, settled: Sequence[Quantity], document: Document, 
         return next((one.kind for one in together.groups if one.kind == PRINTED and one.size == size), None)
     if _is_measured(phrase) or (phrase.hyphen and (not nouns or nouns & _COMPOUNDS)):
         return None
+    if size > MOST:
+        return _counted(phrase, text, quantity, together, named_only=True)
     named_only = phrase.hyphen or bool(quantity.literal) or (size > MOST_UNNAMED and bool(nouns))
     if not phrase.hyphen and not quantity.literal:
         if ordinal := _ORDINAL.search(text, max(0, quantity.start - 12), quantity.start):
@@ -297,15 +302,17 @@ def _said(size: int, quantity: Quantity, text: str, together: Together) -> str |
 
 def _counted(phrase: _Phrase, text: str, quantity: Quantity, together: Together, named_only: bool) -> str | None:
     """What has this length in the source, or None. Nine authors are one and eight co-authors."""
-    size = _small(quantity)
+    size = _small(quantity, MOST_NAMED)
     about = stems(text[slice(*sentence_around(text, quantity.start))])
     found = _named(phrase, together, about)
     if _CO.match(text, quantity.end):
         size += 1
+        line = stems(text[slice(*line_around(text, quantity.start))])
+        found += [group for group in together.groups if group.kind == AUTHORS and group.held & line]
         found += _spoken(phrase, text, quantity, together)
     elif not found and not named_only:
         found = _spoken(phrase, text, quantity, together)
-    return next((group.kind for group in found if group.size == size), None)
+    return next((group.kind for group in found if group.size == size and (size <= MOST or group.kind in _LONG)), None)
 
 
 def _named(phrase: _Phrase, together: Together, about: frozenset[str]) -> list[Group]:

@@ -29,6 +29,7 @@ MAX_ITEM_WORDS = 7  # of an enumeration: what is longer is a clause
 MAX_BETWEEN = 600  # characters of one entry of a printed list
 FAMILY = "items of one name"
 PRINTED = "entries of a printed list"
+AUTHORS = "authors"
 
 STOP = frozenset(
     "of in on for with and or that which who are is was were be has have from to at by as than the a an its their it they can do does did "
@@ -50,7 +51,11 @@ _COMMA = re.compile(r"[,、，]\s*(?:(?P<last>(?:and|or|as well as)\s|&\s?))?")
 _AND = re.compile(r"\s(?:and|or|as well as)\s|\s?&\s?")
 _SLASHES = re.compile(r"(?<![\w/.:])[^\W_][\w+-]{0,30}(?: ?/ ?[^\W_][\w+-]{0,30}){1,20}(?![\w/]|\.\w)")
 _BIBTEX = re.compile(r"^[ \t]{0,8}@[A-Za-z]{3,20}[{(]", re.MULTILINE)
-_AUTHORS = re.compile(r"\bauthors?\s{0,4}=\s{0,4}[{\"]([^=]{1,3000})", re.IGNORECASE)
+_AUTHORS = re.compile(r"\bauthors?\s{0,4}=\s{0,4}([{\"])", re.IGNORECASE)
+_AUTHOR_END = re.compile(r"\sand\s")
+_CITED = re.compile(r"(?<!\w)(?:[^\W\d_][\w'’-]{1,30},[ ](?:[A-Z]\.[ -]?){1,4},?[ ]{0,2}(?:&[ ]|and[ ])?){2,60}")
+_CITED_NAME = re.compile(r",[ ][A-Z]\.")
+MAX_AUTHORS = 5_000  # characters that the authors of one entry take
 _FILE = re.compile(r"(?<![\w/.-])[\w/.-]{0,80}[\w-]\.([a-z]{2,11})\b")
 _IMAGE = re.compile(r"!\[[^\]\n]{0,200}\]\(|<img\b", re.IGNORECASE)
 _SAID = re.compile(r"^[ \t]{0,8}(?:\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”)[ \t]{0,8}$", re.MULTILINE)
@@ -448,8 +453,7 @@ def _of_shapes(body: str) -> Iterator[Group]:
         (fences // 2, "blocks of code", "block example code"),
     ):
         yield Group(size, kind, frozenset(named.split()), explicit=False)
-    for match in islice(_AUTHORS.finditer(body), MAX_SHAPES):
-        yield Group(match[1].partition("}")[0].count(" and ") + 1, "authors", frozenset({"author"}), explicit=False)
+    yield from _authors(body)
     files: dict[str, set[str]] = defaultdict(set)
     # The pattern tries every letter anew, and few words hold a point before another letter.
     for match in (match for word in body.split() if "." in word[:-1] for match in _FILE.finditer(word)):
@@ -459,6 +463,25 @@ def _of_shapes(body: str) -> Iterator[Group]:
     yield from _of_html(body)
     yield from _of_brackets(body)
     yield from _entries(body, frozenset())
+
+
+def _authors(body: str) -> Iterator[Group]:
+    """Authors of BibTeX entries, and of lines as "Moor, A., Tarn, B. C., & Rill, E.". Held are their names."""
+    for match in islice(_AUTHORS.finditer(body), MAX_SHAPES):
+        names = _until_closed(body[match.end() : match.end() + MAX_AUTHORS], "}" if match[1] == "{" else match[1])
+        yield Group(len(_AUTHOR_END.findall(names)) + 1, AUTHORS, frozenset({"author"}), stems(names), explicit=False)
+    for match in islice(_CITED.finditer(body), MAX_SHAPES):
+        yield Group(len(_CITED_NAME.findall(match[0])), AUTHORS, frozenset({"author"}), stems(match[0]), explicit=False)
+
+
+def _until_closed(text: str, closing: str) -> str:
+    r"""`text` up to the mark that closes it; "Sol{\`e}ne" has a bracket inside."""
+    depth = 0
+    for place, character in enumerate(text):
+        if character == closing and not depth:
+            return text[:place]
+        depth += {"{": 1, "}": -1}.get(character, 0)
+    return ""
 
 
 def _of_html(body: str) -> Iterator[Group]:
