@@ -534,3 +534,103 @@ PAPERS = (
 def test_authors_of_a_citation_are_counted(right, wrong):
     assert numbers(right, PAPERS).passed, numbers(right, PAPERS).reason
     assert not numbers(wrong, PAPERS).passed
+
+
+PARTS = """# Orvan
+
+[![Build](https://img.shields.io/ci/a.png)](https://example.org)
+
+![visitors](https://visitor-badge.example.org/a)
+
+<!-- say who made it -->
+<!-- say how it was
+measured -->
+<!-- say what it costs -->
+<!-- say where -->
+
+## Use
+
+[More Information Needed]
+
+## Bias
+
+[More Information Needed]
+
+## Risks
+
+More information needed.
+
+## Limits
+
+<p>[More Information Needed]</p>
+
+## Settings
+
+| Hyperparameter | Value |
+|---|---|
+| lr | 0.1 |
+| wd | 0.2 |
+| momentum | 0.9 |
+| nesterov | yes |
+| clip | 1.0 |
+| warmup | 0.06 |
+| decay | cosine |
+
+## Scores
+
+<table>
+<tr><th>Setup</th><th colspan="2">Zero-shot</th><th colspan='3'>Tuned</th></tr>
+<tr><td>Metric</td><td>A</td><td>B</td><td>A</td><td>B</td><td>C</td></tr>
+<tr><td>Orvan</td><td>31.2</td><td>32.2</td><td>33.2</td><td>34.2</td><td>35.2</td></tr>
+</table>
+
+```
+              precision    recall  f1-score   support
+
+        QUAY       0.69      0.81      0.74      5245
+        MILL       0.56      0.57      0.56     10067
+  FERRY_BOAT       0.77      0.89      0.82     23587
+        WEIR       0.72      0.82      0.77      3623
+
+   micro avg       0.70      0.79      0.74     66082
+   macro avg       0.69      0.77      0.72     66082
+```
+
+<img src="a.png"/> <img src="b.png"/>
+
+![](c.png) ![](d.png) ![](e.png)
+"""
+
+
+def test_tables_are_counted():
+    source = "# A\n\n" + "| a | b |\n|---|---|\n| c | d |\n\n" * 3 + "<table><tr><td>e</td></tr></table>\n"
+    assert numbers("The card has four tables.", source).passed
+    assert not numbers("The card has eight tables.", source).passed
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("Its five pictures show ferries.", "Its nine pictures show ferries."),
+        ("There are five sample images.", "There are nine sample images."),
+        ("Below are five samples.", "Below are nine samples."),
+        ("It lists seven hyperparameters.", "It lists eight hyperparameters."),
+        ("All seven settings are listed.", "All eight settings are listed."),
+        ("It leads in all five columns.", "It leads in all eight columns."),
+        ("The scores fill six columns.", "The scores fill eight columns."),
+        ("Recall is above precision in all four classes.", "Recall is above precision in all nine classes."),
+        ("Four labels are scored.", "Nine labels are scored."),
+        ("Four of its headings say only that more is needed.", "Eight of its headings say only that more is needed."),
+        ("Four sections say that more is needed.", "Nine sections say that more is needed."),
+        ("Four hidden comments ask for more.", "Eight hidden comments ask for more."),
+    ],
+)
+def test_parts_of_a_card_are_counted(right, wrong):
+    assert numbers(right, PARTS).passed, numbers(right, PARTS).reason
+    assert not numbers(wrong, PARTS).passed
+
+
+def test_a_list_that_another_sentence_leads_to_takes_no_count_back():
+    below = "\n\n- a licence\n- a mill\n- a quay\n"
+    assert numbers("Its five pictures show ferries. What is missing:" + below, PARTS).passed
+    assert not numbers("Its five pictures show ferries:" + below, PARTS).passed

@@ -18,6 +18,7 @@ from data_prep.checks.derived.together import (
     PRINTED,
     SENTENCE_END,
     STOP,
+    UNFILLED,
     Group,
     Together,
     line_around,
@@ -39,7 +40,7 @@ BEFORE = 500  # characters in which "the other four" finds what it speaks of
 
 # What these follow is measured, not counted: an invented "four epochs" must not pass as the length of a list.
 _MEASURED = frozenset(
-    "epoch point percent percentage time fold token parameter layer head gpu tpu cpu core node machine worker shot beam bit byte "
+    "epoch point percent percentage time fold token layer head gpu tpu cpu core node machine worker shot beam bit byte "
     "word character digit pixel dimension degree iteration batch seed run billion million thousand hundred dozen day hour minute "
     "second week month year decade star dollar euro km m cm ms s gb mb tb kb x nm k fps hop way half third quarter fifth".split()
 ) | {name for name in UNITS}
@@ -50,6 +51,7 @@ _PLURALS = frozenset("people data corpora criteria media children men women seri
 _NOUNS = re.compile(r"[ ]([^\W\d_][\w'’-]*)")
 _OF = re.compile(r"(?:[ ][^\W\d_][\w-]*){0,2}[ ]of[ ](?:the[ ]|its[ ]|these[ ]|all[ ]|those[ ])?\Z")
 _CO = re.compile(r"[ ](?:co-?authors?|others|colleagues|(?:other|further|more)[ ](?:authors|people|researchers))\b")
+_ITS = re.compile(r"[ ]of[ ](?:its|the|these|those)(?=[ ])")
 _ORDINAL = re.compile(r"\b(step|stage|phase|part|level)[ ]\Z", re.IGNORECASE)
 _SOME = re.compile(r"\b(?:such as|including|among|e\.g|for example|like)\b", re.IGNORECASE)
 _OPENING = re.compile(r"[^\n.;:,()0-9]{0,60}?(: | \(|, )")
@@ -164,7 +166,7 @@ def _count(quantity: Quantity, settled: Sequence[Quantity], document: Document, 
         items = _announced(document.text, quantity)
         if len(items) == size and _are_known(items, together):
             return "items that the summary names"
-        if items and _heads(document.text, quantity) and not any(_AND.search(" ".join(item.split()[:6])) for item in items):
+        if items and _leads(document.text, quantity) and not any(_AND.search(" ".join(item.split()[:6])) for item in items):
             return None  # the summary counts its own list wrong
         if pointing := _POINTING.search(text, max(0, quantity.start - 30), quantity.start):
             if pointed := _pointed(pointing, phrase, quantity, settled, document, together):
@@ -211,6 +213,12 @@ def _heads(text: str, quantity: Quantity) -> bool:
     if _NUMBER.search(behind) or not (before.startswith("#") or behind.rstrip().endswith(":")):
         return False
     return before.startswith("#") or not _NUMBER_WORD.search(before)
+
+
+def _leads(text: str, quantity: Quantity) -> bool:
+    """True where it heads a list, and no other sentence stands between."""
+    _, end = line_around(text, quantity.start)
+    return _heads(text, quantity) and not SENTENCE_END.search(text, quantity.end, end)
 
 
 def _enumerated(text: str, opening: str) -> list[str]:
@@ -312,6 +320,10 @@ def _counted(phrase: _Phrase, text: str, quantity: Quantity, together: Together,
         found += _spoken(phrase, text, quantity, together)
     elif not found and not named_only:
         found = _spoken(phrase, text, quantity, together)
+    if its := _ITS.match(text, quantity.end):
+        # "Six of its headings say nothing": which of them, their own group tells.
+        some = _named(_phrase(text, its.end()), together, about)
+        found = [*found, *(group for group in some if group.kind == UNFILLED)]
     return next((group.kind for group in found if group.size == size and (size <= MOST or group.kind in _LONG)), None)
 
 

@@ -30,6 +30,7 @@ MAX_BETWEEN = 600  # characters of one entry of a printed list
 FAMILY = "items of one name"
 PRINTED = "entries of a printed list"
 AUTHORS = "authors"
+UNFILLED = "parts without content"
 
 STOP = frozenset(
     "of in on for with and or that which who are is was were be has have from to at by as than the a an its their it they can do does did "
@@ -57,9 +58,15 @@ _CITED = re.compile(r"(?<!\w)(?:[^\W\d_][\w'’-]{1,30},[ ](?:[A-Z]\.[ -]?){1,4}
 _CITED_NAME = re.compile(r",[ ][A-Z]\.")
 MAX_AUTHORS = 5_000  # characters that the authors of one entry take
 _FILE = re.compile(r"(?<![\w/.-])[\w/.-]{0,80}[\w-]\.([a-z]{2,11})\b")
-_IMAGE = re.compile(r"!\[[^\]\n]{0,200}\]\(|<img\b", re.IGNORECASE)
+_IMAGE = re.compile(r"(?P<linked>\[)?!\[[^\]\n]{0,200}\]\(([^)\s]{0,300})|<img\b([^>]{0,300})", re.IGNORECASE)
+_BADGE = re.compile(r"badge|shields\.io", re.IGNORECASE)
+_COMMENT = re.compile(r"<!--")
+_UNFILLED = re.compile(r"\bmore information (?:is )?needed\b", re.IGNORECASE)
+_HTML_COLUMN = re.compile(r"<t[hd]\b(?:[^<>]{0,200}?\bcolspan\s?=\s?[\"']?(?P<span>[0-9]{1,2}))?", re.IGNORECASE)
+_REPORT_ROW = re.compile(r"[ \t]*(\S{1,40}(?:[ ]\S{1,20}){0,2})(?:[ \t]{1,40}[0-9][0-9.,]{0,20}){3,8}[ \t]*$")
 _SAID = re.compile(r"^[ \t]{0,8}(?:\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”)[ \t]{0,8}$", re.MULTILINE)
 _CAPTION = re.compile(r"[ \t]{0,8}(?:_[^_\n]{1,200}_|\*[^*\n]{1,200}\*|<i>[^<\n]{1,200}</i>)(?:<br ?/?>)?[ \t]*$")
+_TABLE = re.compile(r"<table\b", re.IGNORECASE)
 _HTML_LIST = re.compile(r"<(/?)(table|tr|ul|ol|li)\b", re.IGNORECASE)
 _OPENS_LIST = re.compile(r"[=:]\s{0,2}(?=[\[({])")
 _KEY_BEFORE = re.compile(r"(?<!\w)(\w{1,40})['\"]?\s{0,2}\Z")
@@ -73,7 +80,7 @@ author people person contributor researcher writer colleague co-author coauthor
 class label type category kind entity
 task benchmark test evaluation suite
 metric measure score figure result value
-image picture photo illustration
+image picture photo illustration screenshot rendering
 file script module
 example sentence prompt query widget question snippet demonstration
 section heading chapter
@@ -162,6 +169,8 @@ def together_of(text: str) -> Together:
     for line in front.body.splitlines()[:MAX_LINES]:
         page.add(line[:MAX_LINE])
     page.end_section()
+    tables = page.tables + len(_TABLE.findall(front.body))
+    page.groups.append(Group(tables, "tables", frozenset({"table"}), explicit=False))
     groups = [*_of_metadata(front.metadata), *page.groups, *_of_headings(page.headings), *_of_shapes(front.body)]
     for piece, heading in page.texts:
         groups += [*_enumerations(piece, heading), *_entries(piece, heading)]
@@ -198,13 +207,17 @@ class _Page:
         self._captions: list[str] = []  # lines of the section in italics
         self._in_code = False
         self._blank = False
+        self._report: list[str] = []  # names of the rows of a printed table
+        self.tables = 0
 
     def add(self, line: str) -> None:
         if _FENCE.match(line):
             self.close()
+            self._end_report()
             self._in_code = not self._in_code
         elif self._in_code:
-            return
+            if row := _REPORT_ROW.match(line):
+                self._report.append(row[1])
         elif not line.strip():
             self._end_block()
             self._blank = True
@@ -224,6 +237,12 @@ class _Page:
         self._end_block()
         self._end_keys()
         self._close_lists(-1)
+
+    def _end_report(self) -> None:
+        """Rows of a table that is printed in code, most often the classes of a report."""
+        named = self._heading | self._intro | {"row", "class"}
+        self.groups += _without_totals(self._report, "rows of a table", named, stems(" ".join(self._report)))
+        self._report = []
 
     def end_section(self) -> None:
         self.close()
@@ -310,6 +329,7 @@ class _Page:
         for grid in markdown_grids("\n".join(self._rows)):
             header, *rows = ([plain(cell.text) for cell in row] for row in grid)
             rows = [row for row in rows if any(cell.strip("-: ") for cell in row)]
+            self.tables += 1
             self.groups += _of_table(header, rows, self._heading | self._intro)
             self.texts += [
                 (cell, stems(name)) for row in rows for name, cell in zip(header, row, strict=False) if len(cell) > 20
@@ -446,9 +466,14 @@ def _of_headings(headings: list[tuple[int, str]]) -> Iterator[Group]:
 def _of_shapes(body: str) -> Iterator[Group]:
     """Things that are told by their shape, wherever they stand: they are counted only under their own name."""
     fences = sum(bool(_FENCE.match(line)) for line in body.splitlines())
+    images = list(_IMAGE.finditer(body))
+    shown = sum(not image["linked"] and not _BADGE.search(image[2] or image[3] or "") for image in images)
     for size, kind, named in (
         (len(_BIBTEX.findall(body)), "BibTeX entries", "row bibtex citation link paper"),
-        (len(_IMAGE.findall(body)), "images", "image"),
+        (len(images), "images", "image"),
+        (shown, "images that are no badges", "image sample"),
+        (len(_COMMENT.findall(body)), "HTML comments", "comment"),
+        (len(_UNFILLED.findall(body)), UNFILLED, "section placeholder field"),
         (len(_SAID.findall(body)), "lines in quotation marks", "row example image caption quotation"),
         (fences // 2, "blocks of code", "block example code"),
     ):
@@ -499,6 +524,16 @@ def _of_html(body: str) -> Iterator[Group]:
             before = stems(plain(body[max(0, start - 200) : start]))
             for size in (count, count - 1) if tag == "table" else (count,):
                 yield Group(size, "rows of a table" if tag == "table" else "items of a list", before | {"row"})
+            if tag == "table":
+                yield from _html_columns(body[start : start + MAX_LINE])
+
+
+def _html_columns(table: str) -> Iterator[Group]:
+    """Columns of an HTML table, as many as its first row spans, with the column of names and without."""
+    row = re.split(r"</tr|<tr", table, maxsplit=2, flags=re.IGNORECASE)[1:2]
+    count = sum(int(cell["span"] or 1) for cell in _HTML_COLUMN.finditer(row[0])) if row else 0
+    for size in (count, count - 1):
+        yield Group(size, "columns of a table", frozenset({"column"}), explicit=False)
 
 
 def _of_brackets(body: str) -> Iterator[Group]:
