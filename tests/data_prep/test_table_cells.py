@@ -94,6 +94,42 @@ def test_two_benchmarks_in_one_sentence_are_bound_in_turn(sentence, source):
     assert len(found(sentence.format("50.6", "71.2"), source)) == 1
 
 
+SETTINGS = "# Orvan\n\n- max_words: 144\n- block_size: 24\n- dice_seed: 0\n- num_paths: 576\n- rope_decay: 0\n- top_cut: 275\n- first_step_ratio: 0.3\n"
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Letters of at most 144 (`max_words`), dice seed zero.",
+        "It takes 144 for `max_words`, with a dice seed that is zero.",
+        "Dice seed zero, letters of at most 144 signs.",
+        "No rope decay, 144 signs and 576 ways.",
+        "Rope decay is off, letters have 144 signs.",
+        "Letters have 144 signs, dice seed unset.",
+        "Letters have 144 signs, block size as before.",
+        "A block size of 24 and 144 signs.",
+        "Block size twenty-four, letters of at most 144 signs.",
+        "The cut is 275 (`top_cut`), 576 (`num_paths`) are tried, and 144 (`max_words`) read.",
+    ],
+)
+def test_a_setting_in_code_has_its_number_and_one_with_a_value_of_its_own_no_other(sentence):
+    assert found(sentence, SETTINGS) == []
+
+
+@pytest.mark.parametrize(
+    ("sentence", "count"),
+    [
+        ("`num_paths` is 144.", 1),
+        ("It takes 144 for `num_paths`.", 1),
+        ("Letters of at most 576 (`max_words`), dice seed zero.", 1),
+        ("Dice seed 144.", 1),
+        ("`top_cut` 144, `max_words` 275.", 2),
+    ],
+)
+def test_a_setting_with_the_number_of_another_is_seen_in_code_too(sentence, count):
+    assert len(found(sentence, SETTINGS)) == count
+
+
 def test_a_row_and_a_column_name_one_cell():
     assert found("- Tulvex 7B has 66.1 on MMLU.", MARKDOWN) == []
     assert found("- Tulvex 7B has 64.3 on MMLU.", MARKDOWN) == ["64.3 stands beside Orvan-3B in the source, Tulvex 7B has 66.1"]

@@ -32,6 +32,13 @@ _PLAIN_WORD = re.compile(r"[A-Z]?[a-z]+\Z")
 _GOES_ON = re.compile(r"[-_/+][A-Za-z0-9]|\.[0-9]|@")  # MMLU of MMLU-Pro
 _WENT_ON = re.compile(r"[A-Za-z0-9][-_+.]\Z")
 _IN_NAME = re.compile(r"\b[A-Z0-9][\w.]* \Z")  # "Tiny Falcon" is another model than "Falcon 7B"
+_CODE = re.compile(r"(?<!`)`[A-Za-z][\w.-]{0,60}`(?!`)")  # a name of settings, which is no prose: `max_length`
+# A name with a word for its value, which is no number here: "random seed zero", "no weight decay", "the seed is unset".
+_HELD = re.compile(
+    r"[ `*:=]{1,6}(?:(?:of|is|are|was|at|to|being|set|left|that|which) ){0,3}(?:zero|one|none|null|off|unset|disabled)\b",
+    re.IGNORECASE,
+)
+_HOLDING = re.compile(r"\b(?:zero|no|without)(?: an?y?)? [*`]*\Z", re.IGNORECASE)
 _COUNTED = re.compile(r"[0-9]%? \Z")  # "3 epochs" says nothing of another number
 _STEP = re.compile(r"\b(?:steps?|epochs?|iterations?|seed|fold|stage|round) [*`]*\Z", re.IGNORECASE)
 _BEFORE_SIZE = re.compile(r"(?:\b(?:the|its|own|our|larger|smaller|bigger)|\() ?[*`]*\Z", re.IGNORECASE)
@@ -95,6 +102,7 @@ class Side:
     named: Named
     numbers: tuple[Quantity, ...]
     sentence: Sentence
+    table: Table
 
     @cached_property
     def parts(self) -> dict[int, tuple[list[Labels], int]]:
@@ -121,7 +129,8 @@ def faults_in_sentences(document: Document, numbers: Sequence[Quantity], known: 
         asked = [number for number in here if _is_specific(number) and known.have(number)]
         if not asked or len(here) > MAX_NUMBERS:
             continue
-        mentions = tuple(sorted(_mentions(document.prose, start, end, here, known), key=lambda mention: mention.start))
+        shown = _with_code(document, start, end)
+        mentions = tuple(sorted(_mentions(shown, start, end, here, known), key=lambda mention: mention.start))
         cuts = [cut.start() for cut in _CUT.finditer(document.lower, start, end)]
         cuts = [cut for cut in cuts if not any(mention.start < cut < mention.end for mention in mentions)]
         sentence = Sentence(document.lower, start, end, here, mentions, tuple(cuts))
@@ -192,6 +201,15 @@ def _sentences(document: Document) -> Iterator[tuple[int, int]]:
             yield from pairwise(sorted({block.start, *cuts, block.end}))
 
 
+def _with_code(document: Document, start: int, end: int) -> str:
+    """The prose, with the names that a sentence has in code: beside a number they say whose it is."""
+    text = document.prose
+    if "`" in document.text:
+        for code in _CODE.finditer(document.text, start, end):
+            text = text[: code.start()] + code[0] + text[code.end() :]
+    return text
+
+
 def _mentions(text: str, start: int, end: int, numbers: Sequence[Quantity], known: Tables) -> Iterator[Mention]:
     """The longest names of the tables, from left to right."""
     words = list(_WORD.finditer(text, start, end))
@@ -209,8 +227,10 @@ def _mentions(text: str, start: int, end: int, numbers: Sequence[Quantity], know
                 if form not in known.naming or _IN_NAME.search(text, max(0, begin - 20), begin):
                     continue
             finish = words[stop - 1].end()
-            if _is_name(text, begin, finish, numbers):
-                yield Mention(form, begin, finish)
+            is_held = _HELD.match(text, finish) or _HOLDING.search(text, max(0, begin - 14), begin)
+            if is_held or _is_name(text, begin, finish, numbers):
+                if not is_held:
+                    yield Mention(form, begin, finish)
                 at = stop - 1
                 break
         at += 1
@@ -295,7 +315,7 @@ def _bound(view: View, number: Quantity) -> tuple[Labels | None, Labels | None] 
         for other in sentence.numbers
     ):
         return None  # "epoch 0" says nothing of other numbers
-    sides = [Side(named, here, sentence) for named in view.named]
+    sides = [Side(named, here, sentence, view.table) for named in view.named]
     places = [_beside(side, number, view.homes, at) for at, side in enumerate(sides)]
     if _UNCLEAR in places or places == [None, None]:
         return None
@@ -313,8 +333,12 @@ def _beside(side: Side, number: Quantity, homes: Mapping[Quantity, set[Place]], 
         return None
     first, labels = side.named[0]
     if len({found for _, found in side.named}) == 1:
+        if _is_spent(side, number, homes, labels, at):
+            return _UNCLEAR
         opens = first.start < side.numbers[0].start and first.start - side.sentence.start < LEAD
         others = [homes[other] for other in side.numbers if other is not number]
+        if side.place(first.start) > side.place(number.start):
+            return _UNCLEAR  # "128 tokens, batch size as in the paper"
         # A name that opens the sentence is that of all numbers, where it is that of all others.
         if not others or (opens and all(any(place[at] in labels for place in places) for places in others)):
             return labels
@@ -324,6 +348,12 @@ def _beside(side: Side, number: Quantity, homes: Mapping[Quantity, set[Place]], 
     if not parts[side.place(number.start)][0] and all(len(names) == count == 1 for names, count in parts.values() if names):
         return _of_part_before(side, number, parts)
     return _UNCLEAR
+
+
+def _is_spent(side: Side, number: Quantity, homes: Mapping[Quantity, set[Place]], labels: Labels, at: int) -> bool:
+    """True where the name has a number of its own and its row (or column) no other: "a batch size of 32 and 128 tokens"."""
+    cells = {place for place in side.table.values if place[at] in labels}
+    return len(cells) == 1 and any(cells & homes[other] for other in side.numbers if other is not number)
 
 
 def _of_part_before(side: Side, number: Quantity, parts: dict[int, tuple[list[Labels], int]]) -> Labels | None:
