@@ -266,6 +266,54 @@ def test_operands_and_operation_are_those_that_the_sentence_tells(said, source, 
     assert numbers(said, source).passed is passed
 
 
+FRACTIONS = (
+    "# Orvan\n\n| Sort | Purity | Yield |\n|---|---|---|\n| barley | 0.71 | 0.80 |\n| millet | 0.84 | 0.62 |\n\nModel: a/b"
+)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "source"),
+    [
+        (
+            "orvan-base beats Calder-2 by more than six points on Marrow.",
+            "orvan-base beats Calder-2 by more than nine points on Marrow.",
+            CARD,
+        ),
+        (
+            "Calder-2 is a little over six points lower than orvan-base on Marrow.",
+            "Calder-2 is a little over nine points lower than orvan-base on Marrow.",
+            CARD,
+        ),
+        (
+            "On Marrow, orvan-base and Calder-2 lie 6.5 percentage points apart.",
+            "On Marrow, orvan-base and Calder-2 lie 6.9 percentage points apart.",
+            CARD,
+        ),
+        (
+            "The lead of orvan-base over Calder-2 is 6.5 points on Marrow, but 2.3 on Ovine.",
+            "The lead of orvan-base over Calder-2 is 6.5 points on Marrow, but 7.9 on Ovine.",
+            CARD,
+        ),
+        (
+            "The lead of orvan-base over Calder-2 is six points on Marrow and a little over two on Ovine.",
+            "The lead of orvan-base over Calder-2 is six points on Marrow and a little over nineteen on Ovine.",
+            CARD,
+        ),
+        (
+            "For millet, yield is twenty-two points below purity.",
+            "For millet, yield is twenty-five points below purity.",
+            FRACTIONS,
+        ),
+        ("At 0.71 and 0.84, they are thirteen points apart.", "At 0.71 and 0.84, they are fifteen points apart.", FRACTIONS),
+    ],
+)
+def test_points_in_words_and_margins_in_a_row_are_reckoned(right, wrong, source):
+    found = numbers(right, source)
+    assert found.passed, found.reason
+    assert {one.operation for one in found.derived} == {"difference"}
+    assert not numbers(wrong, source).passed
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -17,7 +17,7 @@ from math import prod
 from data_prep.checks.derived.together import STOP, TOTAL, figure, line_around, sentence_around
 from data_prep.checks.document import Document
 from data_prep.checks.names.grounding import compact
-from data_prep.checks.numeric.quantities import Quantity, quantities
+from data_prep.checks.numeric.quantities import WORD, Quantity, quantities
 from data_prep.checks.tables.source import Table, Tables, tables_of
 
 MAX_PAIRS = 40_000  # pairs of operands that are tried for one number
@@ -32,10 +32,12 @@ _OWN_TABLE = "its table"
 _OWN = "(own)"  # labels the row of the model itself, whatever the sentence calls it
 
 # What stands right before or behind a number that says how it was reckoned.
-_ABOUT = r"(?:[ ](?:of|is|are|was|by|to|at|from|only|about|just|some|roughly|nearly|almost|over|around|another|further))*[ ]"
+_VAGUE = r"only|about|just|some|roughly|nearly|almost|over|under|around|a[ ]little|well|more[ ]than|less[ ]than"
+_ABOUT = rf"(?:[ ](?:of|is|are|was|by|to|at|from|another|further|{_VAGUE}))*[ ]"
 _BEFORE = {
     "difference": rf"\b(?:by|gains?|gained|drop(?:s|ped)?|leads?|lead|gap|margin|difference|loss|los[et]s?|costs?|leaving|leaves"
     rf"|improvements?|increases?|decreases?|rise|fall|differ|remaining)(?:[ ](?:grows|widens|narrows|shrinks))?{_ABOUT}\Z|(?<!\w)\+\Z",
+    "points": r"(?!)",
     "ratio": rf"\b(?:factor|ratio)(?:[ ]of[ ]one)?{_ABOUT}\Z",
     "share": rf"\b(?:mak(?:es?|ing)(?:[ ]up)?|suppl(?:y|ies)|accounts?[ ]for|shares?|remaining|proportion|fraction){_ABOUT}\Z"
     r"|[0-9][ ]?(?:[^\W\d_]+[ ]){0,2}\(\Z",
@@ -47,6 +49,7 @@ _BEFORE = {
 _BEHIND = {
     "difference": r"[ ]?(?:percentage[ ])?points?\b|[ ](?:[^\W_]+[ ]){0,2}(?:more|less|fewer|above|below|lower|higher|better|worse|ahead|behind"
     r"|short|shorter|longer|smaller|larger|faster|slower|apart|unused|idle|left)\b",
+    "points": r"[ ]?(?:percentage[ ])?points?\b|[ ]?pp\b",
     "ratio": r"[ -]?(?:times|fold)\b|[ ]?[x×](?![\w×])|[ ](?:[^\W\d_]+[ ]){1,2}(?:per|an?|each)\b",
     "share": r"[ ](?:of|share)\b",
     "sum": r"[ ](?:[^\W\d_]+[ ]){0,3}(?:in[ ](?:total|all)|together|combined|altogether)\b",
@@ -54,8 +57,10 @@ _BEHIND = {
     "product": r"(?!)",
 }
 _OPERATIONS = {name: (re.compile(_BEFORE[name], re.IGNORECASE), re.compile(_BEHIND[name], re.IGNORECASE)) for name in _BEFORE}
-_JOINED = re.compile(r"(?:(?:\b(?:to|and|or|against)|,)[ ]|\()\Z")
-_LAST_NUMBER = re.compile(r".*?(?<![\w.-])([0-9][0-9.,]*[0-9]|[0-9])(?![\w])(?!.*(?<![\w.-])[0-9])")
+_JOINED = re.compile(rf"(?:(?:\b(?:to|and|or|against|but|then)(?:[ ](?:by|{_VAGUE}))*|,)[ ]|\()\Z", re.IGNORECASE)
+_ANY_NUMBER = re.compile(rf"(?<![\w.-])(?:[0-9][0-9.,]*[0-9]|[0-9]|(?!one\b){WORD})(?!\w)", re.IGNORECASE)
+_POINTS = re.compile(r"[ ]?(?:percentage[ ]points?|pp)\Z", re.IGNORECASE)
+_SAID_IN_WORDS = ("ratio", "points")  # operations whose result is a number in words as well
 _TOKEN = re.compile(r"[a-z0-9]+(?:\.[0-9]+)?")
 
 
@@ -124,12 +129,15 @@ def computed(
         return None
     text = document.prose
     start, end = line_around(text, quantity.start)
-    operations = _operations(text[start : min(end, quantity.end + 60)], quantity.start - start, quantity.end - start)
+    points = _POINTS.search(quantity.text)
+    is_percent = quantity.kind == "percent" and not points
+    last = quantity.end - (len(points[0]) if points else 0)
+    operations = _operations(text[start : min(end, quantity.end + 60)], quantity.start - start, last - start)
     unfit = ("ratio", "product") if quantity.kind == "percent" else ("share",)
-    operations = [name for name in operations if name not in unfit and (quantity.literal or name == "ratio")]
+    operations = [name for name in operations if name not in unfit and (quantity.literal or name in _SAID_IN_WORDS)]
     if not operations:
         return None
-    asked = _Asked(tuple(operations), *_bounds(quantity), quantity.kind == "percent", _digits(quantity))
+    asked = _Asked(tuple(operations), *_bounds(quantity), is_percent, _digits(quantity))
     own = _own_lines(document.text)
     for first, last in dict.fromkeys((sentence_around(text, quantity.start), (start, end))):
         told = _values(settled, first, last)
@@ -191,7 +199,7 @@ def _found(
         for operation in asked.operations:
             for value, of in _RESULTS[operation](line, known, enough):
                 if asked.low <= value <= asked.high and (asked.is_percent or not of.endswith("%")):
-                    return operation, f"{of} in {line.place}"
+                    return "difference" if operation == "points" else operation, f"{of} in {line.place}"
     return None
 
 
@@ -219,12 +227,12 @@ def _operations(line: str, start: int, end: int) -> list[str]:
     for _ in range(MAX_JOINED):
         before, behind = line[max(0, start - 80) : start], line[end : end + 60]
         found = [name for name, (ahead, after) in _OPERATIONS.items() if ahead.search(before) or after.match(behind)]
-        last = _LAST_NUMBER.search(before) if _JOINED.search(before) and set(found) <= {"product"} else None
-        if not last:
+        numbers = list(_ANY_NUMBER.finditer(before)) if _JOINED.search(before) and set(found) <= {"product"} else []
+        if not numbers:
             return found
         # Where the second stands ends what belongs to the first.
         line, offset = line[: start - 1], max(0, start - 80)
-        start, end = offset + last.start(1), offset + last.end(1)
+        start, end = offset + numbers[-1].start(), offset + numbers[-1].end()
     return []
 
 
@@ -260,6 +268,14 @@ def _differences(line: NumberLine, known: Sequence[bool], enough: int) -> Iterat
             yield first - second, f"{first} and {second}"
             yield (first - second) / second * 100, f"{first} and {second} in %"
             yield (first - second) / first * 100, f"{first} and {second} in %"
+
+
+def _points(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[tuple[Decimal, str]]:
+    """Differences; of fractions in hundredths."""
+    for first, second in _pairs(line, known, enough):
+        if first > second:
+            scale = 100 if first <= 1 else 1
+            yield (first - second) * scale, f"{first} and {second}"
 
 
 def _ratios(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[tuple[Decimal, str]]:
@@ -312,6 +328,7 @@ def _products(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[
 
 _RESULTS = {
     "difference": _differences,
+    "points": _points,
     "ratio": _ratios,
     "share": _shares,
     "sum": _sums,
