@@ -126,3 +126,36 @@ def test_a_share_in_words_is_a_percentage_or_a_fraction(said: str, source: str, 
 )
 def test_a_word_may_be_the_number_of_an_identifier(said: str, source: str, stated: bool):
     assert is_stated(said, source) is stated
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "stated"),
+    [
+        ("December 2021", "the model `orvan-base-dec2021`", True),
+        ("December 2021", "orvan_dec_2021", True),
+        ("December 2021", "a dec-2021 snapshot", True),
+        ("December 2021", "orvan-2021dec", True),
+        ("December 2021", "orvan-2021-12-v1", True),
+        ("December 2021", "news up to Dec '21", True),
+        ("16 January 2023", "dump-16jan2023", True),
+        ("16 January 2023", "2023-Jan-16", True),
+        ("16 January 2023", "updated 1/16/23", True),
+        ("16 January 2023", "updated 16/1/23", True),
+        ("January 16, 2023", "updated 16-01-2023", True),
+        ("January 2023", "updated 1/16/23", True),
+        ("5 June 2023", "updated 5/6/2023", True),
+        ("6 May 2023", "updated 05/06/23", True),
+        ("7 May 1998", "updated 5/7/98", True),
+        ("January 2021", "orvan-base-dec2021", False),
+        ("December 2020", "orvan-base-dec2021", False),
+        ("January 2021", "orvan-202112", False),
+        ("17 January 2023", "updated 1/16/23", False),
+        ("16 February 2023", "updated 1/16/23", False),
+        ("16 January 2022", "updated 1/16/23", False),
+        ("5 July 2023", "updated 5/6/2023", False),
+        ("March 2020", "@article{martin2020orvan,", False),
+        ("January 2023", "version 1.16.23", False),
+    ],
+)
+def test_a_date_may_be_written_in_any_form(said: str, source: str, stated: bool):
+    assert is_stated(said, source) is stated

@@ -42,6 +42,18 @@ _MONTHS = (
     "dec dez dic déc gru дек",
 )
 _MONTH_OF = {beginning: month for month, beginnings in enumerate(_MONTHS, 1) for beginning in beginnings.split()}
+# Joined to its year a month is an English one, whole or short: `base-dec2021`, 2023-Jan-16, Dec '21. The martin2020 of an entry is none.
+_ENGLISH = "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
+_JOINED_BEFORE = re.compile(rf"(?:(?<![0-9])([0-3]?[0-9])[-_.]?)?(?<![^\W\d_])({_ENGLISH})[-_./]?\Z")
+_JOINED_BEHIND = re.compile(
+    rf"[-_./]?({_ENGLISH})(?![^\W\d_])(?:[-_./]?([0-3]?[0-9])(?![0-9]))?|[-_](0[1-9]|1[0-2])(?![0-9]|[-_./][0-9])()"
+)
+_SHORT_YEAR = re.compile(r"['’][0-9]{2}(?![0-9])")
+_BEFORE_SHORT_YEAR = re.compile(rf"(?<![^\W\d_])({_ENGLISH})\.?[ ]?\Z")
+# 1/16/23, 5/6/2023, 16-01-2023. Some write the month first, some the day.
+_NUMERIC = re.compile(
+    r"([0-9](?<![\w/.-].)[0-9]?)(?:/([0-9]{1,2})/((?:19|20)?[0-9]{2})|([-.])([0-9]{1,2})\4((?:19|20)[0-9]{2}))(?![\w/]|[-.][0-9])"
+)
 _ENTRY = re.compile(r"@[a-z]{2,20}\s?[{(]")
 _ENTRY_CHARACTERS = 3000
 _FIELDS = {
@@ -51,15 +63,44 @@ _FIELDS = {
 
 
 def dates_of(source: str) -> set[Date]:
-    """Dates with the year first, wherever they stand (`v2021-08-07`, 20210807), in BibTeX fields, and in other languages."""
+    """Dates with the year first, wherever they stand (`v2021-08-07`, 20210807), or with a name or number of a month joined to it
+    (dec2021, 1/16/23), in BibTeX fields, and in other languages."""
     lower = source.lower()
-    return {*_packed(lower), *_with_month_names(lower), *_in_entries(lower)}
+    return {*_packed(lower), *_joined(lower), *_numeric(lower), *_with_month_names(lower), *_in_entries(lower)}
 
 
 def _packed(text: str) -> Iterator[Date]:
     for year, _, *parts in _PACKED.findall(text):
         month, day = "".join(parts[::2]), "".join(parts[1::2])  # of the one alternative that matched
         yield int(year), int(month), int(day) if day else None
+
+
+def _joined(lower: str) -> Iterator[Date]:
+    for year in _YEAR.finditer(lower):
+        if before := _JOINED_BEFORE.search(lower[max(0, year.start() - 14) : year.start()]):
+            yield int(year[0]), _month_of(before[2]), int(before[1]) if before[1] else None
+        if behind := _JOINED_BEHIND.match(lower, year.end()):
+            month = int(behind[3]) if behind[3] else _month_of(behind[1])
+            yield int(year[0]), month, int(behind[2]) if behind[2] else None
+    for short in _SHORT_YEAR.finditer(lower):
+        if before := _BEFORE_SHORT_YEAR.search(lower[max(0, short.start() - 12) : short.start()]):
+            yield _whole_year(short[0][1:]), _month_of(before[1]), None
+
+
+def _numeric(text: str) -> Iterator[Date]:
+    """In both readings, where both are dates."""
+    for first, second, year, _, third, other in _NUMERIC.findall(text):
+        one, two = int(first), int(second or third)
+        yield from (
+            (_whole_year(year or other), month, day)
+            for month, day in ((one, two), (two, one))
+            if 0 < month < 13 and 0 < day < 32
+        )
+
+
+def _whole_year(digits: str) -> int:
+    year = int(digits)
+    return year if year > 99 else year + (2000 if year < 50 else 1900)
 
 
 def _with_month_names(lower: str) -> Iterator[Date]:
