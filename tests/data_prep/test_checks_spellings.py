@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from data_prep.checks.names.grounding import is_known, names_of
 from data_prep.checks.numeric.grounding import is_grounded, numbers_of
 from data_prep.checks.numeric.quantities import quantities
 
@@ -159,3 +160,21 @@ def test_a_word_may_be_the_number_of_an_identifier(said: str, source: str, state
 )
 def test_a_date_may_be_written_in_any_form(said: str, source: str, stated: bool):
     assert is_stated(said, source) is stated
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "known"),
+    [
+        ("ORV-3", "the tokenizer of ORV-2/3&dagger;", True),
+        ("ORV-3", "as ORV-2 and -3 are", True),
+        ("ORV-4", "ORV-2/3/4 models", True),
+        ("Orvan-3.5", "Orvan 3/3.5 models", True),
+        ("TILES-100", "on TILES-10/100.", True),
+        ("ORV-4", "the tokenizer of ORV-2/3", False),
+        ("TILES-1000", "on TILES-10/100.", False),
+        ("ORV-3", "ORV-2 and 3 layers", False),
+        ("ORV-3", "ORV-2/3x faster", False),
+    ],
+)
+def test_a_name_may_be_said_once_for_several_numbers(said: str, source: str, known: bool):
+    assert is_known(said, names_of(source)) is known

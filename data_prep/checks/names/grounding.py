@@ -36,6 +36,10 @@ _MIXED = re.compile(rf"(?<!\w)\w*(?:[A-Za-z][{_FOREIGN}]|[{_FOREIGN}][A-Za-z]|[Ð
 _VERSION_AND_SIZE = re.compile(r"\b([A-Z][A-Za-z]+) ([1-9](?:\.[0-9])?) [0-9]+(?:\.[0-9]+)?[BM]\b")
 _NAME = re.compile(r"[0-9]|[a-z][A-Z]|[A-Z]{2,}[a-z]{2,}|(?<![A-Za-z])[A-Z]{3,}(?![a-z])")
 _PIECE = re.compile(r"[A-Za-z0-9]+(?:\.[0-9]+)*")
+# GPT-2/3, GPT-2 and -3, CIFAR-10/100: the name is said once for all its numbers.
+_SEVERAL = re.compile(
+    r"[A-Z](?<!\w[A-Z])([A-Za-z]{1,20})[- ]?[0-9]{1,3}(?:\.[0-9])?((?:(?:/|, ?-| and -| or -| & -)[0-9]{1,3}(?:\.[0-9])?(?![\w.]?[0-9A-Za-z])){1,5})"
+)
 _WHOLE = re.compile(r"\w[\w.+-]*")
 _CAPITALISED_RUN = re.compile(r"[A-Z](?<!\w[A-Z])[a-z]+[\s-](?:[A-Z][a-z]+[\s-]){0,5}[A-Z][a-z]+")
 _ENDING = re.compile(r"(?:['â€™]s|(?<=[A-Z])s)\Z")
@@ -149,7 +153,7 @@ def _words_of(source: str) -> frozenset[str]:
     pieces = _PIECE.findall(source.replace("_", " "))
     keys = [piece.lower().replace(".", "") for piece in pieces]
     found = {compact(token) for token in set(_WHOLE.findall(source))} | _acronyms(source) | set(_ARXIV.findall(source))
-    found |= _mixed(source)
+    found |= _mixed(source) | _of_several(source)
     found |= {key.rstrip("0123456789") for key in set(keys) if key[-1:].isdigit() and not key.isdigit()}
     begins = [piece[0].isupper() or not key.isalpha() for piece, key in zip(pieces, keys, strict=True)]
     found.update(keys)
@@ -158,6 +162,15 @@ def _words_of(source: str) -> frozenset[str]:
         runs = list(map(add, runs, compress(keys[length:], begins)))
         found.update(runs)
     return frozenset(found)
+
+
+def _of_several(source: str) -> set[str]:
+    """gpt3 of GPT-2/3."""
+    return {
+        compact(match[0][0] + match[1] + number)
+        for match in _SEVERAL.finditer(source)
+        for number in re.findall(r"[0-9]+(?:\.[0-9])?", match[2])
+    }
 
 
 def _mixed(text: str) -> set[str]:
