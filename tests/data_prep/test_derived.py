@@ -682,3 +682,65 @@ def test_a_list_that_another_sentence_leads_to_takes_no_count_back():
     below = "\n\n- a licence\n- a mill\n- a quay\n"
     assert numbers("Its five pictures show ferries. What is missing:" + below, PARTS).passed
     assert not numbers("Its five pictures show ferries:" + below, PARTS).passed
+
+
+KINDS = """# Orvan
+
+The per-entity breakdown of the F1 score:
+- quay: 0.51
+- mill: 0.45
+- ferry: 0.46
+- weir: 0.60
+- tide: 0.65
+- moor: 0.83
+- lock: 0.67
+
+## Scores
+
+| Model | Marrow |
+|---|---|
+| Calder | 64.9 |
+| OrvanCoder-Python-34B | 71.4 |
+| OrvanCoder-15B | 68.1 |
+| OrvanCoder-13B | 68.0 |
+| OrvanCoder-Python-3B | 58.1 |
+| Wisp | 51.2 |
+
+| Task | Lean 6B | Rich 7B | Rich 13B | Open 7B | Open 3B | Tarn 70B | Tarn 8B | Tarn 1B |
+|---|---|---|---|---|---|---|---|---|
+| Tessel | 0.32 | 0.35 | 0.35 | 0.33 | 0.33 | 0.33 | 0.33 | 0.33 |
+
+## Samples
+
+```
+masterpiece, best quality, harbour, blue sky, chromatic aberration, white background,
+Negative prompt: lowres, (bad masts), text, cropped, worst quality, low quality, signature, watermark, username, obese, fog
+```
+
+Use the hosted interface or download the weights. Text was cleaned by removal of stop words, lemmatization and masking of names.
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("It finds seven kinds of entity.", "It finds nine kinds of entity."),
+        ("It finds seven entity types.", "It finds eight entity types."),
+        ("Of the four OrvanCoders listed, one leads.", "Of the nine OrvanCoders listed, one leads."),
+        ("Eight models were compared.", "Nine models were compared."),
+        ("Of the six rows, five are high.", "Of the six rows, nine are high."),
+        ("The sample prompt has six tags.", "The sample prompt has eight tags."),
+        ("A negative prompt of eleven terms follows.", "A negative prompt of fourteen terms follows."),
+        (
+            "There are two routes: the hosted interface, which needs a token, or downloading the weights.",
+            "There are three routes: the hosted interface, which needs a token, or downloading the weights.",
+        ),
+        (
+            "Four steps came first: removal of stop words, lemmatizing, masking of names and cleaning of text.",
+            "Five steps came first: removal of stop words, lemmatizing, masking of names and cleaning of text.",
+        ),
+    ],
+)
+def test_kinds_tags_and_families_are_counted(right, wrong):
+    assert numbers(right, KINDS).passed, numbers(right, KINDS).reason
+    assert not numbers(wrong, KINDS).passed

@@ -51,6 +51,9 @@ _PLURALS = frozenset("people data corpora criteria media children men women seri
 _NOUNS = re.compile(r"[ ]([^\W\d_][\w'’-]*)")
 _OF = re.compile(r"(?:[ ][^\W\d_][\w-]*){0,2}[ ]of[ ](?:the[ ]|its[ ]|these[ ]|all[ ]|those[ ])?\Z")
 _CO = re.compile(r"[ ](?:co-?authors?|others|colleagues|(?:other|further|more)[ ](?:authors|people|researchers))\b")
+_WHICH = re.compile(r"(?:which|who|whose|where)\b(?!.{0,200}\b(?:and|or)\b)")
+_OF_WHOLE = re.compile(r"(?:\A|[\s(])[Oo]f (?:the|its|these|those|all)[ ]\Z")
+_THEREOF = re.compile(r"(?:[ ][^\W\d_][\w-]*){1,4},[ ]")
 _ITS = re.compile(r"[ ]of[ ](?:its|the|these|those)(?=[ ])")
 _ORDINAL = re.compile(r"\b(step|stage|phase|part|level)[ ]\Z", re.IGNORECASE)
 _SOME = re.compile(r"\b(?:such as|including|among|e\.g|for example|like)\b", re.IGNORECASE)
@@ -186,9 +189,20 @@ def _is_measured(phrase: _Phrase) -> bool:
 
 
 def _whole(quantity: Quantity, settled: Sequence[Quantity], text: str) -> Quantity | None:
-    """The ten of "seven of ten"."""
+    """The ten of "seven of ten" and "of the ten rows, seven"."""
     after = (one for one in settled if 0 < one.start - quantity.end < 40 and _small(one))
-    return next((one for one in after if _OF.fullmatch(text[quantity.end : one.start])), None)
+    if whole := next((one for one in after if _OF.fullmatch(text[quantity.end : one.start])), None):
+        return whole
+    # "Of the ten rows, nine are higher."
+    before = (one for one in settled if 0 < quantity.start - one.end < 40 and _small(one))
+    return next(
+        (
+            one
+            for one in before
+            if _OF_WHOLE.search(text[max(0, one.start - 10) : one.start]) and _THEREOF.fullmatch(text[one.end : quantity.start])
+        ),
+        None,
+    )
 
 
 def _announced(text: str, quantity: Quantity) -> list[str]:
@@ -222,12 +236,15 @@ def _leads(text: str, quantity: Quantity) -> bool:
 
 
 def _enumerated(text: str, opening: str) -> list[str]:
-    """Items up to the one behind "and"; without that word only where a colon or a bracket sets them apart."""
+    """Items up to the one behind "and"; without that word only where a colon or a bracket sets them apart. A clause with "which" is
+    none."""
     inside = text.partition(")")[0] if opening.strip() == "(" else SENTENCE_END.split(_BRACKETED.sub("", text))[0]
     if ";" in inside:
         return [part for part in inside.split(";") if part.strip()]
     items: list[str] = []
     for part in inside.split(", "):
+        if items and _WHICH.match(part):
+            continue
         pieces = [piece for piece in _AND.split(part) if piece.strip()]
         items += pieces
         if len(pieces) > 1 or _AND.match(part):
@@ -252,8 +269,9 @@ def _below(text: str, position: int) -> list[str]:
 
 
 def _are_known(items: Iterable[str], together: Together) -> bool:
-    """True where each item begins with words of the source."""
-    return all(any(word in together.words for word in stems(" ".join(item.split()[:6])) - STOP) for item in items)
+    """True where each item begins with words of the source; one of four may be said in other words."""
+    known = [any(word in together.words for word in stems(" ".join(item.split()[:6])) - STOP) for item in items]
+    return known.count(False) <= len(known) // 4
 
 
 def _pointed(

@@ -66,6 +66,8 @@ _HTML_COLUMN = re.compile(r"<t[hd]\b(?:[^<>]{0,200}?\bcolspan\s?=\s?[\"']?(?P<sp
 _REPORT_ROW = re.compile(r"[ \t]*(\S{1,40}(?:[ ]\S{1,20}){0,2})(?:[ \t]{1,40}[0-9][0-9.,]{0,20}){3,8}[ \t]*$")
 _SAID = re.compile(r"^[ \t]{0,8}(?:\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”)[ \t]{0,8}$", re.MULTILINE)
 _CAPTION = re.compile(r"[ \t]{0,8}(?:_[^_\n]{1,200}_|\*[^*\n]{1,200}\*|<i>[^<\n]{1,200}</i>)(?:<br ?/?>)?[ \t]*$")
+_SIZED = re.compile(r"(?<![\w.])[0-9]{1,4}(?:\.[0-9]{1,2})?[BM]\b")
+_TAGS = re.compile(r"(?:[^,.:;|={}\[\]\"']{1,40},[ ]){3,80}[^,.:;|={}\[\]\"']{1,40}")
 _TABLE = re.compile(r"<table\b", re.IGNORECASE)
 _HTML_LIST = re.compile(r"<(/?)(table|tr|ul|ol|li)\b", re.IGNORECASE)
 _OPENS_LIST = re.compile(r"[=:]\s{0,2}(?=[\[({])")
@@ -218,6 +220,7 @@ class _Page:
         elif self._in_code:
             if row := _REPORT_ROW.match(line):
                 self._report.append(row[1])
+            self.groups += _tags(line)
         elif not line.strip():
             self._end_block()
             self._blank = True
@@ -261,7 +264,8 @@ class _Page:
         if self._paragraph:
             text = "\n".join(self._paragraph)
             self.texts.append((text, self._heading))
-            self._intro = stems(SENTENCE_END.split(text.strip(" .:"))[-1][-200:])
+            # "per-entity scores" are of entities.
+            self._intro = stems(SENTENCE_END.split(text.strip(" .:"))[-1][-200:].replace("-", " "))
             self._paragraph = []
         if self._rows:
             self._close_table()
@@ -355,10 +359,17 @@ def shared(items: Iterable[str]) -> frozenset[str]:
 
 def _families(items: Sequence[str], named: frozenset[str] = frozenset()) -> Iterator[Group]:
     """Items that begin with one word: the WordNet four of eight signals."""
-    firsts = Counter(stem(word[0]) for item in items if (word := _WORD.search(item)))
+    firsts = Counter(stem(re.split("['’-]", word[0])[0]) for item in items if (word := _WORD.search(item)))
     for first, count in firsts.items():
         if 1 < count < len(items) and len(first) > 2:
             yield Group(count, FAMILY, frozenset({first}), frozenset({first}), explicit=False)
+
+
+def _tags(line: str) -> Iterator[Group]:
+    """ "Negative prompt: lowres, text, cropped, fog", as samples in code have it."""
+    start = line.find(": ") + 2 if ": " in line[:60] else 0
+    if line.count(", ") > 2 and _TAGS.fullmatch(tags := line[start:].strip(" ,")):
+        yield Group(tags.count(", ") + 1, "tags of a prompt", frozenset(("tag", "term", "keyword")), explicit=False)
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -373,6 +384,8 @@ def _of_table(header: list[str], rows: list[list[str]], above: frozenset[str]) -
     of_rows = (stems(header[0]) or above) | shared(first) | {"row"}
     yield from _without_totals(first, "rows of a table", of_rows, held)
     of_columns = (above - stems(header[0])) | shared(header[1:]) | {"column"}
+    if sum(bool(_SIZED.search(name)) for name in header[1:]) > len(header[1:]) / 2:
+        of_columns |= {"model"}
     yield Group(len(header), "columns of a table", frozenset({"column"}), held, explicit=False)
     yield from _without_totals([name for name in header[1:] if name], "columns of a table", of_columns, held)
     # A row with one cell is the heading of those below it.
