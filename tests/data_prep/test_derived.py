@@ -314,6 +314,45 @@ def test_points_in_words_and_margins_in_a_row_are_reckoned(right, wrong, source)
     assert not numbers(wrong, source).passed
 
 
+HARVEST = (
+    "# Orvan\n\nEach map is a grid of 9 by 9 in 512 letters; the harvest of all lands holds 61,500 sacks.\n\n"
+    "| Barn | Total | Old | New | Lost |\n|---|---|---|---|---|\n| Fenwick | 9,310 | 7,204 | 1,455 | 613 |\n"
+    "| Holm | 8,190 | 5,111 | 2,002 | 871 |\n\n"
+    "| Thing | Count |\n|---|---|\n| Wagons | 1,250 |\n| Sacks | 41,300 |\n| Grains | 933,380 |\n\nModel: a/b"
+)
+
+
+@pytest.mark.parametrize(
+    ("operation", "right", "wrong"),
+    [
+        (
+            "sum",
+            "The barn Fenwick totals 9,310, but its parts add up to 9,272.",
+            "The barn Fenwick totals 9,310, but its parts add up to 9,292.",
+        ),
+        (
+            "sum",
+            "There are 7,204 and 5,111. Together they come to some 12,315.",
+            "There are 7,204 and 5,111. Together they come to some 12,415.",
+        ),
+        ("ratio", "That is about 33 sacks per wagon.", "That is about 38 sacks per wagon."),
+        ("product", "Each map has a 9 by 9 grid, so 81 fields.", "Each map has a 9 by 9 grid, so 86 fields."),
+        ("product", "Each map has a grid of 9x9, that is 81 fields.", "Each map has a grid of 9x9, that is 18 fields."),
+        ("share", "The 41,300 sacks are two thirds of the 61,500.", "The 41,300 sacks are three fifths of the 61,500."),
+        (
+            "share",
+            "The 41,300 sacks are about two thirds of all 61,500.",
+            "The 41,300 sacks are about three quarters of all 61,500.",
+        ),
+    ],
+)
+def test_sums_ratios_squares_and_fractions_as_plain_writers_say_them(operation, right, wrong):
+    found = numbers(right, HARVEST)
+    assert found.passed, found.reason
+    assert {one.operation for one in found.derived} == {operation}
+    assert not numbers(wrong, HARVEST).passed
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -29,6 +29,7 @@ EXACT = 3  # digits that are no accident
 _COLUMN = "a column"
 _SENTENCE = "the summary"
 _OWN_TABLE = "its table"
+_TOTALS = frozenset("total all sum overall average avg mean".split())
 _OWN = "(own)"  # labels the row of the model itself, whatever the sentence calls it
 
 # What stands right before or behind a number that says how it was reckoned.
@@ -41,7 +42,8 @@ _BEFORE = {
     "ratio": rf"\b(?:factor|ratio)(?:[ ]of[ ]one)?{_ABOUT}\Z",
     "share": rf"\b(?:mak(?:es?|ing)(?:[ ]up)?|suppl(?:y|ies)|accounts?[ ]for|shares?|remaining|proportion|fraction){_ABOUT}\Z"
     r"|[0-9][ ]?(?:[^\W\d_]+[ ]){0,2}\(\Z",
-    "sum": rf"\b(?:total\w*|sums?|add(?:s|ing)?[ ]up|together|combined|in[ ]all|makes?|supply|supplies){_ABOUT}\Z",
+    "sum": rf"\b(?:total\w*|sums?|add(?:s|ing)?[ ]up|(?:together|combined|in[ ]all)(?:,?[ ](?:they|these|those|it|all))?"
+    rf"(?:[ ](?:comes?|amounts?|adds?[ ]up|makes?|reach|reaches|have|has|holds?))?|makes?|supply|supplies){_ABOUT}\Z",
     "mean": rf"\b(?:averag\w+|mean){_ABOUT}\Z",
     "product": rf"(?:(?<=[0-9])[ ]is|\b(?:that[ ]is|which[ ]is|hence|thus|so|makes?|giv(?:es?|ing)|impl(?:y|ies)|or|total\w*)|=|,(?=[ ](?:about|roughly)))"
     rf"(?:[ ]at[ ]most)?{_ABOUT}\Z",
@@ -60,6 +62,12 @@ _OPERATIONS = {name: (re.compile(_BEFORE[name], re.IGNORECASE), re.compile(_BEHI
 _JOINED = re.compile(rf"(?:(?:\b(?:to|and|or|against|but|then)(?:[ ](?:by|{_VAGUE}))*|,)[ ]|\()\Z", re.IGNORECASE)
 _ANY_NUMBER = re.compile(rf"(?<![\w.-])(?:[0-9][0-9.,]*[0-9]|[0-9]|(?!one\b){WORD})(?!\w)", re.IGNORECASE)
 _POINTS = re.compile(r"[ ]?(?:percentage[ ]points?|pp)\Z", re.IGNORECASE)
+_SQUARE = re.compile(r"(?<![\w.])([0-9]{1,5})[ ]?(?:by|x|×)[ ]?\1(?![\w.])")
+_FRACTION = re.compile(
+    r"[ -](third|quarter|fifth|sixth|seventh|eighth|ninth|tenth)s[ ]of[ ](?:(?:the|its|all|about|some)[ ]){0,2}", re.IGNORECASE
+)
+_PARTS = {name: number for number, name in enumerate("third quarter fifth sixth seventh eighth ninth tenth".split(), 3)}
+_NEAR = Decimal("0.025")  # by so much a share may differ from two thirds and the like
 _SAID_IN_WORDS = ("ratio", "points")  # operations whose result is a number in words as well
 _TOKEN = re.compile(r"[a-z0-9]+(?:\.[0-9]+)?")
 
@@ -84,7 +92,8 @@ def _tokens_of(text: str) -> frozenset[str]:
     """Words and numbers that may tell one row from another."""
     tokens = _TOKEN.findall(text.lower())
     whole = ["".join(tokens)] if len(tokens) < 4 else []  # "Truthful QA" is TruthfulQA
-    return frozenset(token for token in [*tokens, *whole] if len(token) > 1)
+    single = [token[:-1] for token in tokens if len(token) > 4 and token.endswith("s") and token.isalpha()]  # calls, per call
+    return frozenset(token for token in [*tokens, *single, *whole] if len(token) > 1)
 
 
 def _of_blocks(blocks: Iterable[str]) -> Iterator[NumberLine]:
@@ -129,6 +138,8 @@ def computed(
         return None
     text = document.prose
     start, end = line_around(text, quantity.start)
+    if fraction := _fraction(quantity, settled, text):
+        return fraction
     points = _POINTS.search(quantity.text)
     is_percent = quantity.kind == "percent" and not points
     last = quantity.end - (len(points[0]) if points else 0)
@@ -141,12 +152,26 @@ def computed(
     own = _own_lines(document.text)
     for first, last in dict.fromkeys((sentence_around(text, quantity.start), (start, end))):
         told = _values(settled, first, last)
+        squares = tuple(Decimal(square[1]) for square in _SQUARE.finditer(text, first, last))
         tokens = _begun(_tokens_of(text[first:last])) - STOP | {_OWN}
-        for lines in (_spoken_of(operands(), tokens), (_same(told), *own)):
+        for lines in (_spoken_of(operands(), tokens), (_same((*told, *squares)), *own)):
             if note := _found(asked, lines, tokens, told):
                 return note
     # So many digits are no accident: one of the operands may stand anywhere in the summary.
     return _found(asked, [_same(_values(settled, 0, len(text)))], frozenset(), told) if asked.digits >= EXACT else None
+
+
+def _fraction(quantity: Quantity, settled: Sequence[Quantity], text: str) -> tuple[str, str] | None:
+    """The two of "30.7 million, about two thirds of the 46.9 million": of a number right behind, by another of the sentence."""
+    parts = None if quantity.literal else _FRACTION.match(text, quantity.end)
+    whole = next((one.readings[0].value for one in settled if one.readings and parts and one.start == parts.end()), Decimal(0))
+    if not parts or whole <= 0:
+        return None
+    share = quantity.readings[0].value / _PARTS[parts[1].lower()]
+    told = _values(settled, *sentence_around(text, quantity.start))
+    return next(
+        (("share", f"{part} and {whole}") for part in told if part != whole and abs(part / whole - share) <= _NEAR), None
+    )
 
 
 @lru_cache(8)
@@ -297,7 +322,9 @@ def _shares(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[tu
 
 
 def _added(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[tuple[int, Decimal]]:
-    for picked in (list(line.values), _picked(line, known)):
+    """All, those that the sentence names, and all but totals and averages."""
+    plain = [value for value, label in zip(line.values, line.labels, strict=True) if label.isdisjoint(_TOTALS)]
+    for picked in (list(line.values), _picked(line, known), plain):
         if len(picked) > 1:
             yield len(picked), sum(picked, Decimal(0))
 

@@ -1,7 +1,8 @@
 """Numbers of sentences against the names beside them, where the source's tables have these names.
 
 A sentence is cut where a part with a name and a number of its own may begin. A name is bound to a number if they are the only
-ones, if names and numbers take turns, or if they alone share a part. What is compared or computed is left alone. Where nothing is wrongly bound, outside.py asks of which row and column any
+ones, if names and numbers take turns, or if they alone share a part. A setting in inline code is a name; one with a word for its
+value ("seed zero", "no decay") is none. What is compared or computed is left alone. Where nothing is wrongly bound, outside.py asks of which row and column any
 word is said.
 """
 
