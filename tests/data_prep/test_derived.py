@@ -725,6 +725,11 @@ def test_a_list_that_another_sentence_leads_to_takes_no_count_back():
 
 KINDS = """# Orvan
 
+## OrvanCoder news
+
+- Ada has trained it
+- Ben has tested it
+
 The per-entity breakdown of the F1 score:
 - quay: 0.51
 - mill: 0.45

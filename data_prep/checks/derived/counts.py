@@ -350,7 +350,7 @@ def _named(phrase: _Phrase, together: Together, about: frozenset[str]) -> list[G
     found = [group for group in together.groups if not group.named.isdisjoint(phrase.nouns)]
     for word in ("table", "list"):
         if not about.isdisjoint((word, f"{word}ed")):
-            found = [group for group in found if word in group.kind] or found
+            found = [group for group in found if word in group.kind or group.kind == FAMILY] or found
     return found
 
 
