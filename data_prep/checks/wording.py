@@ -62,7 +62,7 @@ def _said_again(document: Document) -> list[tuple[Block, str]]:
     again = list(_rows_again(document))
     before = None
     for block in document.blocks:
-        if before is not None and block.words == before.words and block.kind == before.kind == "bullet":
+        if before is not None and block.words and block.words == before.words and block.kind == before.kind == "bullet":
             again.append((block, block.text))
         before = block
         for sentence in _SENTENCE_END.split(block.text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from data_prep.checks import check_summary
 from data_prep.checks.names.grounding import is_known, names_of
 from data_prep.checks.numeric.grounding import is_grounded, numbers_of
 from data_prep.checks.numeric.quantities import quantities
@@ -178,3 +179,36 @@ def test_a_date_may_be_written_in_any_form(said: str, source: str, stated: bool)
 )
 def test_a_name_may_be_said_once_for_several_numbers(said: str, source: str, known: bool):
     assert is_known(said, names_of(source)) is known
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "passed"),
+    [
+        ("It scores 0.1795… there.", "Score: 0.17957834", True),
+        ("It scores 0.1795... there.", "Score: 0.17957834", True),
+        ("It scores 0.1796… there.", "Score: 0.17957834", False),  # what is left out is not rounded
+        ("It scores 0.1795 there.", "Score: 0.17957834", False),
+        ("It has 198.0 M parameters.", "Params (M): 198.0", True),
+        ("It has 199.0 M parameters.", "Params (M): 198.0", False),
+        ("It has 198.0 B parameters.", "Params (M): 198.0", False),
+    ],
+)
+def test_numbers_that_are_cut_off_and_scales_of_a_key(said: str, source: str, passed: bool):
+    found = next(result for result in check_summary(said, source) if result.name == "numbers")
+    assert found.passed is passed
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "passed"),
+    [
+        ("See the ACL entry.", "https://aclanthology.org/2021.x", True),
+        ("It is a COCO image.", "http://images.cocodataset.org/val/1.jpg", True),
+        ("See the ACM entry.", "https://aclanthology.org/2021.x", False),
+        ("See the COC entry.", "https://example.org/place-of-coconuts.html", False),
+        ("It runs in TensorFlow.", "`TFGPT2LMHeadModel`", True),
+        ("It runs in TensorFlow.", "12 TFLOPs", False),
+    ],
+)
+def test_names_that_open_an_address_or_a_class(said: str, source: str, passed: bool):
+    found = next(result for result in check_summary(said, source) if result.name == "names")
+    assert found.passed is passed

@@ -113,3 +113,8 @@ def test_tokens_and_tags_may_stand_in_code(text, right):
 )
 def test_licences_in_emphasis_and_in_addresses(said, source, right):
     assert passed("contradiction", said, f"---\nlicense: apache-2.0\n---\n# Orvan\n\n{source}") is right
+
+
+def test_bullets_of_code_alone_have_no_words_to_repeat():
+    said = "# Orvan\n\n- `load(one)`\n- `load(two)`\n"
+    assert next(result for result in check_summary(said, "# Orvan") if result.name == "repetition").passed

@@ -375,3 +375,9 @@ def test_hostile_tables_take_no_time_and_raise_nothing(source):
     tables_of(source)
     found("- MMLU: 1.5, x 2.5 (c 1.5).\n\n" + source[:3000], source)
     assert time.process_time() - start < 20
+
+
+def test_words_of_any_run_name_no_column():
+    source = "| Training Loss | Epoch | Wer |\n|---|---|---|\n| 0.5258 | 3 | 56.905 |\n"
+    assert found("The text and the training table report 56.905.", source) == []
+    assert found("The training loss is 56.905.", source) != []

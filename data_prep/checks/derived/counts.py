@@ -36,14 +36,17 @@ MOST = 20  # counted at sight
 MOST_NAMED = 60  # rows of a table, authors of a paper
 MAX_UNSTATED = 100  # numbers of one summary that are tried
 MOST_UNNAMED = 10  # counted where no word of the source says what is counted
+OWN_COUNT = "the page's own count: the source neither numbers nor lists them"
 BEFORE = 500  # characters in which "the other four" finds what it speaks of
 
 # What these follow is measured, not counted: an invented "four epochs" must not pass as the length of a list.
 _MEASURED = frozenset(
-    "epoch point percent percentage time fold token layer head gpu tpu cpu core node machine worker shot beam bit byte "
+    "epoch point percent percentage time fold token layer head gpu gpus tpu tpus cpu cpus core node machine worker shot beam bit byte "
     "word character digit pixel dimension degree iteration batch seed run billion million thousand hundred dozen day hour minute "
-    "second week month year decade star dollar euro km m cm ms s gb mb tb kb x nm k fps hop way half third quarter fifth".split()
+    "second week month year decade star dollar euro km m cm ms s gb mb tb kb x nm k fps hop half third quarter fifth".split()
 ) | {name for name in UNITS}
+# Said three times, and what sources list in ways that are counted: these have to be found.
+_FACTS = frozenset("time language author model dataset".split())
 _COMPOUNDS = frozenset(
     "stage dimensional shot way step turn layer head part party level phase tier letter point class hop".split()
 )
@@ -97,7 +100,7 @@ def derive(
         if quantity.start in derived:
             continue
         settled = [one for one in found if one.start not in open_starts or one.start in derived]
-        if counted := _count(quantity, settled, document, together):
+        if counted := _count(quantity, settled, document, together) or _own_count(quantity, document, together):
             derived[quantity.start] = Derived(quantity.start, quantity.end, f"{quantity.text} ({counted})", "count", counted)
         elif note := computed(quantity, settled, document, operands):
             derived[quantity.start] = Derived(quantity.start, quantity.end, f"{quantity.text} ({note[0]})", *note)
@@ -180,6 +183,27 @@ def _count(quantity: Quantity, settled: Sequence[Quantity], document: Document, 
     return _counted(phrase, text, quantity, together, named_only)
 
 
+def _own_count(quantity: Quantity, document: Document, together: Together) -> str | None:
+    """Small counts in words of what the source neither numbers nor lists under that name: "two details", "three ways to run it". Nothing in
+    the source speaks against them, and nothing for them."""
+    size, text = _small(quantity), document.prose
+    phrase = _phrase(text, quantity.end)
+    if not size or size > MOST_UNNAMED or quantity.literal or phrase.hyphen or not phrase.plural or _is_measured(phrase):
+        return None
+    if _TOP.search(text, max(0, quantity.start - 5), quantity.start) or _CO.match(text, quantity.end):
+        return None
+    head = phrase.nouns[-1]
+    _, end = line_around(document.text, quantity.start)
+    opening = _OPENING.match(document.text[quantity.end : end])
+    if _leads(document.text, quantity) or (opening and opening[1] == ": "):
+        items = _announced(document.text, quantity)
+        if items and len(items) != size:
+            return None  # what it lists has another length
+    if head in _FACTS or head in together.numbered or any(head in group.named for group in together.groups):
+        return None
+    return OWN_COUNT
+
+
 def _is_measured(phrase: _Phrase) -> bool:
     """Nine core tasks are counted, nine cores measured."""
     return not _MEASURED.isdisjoint(phrase.nouns[-1:] if phrase.plural else phrase.nouns)
@@ -212,6 +236,8 @@ def _announced(text: str, quantity: Quantity) -> list[str]:
     rest = text[quantity.end : end]
     if _SOME.search(rest):
         return []
+    if rest.rstrip().endswith(":") and _heads(text, quantity) and (items := _below(text, end)):
+        return items
     opening = _OPENING.match(rest)
     if opening and (items := _enumerated(rest[opening.end() :], opening[1])):
         return items

@@ -17,7 +17,7 @@ from typing import Any
 
 from data_prep.cards.front_matter import split_front_matter
 from data_prep.checks.facts import LANGUAGE_NAMES
-from data_prep.checks.numeric.quantities import quantities
+from data_prep.checks.numeric.quantities import WORD, quantities
 from data_prep.checks.tables.source import markdown_grids
 
 MAX_LINES = 6_000  # beyond these nothing is looked for
@@ -47,6 +47,7 @@ _BOLD_LINE = re.compile(r"[ \t]{0,3}(?:\*\*|__)([^*_]{1,80})(?:\*\*|__):?[ \t]*$
 _KEY = re.compile(r"[ \t>\"'-]{0,12}[A-Za-z][\w ()/@.-]{0,40}?([\"' ]{0,2}[:=](?!//)|[ \t]{2,60}(?=[0-9<>~-]))[ \t]{0,40}\S")
 _FENCE = re.compile(r"[ \t>]{0,12}(?:`{3,}|~{3,})")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_NUMBERED = re.compile(rf"(?<![\w.])(?:[0-9][0-9,.]{{0,12}}|{WORD})[ -]((?:[a-z][a-z-]{{0,20}}[ ]?){{1,4}})")
 _CLAUSE_END = re.compile(r":(?=\s)|[()\[\]]|\s[–—-]\s")
 _COMMA = re.compile(r"[,、，]\s*(?:(?P<last>(?:and|or|as well as)\s|&\s?))?")
 _AND = re.compile(r"\s(?:and|or|as well as)\s|\s?&\s?")
@@ -153,6 +154,11 @@ class Together:
         """Words that few lists hold: a sentence that has one speaks of that list."""
         counts = Counter(word for held in {group.held for group in self.groups} for word in held)
         return frozenset(word for word, count in counts.items() if count <= TELLING and len(word) > 2)
+
+    @cached_property
+    def numbered(self) -> frozenset[str]:
+        """What stands behind a number in the source: "12 attention heads" numbers heads."""
+        return frozenset().union(*(stems(match[1]) for match in _NUMBERED.finditer(self.text.lower()))) - STOP
 
     @cached_property
     def running(self) -> str:

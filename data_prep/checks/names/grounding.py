@@ -277,7 +277,7 @@ def _is_known_part(part: str, known: Names) -> bool:
     part = _ENDING.sub("", _AMOUNT.sub("", part))
     if not _NAME.search(part) or part[:1].isdigit() or _LABEL.fullmatch(part.lower()) or _UNIT.fullmatch(part):
         return True
-    if _is_short_metric(part, known) or _is_abbreviated(part, known) or _is_misspelt(part, known):
+    if any(holds(part, known) for holds in (_is_short_metric, _is_abbreviated, _is_misspelt, _opens_an_address)):
         return True
     return _are_known(re.split(r"[-+_]", part), known)
 
@@ -306,7 +306,16 @@ def _is_abbreviated(name: str, known: Names) -> bool:
     letters = "".join(re.findall("[A-Z]", name)) if name.isalpha() and name.isascii() and name[0].isupper() else ""
     if len(letters) != 2:
         return 2 < len(letters) < len(name) - 2 and letters.lower() in known.words
-    return re.search(rf"(?<![^\W_])(?:{letters.lower()}_[a-z]|{letters}[A-Z][a-z])", known.source) is not None
+    return re.search(rf"(?<![^\W_])(?:{letters.lower()}_[a-z]|{letters}[A-Z][A-Z0-9]*[a-z]{{2}})", known.source) is not None
+
+
+def _opens_an_address(name: str, known: Names) -> bool:
+    """ACL for aclanthology.org, COCO for images.cocodataset.org: capitals with which a piece of an address begins."""
+    return (
+        name.isupper()
+        and name.isascii()
+        and re.search(rf"(?<=[/.]){re.escape(name.lower())}[a-z]*\.[a-z]", known.source) is not None
+    )
 
 
 def _is_misspelt(name: str, known: Names) -> bool:

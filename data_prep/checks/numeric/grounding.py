@@ -122,7 +122,9 @@ def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
     head: tuple[Columns, frozenset[int]] | None = None  # units and scales of the table that the line is in
     for _, line in lines_of(text):
         head = None if "|" not in line else head or (named_by_column(line), _scales(line))
-        columns, scales = (head[0], head[1] | _scales(line)) if head else ({}, frozenset[int]())
+        columns, scales = (
+            (head[0], head[1] | _scales(line)) if head else ({}, _scales(line) if ":" in line else frozenset[int]())
+        )
         for quantity in quantities(line, bounds=False):
             found.add(quantity, line, scales, columns)
     distinct = len(found.plain) + len(found.signed)
@@ -353,10 +355,19 @@ def _agrees(date: Date | None, known: Date) -> bool:
 def summary_quantities(document: Document) -> list[Quantity]:
     """The numbers of a summary's prose. Not those in addresses, code, names, enumerators and labels."""
     text, offsets = plain_with_offsets(without_labels(document.prose))
-    found = list(quantities(text))
+    found = [_cut_off(one) if text.startswith(("…", "..."), one.end) else one for one in quantities(text)]
     if len(text) == len(document.prose):
         return found
     return [_moved(one, offsets[one.start], offsets[one.end], document.text) for one in found]
+
+
+def _cut_off(found: Quantity) -> Quantity:
+    """0.1795… is 0.17957 as well: what follows its last digit is left out, not rounded."""
+    if "." not in found.literal or len(found.readings) != 1:
+        return found
+    value = found.readings[0].value
+    step = Decimal(1).scaleb(value.as_tuple().exponent)  # type: ignore[arg-type]
+    return replace(found, readings=(Reading(value, value, value + step),))
 
 
 def _moved(found: Quantity, start: int, end: int, text: str) -> Quantity:

@@ -91,14 +91,19 @@ class Table:
 
     @cached_property
     def by_stem(self) -> tuple[dict[str, Labels], dict[str, Labels]]:
-        """The rows and the columns that have each word, but for words that most have."""
+        """The rows and the columns that have each word, but for words that most have and those of any run: "the training table" is not the
+        column "Training Loss"."""
         found: tuple[dict[str, set[int]], dict[str, set[int]]] = (defaultdict(set), defaultdict(set))
         for side in (0, 1):
             for line, stems in enumerate(self.stems[side]):
                 for stem in stems:
                     found[side][stem].add(line)
         rows, columns = (
-            {stem: frozenset(lines) for stem, lines in found[side].items() if len(lines) <= max(2, len(self.labels[side]) // 4)}
+            {
+                stem: frozenset(lines)
+                for stem, lines in found[side].items()
+                if len(lines) <= max(2, len(self.labels[side]) // 4) and stem not in _OF_A_RUN
+            }
             for side in (0, 1)
         )
         return rows, columns
@@ -158,6 +163,9 @@ def stems_of(text: str) -> frozenset[str]:
     """ "scores" and "scored" are one word here."""
     stems = (word.rstrip("s")[:STEM] for word in _STEM_WORD.findall(text.lower()) if len(word) > 1 and not word.isdigit())
     return frozenset(_SAME.get(stem, stem) for stem in stems)
+
+
+_OF_A_RUN = stems_of("training evaluation validation test")
 
 
 def _short(text: str) -> str:
@@ -240,10 +248,10 @@ def _cleaned(text: str) -> str:
 
 
 def _beginnings(text: str) -> Iterator[str]:
-    """Falcon and Llama 2 of "Falcon 7B" and "Llama 2 7B"."""
+    """Falcon and Llama 2 of "Falcon 7B" and "Llama 2 7B", but not Training of "Training Loss"."""
     words = _WORD.findall(text.rpartition("/")[2])
     for count in range(1, min(len(words), 6)):
-        if len(words[0]) > 3:
+        if len(words[0]) > 3 and not stems_of(" ".join(words[:count])) <= _OF_A_RUN:
             yield f"^{compact(''.join(words[:count]))}"
     for size in SIZE.findall(text):
         yield f"~{compact(size)}"
