@@ -34,7 +34,7 @@ from data_prep.synthetic.planted import KINDS, planted
 from data_prep.synthetic.world import raw_cards
 from eval.validation.naming import pool_of
 from eval.validation.page import Page
-from eval.validation.real_cards import Half, RealCard, half_of, real_cards
+from eval.validation.real_cards import Half, RealCard, fresh_cards, half_of, real_cards
 from eval.validation.real_faults import REAL_KINDS, planted_real
 from eval.validation.statements import statement_figures
 from eval.validation.tables import rendered, rendered_real, shown
@@ -54,7 +54,7 @@ class ValidateConfig(Block):
     """Folders of .md files and Parquet tables where the real cards are looked up by SHA-256; null for invented cards."""
     half: Half = "work"
     """Of the real cards, work: those that the checks may be mended on; final: the others, all held-out cards among them, to be
-    measured when nothing more is changed."""
+    measured when nothing more is changed. fresh: further cards (fresh.jsonl), to be mended on as well."""
     output: str | None = None
     """Where the table goes; null for RUN/eval/checks_invented.md, or checks.md."""
     min_precision: float = Field(0.98, ge=0, le=1)
@@ -115,14 +115,17 @@ def validate_real(recipe: Recipe[ValidateConfig], card_texts: Sequence[str]) -> 
     )
     if manifest.is_done():
         return
-    cards = real_cards(references, card_texts)
-    chosen = half_of(cards, block.half)
+    if block.half == "fresh":
+        cards = chosen = fresh_cards(references, card_texts)
+    else:
+        cards = real_cards(references, card_texts)
+        chosen = half_of(cards, block.half)
     if not chosen:
         raise ValueError(f'the half "{block.half}" of {len(cards)} cards is empty; name a file of more references')
     figures = {
         "made": _made(recipe, len(cards), chosen),
         **real_figures(chosen, str(recipe.seed)),
-        "statements": statement_figures(references / "statements.jsonl", card_texts, chosen),
+        "statements": statement_figures(references / "statements.jsonl", card_texts, chosen) if block.half == "work" else {},
     }
     write_text(table, rendered_real(figures))
     write_json(folder / "validation_real.json", figures)

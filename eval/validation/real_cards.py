@@ -1,8 +1,8 @@
 """Real cards with summaries that are true, and the half of them that checks may be mended on.
 
 The summaries are those of recipes/references; the cards' texts are looked up by SHA-256, since the repository holds none. Whoever
-mends the checks looks at the half "work" alone. The half "final" is measured when nothing more is changed: what it says was
-not mended on.
+mends the checks looks at the half "work" alone, and at the cards of fresh.jsonl, which are in neither half. The half "final" is measured
+when nothing more is changed: what it says was not mended on.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Literal
 
 from data_prep.collecting.config import SourceConfig
-from data_prep.collecting.references import LocalCards, read_references
+from data_prep.collecting.references import LocalCards, Reference, read_references
 from data_prep.core.files import stable_id
 from data_prep.core.records import Rejected
 from data_prep.prompts.student import source_text
 
-Half = Literal["work", "final"]
+Half = Literal["work", "final", "fresh"]
 
 
 @dataclass(frozen=True)
@@ -39,31 +39,40 @@ class RealCard:
 def real_cards(folder: Path, card_texts: Sequence[str]) -> list[RealCard]:
     """The cards of `folder`/references.jsonl, in its order. Raises ValueError where a card is not in `card_texts`: which half a
     family falls into hangs on the number of cards."""
-    for place in (folder / "references.jsonl", folder / "split.json", *(Path(text) for text in card_texts)):
+    texts = _texts(folder / "references.jsonl", card_texts, folder / "split.json")
+    split = json.loads((folder / "split.json").read_text(encoding="utf-8"))
+    cards = []
+    for reference, text in texts:
+        key = stable_id(reference.model_id, text)
+        cards.append(_card(reference, text, split["families"][key], split["splits"][key]))
+    return cards
+
+
+def fresh_cards(folder: Path, card_texts: Sequence[str]) -> list[RealCard]:
+    """The cards of `folder`/fresh.jsonl, in no split: each a family of its own. Raises ValueError as `real_cards`."""
+    texts = _texts(folder / "fresh.jsonl", card_texts)
+    return [_card(reference, text, reference.model_id, "fresh") for reference, text in texts]
+
+
+def _texts(path: Path, card_texts: Sequence[str], *needed: Path) -> list[tuple[Reference, str]]:
+    """The references of a file, each with its card."""
+    for place in (path, *needed, *(Path(text) for text in card_texts)):
         if not place.exists():
             raise ValueError(f'"{place}" does not exist; correct validate.references or validate.card_texts')
-    references = read_references(folder / "references.jsonl")
-    split = json.loads((folder / "split.json").read_text(encoding="utf-8"))
+    references = read_references(path)
     local = LocalCards(SourceConfig(source="references", card_texts=list(card_texts)), references)
-    cards = []
+    found = []
     for reference in references:
         raw = local.find(reference)
         if isinstance(raw, Rejected):
-            raise ValueError(f"{reference.model_id}: {raw.detail}; all cards of {folder} are needed to cut them into halves")
-        text = raw.content if isinstance(raw.content, str) else raw.content.decode("utf-8", "replace")
-        key = stable_id(reference.model_id, text)
-        source = source_text(reference.model_id, text, reference.notes)
-        cards.append(
-            RealCard(
-                reference.model_id,
-                split["families"][key],
-                split["splits"][key],
-                source,
-                reference.summary,
-                reference.with_arithmetic,
-            )
-        )
-    return cards
+            raise ValueError(f"{reference.model_id}: {raw.detail}; all cards of {path} are needed")
+        found.append((reference, raw.content if isinstance(raw.content, str) else raw.content.decode("utf-8", "replace")))
+    return found
+
+
+def _card(reference: Reference, text: str, family: str, split: str) -> RealCard:
+    source = source_text(reference.model_id, text, reference.notes)
+    return RealCard(reference.model_id, family, split, source, reference.summary, reference.with_arithmetic)
 
 
 def half_of(cards: Sequence[RealCard], half: Half) -> list[RealCard]:

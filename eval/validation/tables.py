@@ -51,6 +51,7 @@ def rendered_real(figures: dict[str, Any]) -> str:
 def _opening(made: dict[str, Any]) -> list[str]:
     mended = {
         "work": "Checks are mended on this half, so expect less of other cards: [checks.md](checks.md) says how much.",
+        "fresh": "Checks are mended on these cards, which are in neither half; [checks.md](checks.md) says what to expect of others.",
         "final": "No check was mended on this half: [checks_work.md](checks_work.md) is the other.",
     }
     return [

@@ -18,7 +18,7 @@ from eval.validate import ValidateConfig, main
 from eval.validation.amounts import tables
 from eval.validation.naming import pool_of
 from eval.validation.page import Page, applied
-from eval.validation.real_cards import RealCard, half_of, real_cards
+from eval.validation.real_cards import RealCard, fresh_cards, half_of, real_cards
 from eval.validation.real_faults import REAL_KINDS, planted_real
 from eval.validation.tally import FaultTally, count_one, summarised
 
@@ -293,6 +293,18 @@ def test_the_command_writes_a_table_without_text_of_the_cards(folder, capsys):
     capsys.readouterr()
     main(recipe)
     assert "done already" in capsys.readouterr().out
+
+
+def test_fresh_cards_are_in_no_split(folder):
+    lines = (folder / "references.jsonl").read_text(encoding="utf-8").splitlines()
+    (folder / "fresh.jsonl").write_text("\n".join(lines[:2]) + "\n", encoding="utf-8")
+    cards = fresh_cards(folder, [str(folder / "cards")])
+    assert [(one.model_id, one.family, one.split) for one in cards] == [
+        (f"acme/Tessel{number}-7B-v0.2", f"acme/Tessel{number}-7B-v0.2", "fresh") for number in (0, 1)
+    ]
+    block = ValidateConfig(references=str(folder), card_texts=[str(folder / "cards")], half="fresh")
+    main(Recipe(stage="validate", run_dir=folder / "run", seed=1, block=block))
+    assert "2 of 2 real cards, 2 families" in (folder / "run" / "eval" / "checks.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("name", "half"), [("checks.md", "final"), ("checks_work.md", "work")])
