@@ -14,7 +14,8 @@ from functools import lru_cache
 from itertools import combinations, islice
 from math import prod
 
-from data_prep.checks.derived.together import STOP, TOTAL, figure, line_around, sentence_around
+from data_prep.checks.derived.groups import TOTAL, figure
+from data_prep.checks.derived.words import STOP, line_around, sentence_around
 from data_prep.checks.document import Document
 from data_prep.checks.names.grounding import compact
 from data_prep.checks.numeric.quantities import WORD, Quantity, quantities

@@ -12,22 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from data_prep.checks.derived.arithmetic import NumberLine, computed
-from data_prep.checks.derived.together import (
-    AUTHORS,
-    FAMILY,
-    PRINTED,
-    SENTENCE_END,
-    STOP,
-    UNFILLED,
-    Group,
-    Together,
-    line_around,
-    running,
-    sentence_around,
-    stem,
-    stems,
-    together_of,
-)
+from data_prep.checks.derived.groups import FAMILY, Group
+from data_prep.checks.derived.shapes import AUTHORS, PRINTED, UNFILLED
+from data_prep.checks.derived.together import Together, together_of
+from data_prep.checks.derived.words import SENTENCE_END, STOP, line_around, running, sentence_around, stem, stems
 from data_prep.checks.document import Document
 from data_prep.checks.numeric.quantities import UNITS, WORD, Quantity
 from data_prep.checks.result import Derived
