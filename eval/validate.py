@@ -125,7 +125,7 @@ def validate_real(recipe: Recipe[ValidateConfig], card_texts: Sequence[str]) -> 
     figures = {
         "made": _made(recipe, len(cards), chosen),
         **real_figures(chosen, str(recipe.seed)),
-        "statements": statement_figures(references / "statements.jsonl", card_texts, chosen) if block.half == "work" else {},
+        "statements": statement_figures(references / "statements.jsonl", chosen),
     }
     write_text(table, rendered_real(figures))
     write_json(folder / "validation_real.json", figures)

@@ -75,20 +75,21 @@ def denials(
 ) -> Iterator[Span]:
     """Places that deny what the sources state. `licences`: those that the summary names; `settings`: as `settings_of` gives them."""
     licence = facts.get("licence")
-    stated = {**settings, "licence": licence.display} if licence and licence.is_declared else dict(settings)
-    if stated:
-        for start, end, items in (*_denied(document), *_listed_as_missing(document)):
-            for name in stated:
-                if any(_NOUNS[name].fullmatch(item) for item in items):
-                    yield Span(start, end, f"{name} is denied, the sources say {stated[name]}")
-    for span in licences if licence else ():
-        is_own = any(agree(span.label, str(value)) for value in licence.values) if licence else False
+    stated = {**settings, "licence": licence.display} if licence and licence.is_declared else settings
+    for start, end, items in (*_denied(document), *_listed_as_missing(document)) if stated else ():
+        for name in stated:
+            if any(_NOUNS[name].fullmatch(item) for item in items):
+                yield Span(start, end, f"{name} is denied, the sources say {stated[name]}")
+    if licence:
+        yield from _named_and_denied(document, licences, licence)
+
+
+def _named_and_denied(document: Document, licences: Sequence[Span], fact: Fact) -> Iterator[Span]:
+    """ "It is not released under MIT"."""
+    for span in licences:
+        is_own = any(agree(span.label, str(value)) for value in fact.values)
         if is_own and (denial := _NOT.search(document.lower, max(0, span.start - NEAR_CHARACTERS), span.start)):
-            yield Span(
-                denial.start(),
-                span.end,
-                f"licence {span.label} is denied, the sources say {licence.display if licence else ''}",
-            )
+            yield Span(denial.start(), span.end, f"licence {span.label} is denied, the sources say {fact.display}")
 
 
 def _denied(document: Document) -> Iterator[tuple[int, int, list[str]]]:

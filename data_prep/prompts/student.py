@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from data_prep.cards.front_matter import split_front_matter
-from data_prep.core.records import Card, Note
+from data_prep.cards.parse import decode
+from data_prep.core.records import Card, Note, RawCard
 from data_prep.core.text import first_line
 from data_prep.prompts.chat_format import ChatFormat, chat_format
 
@@ -200,6 +201,11 @@ def source_text(model_id: str, card: str, notes: Sequence[Note]) -> str:
     """Card and notes as one text, whole: what the checks compare a summary with. The card comes first, as found."""
     pages = (f'<source url="{note.url}">\n{note.text}\n</source>' for note in notes)
     return "\n\n".join([card.rstrip(), f"Model: {model_id}", *pages])
+
+
+def raw_source(card: RawCard) -> str:
+    """`source_text` of a card as a source of cards hands it out."""
+    return source_text(card.model_id, decode(card.content), card.notes)
 
 
 def read_source(source: str) -> tuple[str, str, list[Note]]:

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.cards.parse import decode
 from data_prep.collecting.config import SourceConfig
 from data_prep.collecting.readers import card_finder
 from data_prep.collecting.references import Reference, read_references
 from data_prep.core.files import read_jsonl
 from data_prep.core.records import RawCard
 from data_prep.core.text import plural
-from data_prep.prompts.student import source_text
+from data_prep.prompts.student import raw_source
 from eval.entailment.calibration import Labelled, of_both_kinds
 
 
@@ -30,22 +29,9 @@ class CardLabel:
     supported: bool
 
 
-@dataclass(frozen=True)
-class LabelledStatement:
-    label: CardLabel
-    source: str
-
-
 def read_card_labels(path: Path, card_texts: Sequence[str] | None) -> list[Labelled]:
-    """The statements as claims to measure a checker by. Raises ValueError as `labelled_statements` does, and where all are of one kind."""
-    found = ((one.source, one.label) for one in labelled_statements(path, card_texts))
-    claims = [Labelled(source, row.context, row.claim, row.supported, "language model") for source, row in found]
-    return of_both_kinds(claims, path)
-
-
-def labelled_statements(path: Path, card_texts: Sequence[str] | None) -> list[LabelledStatement]:
-    """Statements whose card is to be had; prints how many are not. `references.jsonl` beside `path` tells each card's id and notes.
-    Raises ValueError where no card is to be had, or a row's card is in no reference."""
+    """The statements whose card is to be had, as claims to measure a checker by; prints how many are not. `references.jsonl` beside `path`
+    tells each card's id and notes. Raises ValueError where no card is to be had, a row's card is in no reference, or all are of one kind."""
     rows = list(read_jsonl(path, CardLabel))
     references = {one.sha256: one for one in read_references(path.parent / "references.jsonl")}
     wanted = dict.fromkeys(row.sha256 for row in rows)
@@ -59,18 +45,17 @@ def labelled_statements(path: Path, card_texts: Sequence[str] | None) -> list[La
             f"none of the {len(wanted)} cards of {path} is to be had; name folders or Parquet tables that have them in "
             "support.card_texts, or take support.calibration: synthetic"
         )
-    found = [LabelledStatement(row, sources[row.sha256]) for row in rows if row.sha256 in sources]
+    known = [(sources[row.sha256], row) for row in rows if row.sha256 in sources]
     if gone := len(wanted) - len(sources):
-        print(f"{plural(gone, 'card')} of {path} not to be had: {len(found)} of {len(rows)} labelled statements are used")
-    return found
+        print(
+            f"support: {plural(gone, 'card')} of {path} not to be had: {len(known)} of {len(rows)} labelled statements are used"
+        )
+    labelled = [Labelled(source, row.context, row.claim, row.supported, "language model") for source, row in known]
+    return of_both_kinds(labelled, path)
 
 
 def _sources(references: list[Reference], card_texts: Sequence[str] | None) -> dict[str, str]:
     config = SourceConfig(source="references", card_texts=list(card_texts) if card_texts else None)
     find = card_finder(config, references)
-    found = ((one, find(one)) for one in references)
-    return {
-        one.sha256: source_text(one.model_id, decode(card.content), card.notes)
-        for one, card in found
-        if isinstance(card, RawCard)
-    }
+    found = ((one.sha256, find(one)) for one in references)
+    return {name: raw_source(card) for name, card in found if isinstance(card, RawCard)}

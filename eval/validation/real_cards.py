@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from data_prep.cards.parse import decode
 from data_prep.collecting.config import SourceConfig
 from data_prep.collecting.references import LocalCards, Reference, read_references
 from data_prep.core.files import stable_id
-from data_prep.core.records import Rejected
-from data_prep.prompts.student import source_text
+from data_prep.core.records import RawCard, Rejected
+from data_prep.prompts.student import raw_source
 
 Half = Literal["work", "final", "fresh"]
 
@@ -34,27 +35,28 @@ class RealCard:
     source: str
     summary: str
     with_arithmetic: str | None
+    sha256: str = ""  # of the README as found
 
 
 def real_cards(folder: Path, card_texts: Sequence[str]) -> list[RealCard]:
     """The cards of `folder`/references.jsonl, in its order. Raises ValueError where a card is not in `card_texts`: which half a
     family falls into hangs on the number of cards."""
-    texts = _texts(folder / "references.jsonl", card_texts, folder / "split.json")
+    found = _found(folder / "references.jsonl", card_texts, folder / "split.json")
     split = json.loads((folder / "split.json").read_text(encoding="utf-8"))
     cards = []
-    for reference, text in texts:
-        key = stable_id(reference.model_id, text)
-        cards.append(_card(reference, text, split["families"][key], split["splits"][key]))
+    for reference, raw in found:
+        key = stable_id(raw.model_id, decode(raw.content))
+        cards.append(_card(reference, raw, split["families"][key], split["splits"][key]))
     return cards
 
 
 def fresh_cards(folder: Path, card_texts: Sequence[str]) -> list[RealCard]:
     """The cards of `folder`/fresh.jsonl, in no split: each a family of its own. Raises ValueError as `real_cards`."""
-    texts = _texts(folder / "fresh.jsonl", card_texts)
-    return [_card(reference, text, reference.model_id, "fresh") for reference, text in texts]
+    found = _found(folder / "fresh.jsonl", card_texts)
+    return [_card(reference, raw, reference.model_id, "fresh") for reference, raw in found]
 
 
-def _texts(path: Path, card_texts: Sequence[str], *needed: Path) -> list[tuple[Reference, str]]:
+def _found(path: Path, card_texts: Sequence[str], *needed: Path) -> list[tuple[Reference, RawCard]]:
     """The references of a file, each with its card."""
     for place in (path, *needed, *(Path(text) for text in card_texts)):
         if not place.exists():
@@ -66,13 +68,13 @@ def _texts(path: Path, card_texts: Sequence[str], *needed: Path) -> list[tuple[R
         raw = local.find(reference)
         if isinstance(raw, Rejected):
             raise ValueError(f"{reference.model_id}: {raw.detail}; all cards of {path} are needed")
-        found.append((reference, raw.content if isinstance(raw.content, str) else raw.content.decode("utf-8", "replace")))
+        found.append((reference, raw))
     return found
 
 
-def _card(reference: Reference, text: str, family: str, split: str) -> RealCard:
-    source = source_text(reference.model_id, text, reference.notes)
-    return RealCard(reference.model_id, family, split, source, reference.summary, reference.with_arithmetic)
+def _card(reference: Reference, raw: RawCard, family: str, split: str) -> RealCard:
+    texts = (raw_source(raw), reference.summary, reference.with_arithmetic)
+    return RealCard(reference.model_id, family, split, *texts, reference.sha256)
 
 
 def half_of(cards: Sequence[RealCard], half: Half) -> list[RealCard]:

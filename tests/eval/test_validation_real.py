@@ -5,21 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from commands import ROOT
 
 from data_prep.checks import CHECKS, CheckResult
 from data_prep.checks.result import Span
-from data_prep.core.files import stable_id
+from data_prep.core.files import stable_id, write_jsonl
 from data_prep.core.recipe import Recipe
 from data_prep.synthetic.planted import PlantedFault, kind_of
+from eval.entailment.card_labels import CardLabel
 from eval.validate import ValidateConfig, main
 from eval.validation.amounts import tables
 from eval.validation.naming import pool_of
 from eval.validation.page import Page, applied
 from eval.validation.real_cards import RealCard, fresh_cards, half_of, real_cards
 from eval.validation.real_faults import REAL_KINDS, planted_real
+from eval.validation.statements import statement_figures
 from eval.validation.tally import FaultTally, count_one, summarised
 
 CARD = """---
@@ -293,6 +296,38 @@ def test_the_command_writes_a_table_without_text_of_the_cards(folder, capsys):
     capsys.readouterr()
     main(recipe)
     assert "done already" in capsys.readouterr().out
+
+
+def test_of_labelled_statements_those_about_the_half_are_counted_by_writer_and_label(folder):
+    rows = [
+        ("It has 7.2 billion parameters.", True),
+        ("It has 9.9 billion parameters.", False),
+        ("It flies.", False),
+        ("It was trained on StoryHeap3.", False),
+    ]
+    cards = real_cards(folder, [str(folder / "cards")])
+    labels = [
+        CardLabel(cards[0].sha256, "tiny", "Size", claim, ["right" if right else "wrong"], right) for claim, right in rows
+    ]
+    write_jsonl(folder / "statements.jsonl", [*labels, replace(labels[0], sha256=cards[1].sha256)])
+    found = statement_figures(folder / "statements.jsonl", cards[:1])
+    assert {name: (figure["k"], figure["n"]) for name, figure in found.items()} == {
+        "tiny: not right": (2, 3),
+        "tiny: right": (0, 1),
+    }
+    assert statement_figures(folder / "nowhere.jsonl", cards) == {}
+
+
+def test_the_opening_tells_of_a_models_own_errors_where_there_are_many(folder):
+    claims = [f"It has {number}.9 billion parameters." for number in range(10, 30)]
+    cards = real_cards(folder, [str(folder / "cards")])
+    labels = [CardLabel(card.sha256, "tiny", "", claim, ["wrong"], False) for card in cards for claim in claims]
+    write_jsonl(folder / "statements.jsonl", labels)
+    block = ValidateConfig(references=str(folder), card_texts=[str(folder / "cards")], half="work")
+    main(Recipe(stage="validate", run_dir=folder / "run", seed=1, block=block))
+    table = (folder / "run" / "eval" / "checks.md").read_text(encoding="utf-8")
+    assert "the checks mark 100% [91%, 100%] of 40 (tiny); see the end." in table
+    assert "| tiny: not right | 40 | 1.000 [0.912, 1.000] |" in table
 
 
 def test_fresh_cards_are_in_no_split(folder):
