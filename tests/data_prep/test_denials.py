@@ -59,6 +59,12 @@ def test_another_licence_another_place_and_a_remark_are_no_denial(said):
     assert not contradicts(said)
 
 
+def test_a_licence_that_only_the_text_has_may_be_missing_elsewhere():
+    source = "# Orvan\n\nOrvan sorts letters; the code is under the MIT licence.\n\nModel: acme/Orvan"
+    assert not contradicts("No licence is stated.", source)
+    assert contradicts("Orvan is not released under the MIT licence.", source)
+
+
 LISTED = "# Orvan\n\nHyperparameters:\n- learning_rate: 5e-05\n- train_batch_size: 16\n- num_epochs: 3.0\n\nModel: acme/Orvan"
 
 

@@ -20,6 +20,7 @@ from data_prep.core.recipe import Recipe, load
 from data_prep.core.records import Generation
 from eval import score as stage
 from eval.score import ScoreConfig, main
+from eval.scoring import metrics as measuring
 from eval.scoring.aggregate import default_pairs
 from eval.scoring.cache import ScoreStore
 from eval.scoring.metrics import CODE
@@ -382,3 +383,14 @@ def test_half_of_what_a_file_needs_is_refused(arguments, message):
 def test_default_comparisons_are_neighbours_then_the_first():
     assert default_pairs(["a", "b", "c"]) == [("a", "b"), ("b", "c"), ("a", "c")]
     assert default_pairs(["a"]) == []
+
+
+def test_code_in_rooms_within_rooms_counts_as_code_that_measures(monkeypatch, tmp_path):
+    room = tmp_path / CODE[0] / "inner"
+    room.mkdir(parents=True)
+    monkeypatch.setattr(measuring, "ROOT", tmp_path)
+    found = set()
+    for text in ("1", "2"):
+        (room / "rule.py").write_text(text)
+        found.add(measuring.code_version())
+    assert len(found) == 2

@@ -11,7 +11,7 @@ import pytest
 from commands import ROOT
 
 from data_prep.checks import CHECKS, CheckResult
-from data_prep.checks.result import Span
+from data_prep.checks.result import Derived, Span
 from data_prep.core.files import stable_id, write_jsonl
 from data_prep.core.recipe import Recipe
 from data_prep.synthetic.planted import PlantedFault, kind_of
@@ -214,6 +214,15 @@ def test_what_a_check_says_of_the_true_text_too_counts_only_at_the_fault():
         figures = summarised(tally, kinds)
         assert figures["faults"]["digit"]["recall"]["k"] == caught
         assert sum(check["precision"]["n"] for check in figures["checks"].values()) == flags
+
+
+def test_a_planted_number_that_passes_as_derived_is_counted():
+    kinds = {"digit": kind_of("numbers", None)}
+    for start, counted in ((18, 1), (30, 0)):
+        tally = FaultTally()
+        passed = CheckResult("numbers", True, 1.0, "", derived=(Derived(start, start + 4, "", "count", ""),))
+        count_one(tally, kinds["digit"], PlantedFault("digit", "...", ((20, 24),)), [passed])
+        assert tally.derived["digit"] == counted
 
 
 # --- halves -----------------------------------------------------------------------------------------------------------

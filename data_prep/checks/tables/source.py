@@ -91,19 +91,14 @@ class Table:
 
     @cached_property
     def by_stem(self) -> tuple[dict[str, Labels], dict[str, Labels]]:
-        """The rows and the columns that have each word, but for words that most have and those of any run: "the training table" is not the
-        column "Training Loss"."""
+        """The rows and the columns that have each word, but for words that most have."""
         found: tuple[dict[str, set[int]], dict[str, set[int]]] = (defaultdict(set), defaultdict(set))
         for side in (0, 1):
             for line, stems in enumerate(self.stems[side]):
                 for stem in stems:
                     found[side][stem].add(line)
         rows, columns = (
-            {
-                stem: frozenset(lines)
-                for stem, lines in found[side].items()
-                if len(lines) <= max(2, len(self.labels[side]) // 4) and stem not in _OF_A_RUN
-            }
+            {stem: frozenset(lines) for stem, lines in found[side].items() if len(lines) <= max(2, len(self.labels[side]) // 4)}
             for side in (0, 1)
         )
         return rows, columns
