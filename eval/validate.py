@@ -34,7 +34,7 @@ from data_prep.synthetic.planted import KINDS, planted
 from data_prep.synthetic.world import raw_cards
 from eval.validation.naming import pool_of
 from eval.validation.page import Page
-from eval.validation.real_cards import Half, RealCard, fresh_cards, half_of, real_cards
+from eval.validation.real_cards import FURTHER, Half, RealCard, further_cards, half_of, real_cards
 from eval.validation.real_faults import REAL_KINDS, planted_real
 from eval.validation.statements import statement_figures
 from eval.validation.tables import rendered, rendered_real, shown
@@ -54,7 +54,8 @@ class ValidateConfig(Block):
     """Folders of .md files and Parquet tables where the real cards are looked up by SHA-256; null for invented cards."""
     half: Half = "work"
     """Of the real cards, work: those that the checks may be mended on; final: the others, all held-out cards among them, to be
-    measured when nothing more is changed. fresh: further cards (fresh.jsonl), to be mended on as well."""
+    measured when nothing more is changed. Of further cards, fresh (fresh.jsonl): to be mended on as well; unseen (unseen.jsonl): to be
+    measured like final."""
     output: str | None = None
     """Where the table goes; null for RUN/eval/checks_invented.md, or checks.md."""
     min_precision: float = Field(0.98, ge=0, le=1)
@@ -115,8 +116,8 @@ def validate_real(recipe: Recipe[ValidateConfig], card_texts: Sequence[str]) -> 
     )
     if manifest.is_done():
         return
-    if block.half == "fresh":
-        cards = chosen = fresh_cards(references, card_texts)
+    if block.half in FURTHER:
+        cards = chosen = further_cards(references, card_texts, block.half)
     else:
         cards = real_cards(references, card_texts)
         chosen = half_of(cards, block.half)

@@ -40,8 +40,7 @@ MEANINGS = {
     ),
     "numbers_grounded": Meaning(
         "numbers the source has",
-        "Share of a page's numbers that stand in the source, follow from it or count in words what it does not; one beside the "
-        "wrong thing may count too.",
+        "Share of a page's numbers that stand in the source or follow from it; one beside the wrong thing may count too.",
     ),
     "links_grounded": Meaning(
         "links the source has",

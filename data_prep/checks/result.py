@@ -28,7 +28,8 @@ class Derived(Span):
 class CheckResult:
     """`value` is the check's measure (a share in 0..1, or a count named in the check's docstring); None where the
     source offers nothing to measure. `passed` decides acceptance; `reason` is read aloud in reports and rejects. `derived`: what
-    passes although no source states it, since it follows from one."""
+    passes although no source states it, since it follows from one. `remarks`: what passes although the check cannot bear it out, since
+    it is wrong about such things too often to refuse a page for them."""
 
     name: str
     passed: bool
@@ -36,6 +37,7 @@ class CheckResult:
     reason: str
     spans: list[Span] = field(default_factory=list)
     derived: tuple[Derived, ...] = ()
+    remarks: tuple[Span, ...] = ()
 
 
 def listed(items: Iterable[str], at_most: int = 5) -> str:
@@ -46,14 +48,24 @@ def listed(items: Iterable[str], at_most: int = 5) -> str:
     return ", ".join(short) + (f" and {rest} more" if rest > 0 else "")
 
 
-def looked_up(name: str, total: int, wrong: Sequence[Span], missing: int, derived: Sequence[Derived] = ()) -> CheckResult:
+def looked_up(
+    name: str, total: int, wrong: Sequence[Span], missing: int, derived: Sequence[Derived] = (), remarks: Sequence[Span] = ()
+) -> CheckResult:
     """Of a check that looks the summary's `name` (links, numbers, names) up in the sources. `wrong`: where it has what they
-    lack, labelled with that alone. `missing` of `total`: how many they are, where one may stand in several places."""
-    value = 1 - missing / total
+    lack, labelled with that alone. `missing` of `total`: how many they are, where one may stand in several places. What `remarks`
+    mark is not found either."""
+    value = 1 - (missing + len(remarks)) / total
     apart = f", {len(derived)} of them derived: {listed(one.label for one in derived)}" if derived else ""
+    apart += f"; to be looked at: {listed(span.label for span in remarks)}" if remarks else ""
+    marked = [
+        replace(span, label=f"{name.removesuffix('s')} that the sources do not bear out: {span.label}") for span in remarks
+    ]
     if not wrong:
-        return CheckResult(name, True, value, f"all {total} {name} are in the sources{apart}", derived=tuple(derived))
+        most = f"{total - len(remarks)} of" if remarks else "all"
+        return CheckResult(
+            name, True, value, f"{most} {total} {name} are in the sources{apart}", [], tuple(derived), tuple(marked)
+        )
     verb = "is" if missing == 1 else "are"
-    reason = f"{missing} of {total} {name} {verb} not in the sources: {listed(span.label for span in wrong)}"
+    reason = f"{missing} of {total} {name} {verb} not in the sources: {listed(span.label for span in wrong)}{apart if remarks else ''}"
     spans = [replace(span, label=f"{name.removesuffix('s')} not in the sources: {span.label}") for span in wrong]
-    return CheckResult(name, False, value, reason, spans, tuple(derived))
+    return CheckResult(name, False, value, reason, spans, tuple(derived), tuple(marked))

@@ -295,13 +295,16 @@ function panel(one, text, place) {
   if (!text.finished) figures.push(text.looped ? "ended in a loop" : "cut by the token limit");
   const wrong = text.checks.filter((check) => !check.passed);
   const right = text.checks.filter((check) => check.passed).map((check) => check.name);
-  const found = unique(text.marks.filter((mark) => mark.kind === "measure").map((mark) => mark.name));
+  const [remarked, found] = ["remark", "measure"].map((kind) => (
+    unique(text.marks.filter((mark) => mark.kind === kind).map((mark) => mark.name))));
   return element("article", { class: "output", "data-system": nameOf(one), "data-place": place },
     element("h4", {}, nameOf(one), element("small", {}, ` ${takeOf(one)}`)),
     element("p", { class: "figures" }, figures.join(" · ")),
     wrong.length ? element("ul", { class: "faults" }, ...wrong.map((check) => (
       element("li", {}, element("b", {}, check.name), ` ${check.reason}`, labels(text, "check", check.name))))) : null,
     right.length ? element("p", { class: "passed", title: wrong.length ? "" : index.no_flag }, `no flag: ${right.join(", ")}`) : null,
+    remarked.length ? element("ul", { class: "faults remarked" }, ...remarked.map((name) => (
+      element("li", {}, element("b", {}, `${name}, to be looked at`), labels(text, "remark", name))))) : null,
     found.length ? element("ul", { class: "faults found" }, ...found.map((name) => (
       element("li", {}, element("b", {}, `◇ ${name}`), labels(text, "measure", name))))) : null,
     text.thinking ? element("details", { class: "thinking" }, element("summary", {}, "thought aloud, not scored"),

@@ -90,11 +90,12 @@ def card_body(card: HeldOut, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def output_body(row: dict[str, Any]) -> dict[str, Any]:
-    """One summary: its text in pieces, each knowing the numbers of the marks on it; faults of checks come before what a
-    measure (a checker model) marks."""
+    """One summary: its text in pieces, each knowing the numbers of the marks on it; faults of checks come before their remarks and
+    what a measure (a checker model) marks."""
     checks = json.loads(row["checks"])
     marks = [(span, check["name"], "check") for check in checks if not check["passed"] for span in check["spans"]]
     marks.sort(key=begin_and_end)
+    marks += [(span, check["name"], "remark") for check in checks for span in check.get("remarks", ())]
     found = [(span, span.get("measure", "measure"), "measure") for span in json.loads(row["spans"])]
     marks += sorted(found, key=begin_and_end)
     return {

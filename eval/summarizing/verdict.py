@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.text import Text
 
 from data_prep.checks import CheckResult
 from data_prep.checks.meaning import NO_FLAG
+from data_prep.checks.result import Span
 from eval.decoding.grounded import describe_interventions
 from eval.decoding.sampling import Decoding
 from eval.summarizing.writers import Written
@@ -44,13 +45,22 @@ def best(attempts: Sequence[Attempt]) -> Attempt:
 
 def unsupported(attempt: Attempt) -> list[tuple[str, str]]:
     """(text, kind) of each number, name and link of the summary that is not in its sources, each once."""
-    found = [
-        (attempt.written.text[span.start : span.end], GROUNDED[result.name])
-        for result in attempt.results
-        if result.name in GROUNDED and not result.passed
-        for span in result.spans
+    return _marked(attempt, [(result.name, result.spans) for result in attempt.results if not result.passed])
+
+
+def doubtful(attempt: Attempt) -> list[tuple[str, str]]:
+    """The same of what the checks can neither bear out nor refuse."""
+    return _marked(attempt, [(result.name, result.remarks) for result in attempt.results])
+
+
+def _marked(attempt: Attempt, found: Iterable[tuple[str, Sequence[Span]]]) -> list[tuple[str, str]]:
+    texts = [
+        (attempt.written.text[one.start : one.end], GROUNDED[name])
+        for name, spans in found
+        if name in GROUNDED
+        for one in spans
     ]
-    return list(dict.fromkeys((" ".join(text.split()), kind) for text, kind in found))
+    return list(dict.fromkeys((" ".join(text.split()), kind) for text, kind in texts))
 
 
 def verdict(attempt: Attempt) -> Text:
@@ -61,11 +71,13 @@ def verdict(attempt: Attempt) -> Text:
         f"{flags} of {total} flag{'s' if flags == 1 else ''} it" if flags else f"none of {total} flags it",
         "yellow" if flags else "",
     )
-    if wrong := unsupported(attempt):
-        line.append("; not in the sources: ")
-        for at, (text, kind) in enumerate(wrong[:MOST_SHOWN]):
-            line.append(", " if at else "").append(f"[{text[:80]}]", "bold red").append(f" ({kind})")
-        line.append(f" and {len(wrong) - MOST_SHOWN} more" if len(wrong) > MOST_SHOWN else "")
+    for found, heading, style in (
+        (unsupported(attempt), "not in the sources", "bold red"),
+        (doubtful(attempt), "to be looked at", "yellow"),
+    ):
+        for at, (text, kind) in enumerate(found[:MOST_SHOWN]):
+            line.append(", " if at else f"; {heading}: ").append(f"[{text[:80]}]", style).append(f" ({kind})")
+        line.append(f" and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else "")
     for result in attempt.results:
         if not result.passed and not (result.name in GROUNDED and result.spans):
             line.append(f"; {result.name}: {' '.join(result.reason.split())[:160]}")

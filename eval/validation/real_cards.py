@@ -1,8 +1,8 @@
 """Real cards with summaries that are true, and the half of them that checks may be mended on.
 
 The summaries are those of recipes/references; the cards' texts are looked up by SHA-256, since the repository holds none. Whoever
-mends the checks looks at the half "work" alone, and at the cards of fresh.jsonl, which are in neither half. The half "final" is measured
-when nothing more is changed: what it says was not mended on.
+mends the checks looks at the half "work" alone, and at the cards of fresh.jsonl, which are in neither half. The half "final" and the
+cards of unseen.jsonl, in neither half too, are measured when nothing more is changed: what they say was not mended on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from data_prep.core.files import stable_id
 from data_prep.core.records import RawCard, Rejected
 from data_prep.prompts.student import raw_source
 
-Half = Literal["work", "final", "fresh"]
+Half = Literal["work", "final", "fresh", "unseen"]
+FURTHER = ("fresh", "unseen")  # cards in no split, in a file of that name
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ def real_cards(folder: Path, card_texts: Sequence[str]) -> list[RealCard]:
     return cards
 
 
-def fresh_cards(folder: Path, card_texts: Sequence[str]) -> list[RealCard]:
-    """The cards of `folder`/fresh.jsonl, in no split: each a family of its own. Raises ValueError as `real_cards`."""
-    found = _found(folder / "fresh.jsonl", card_texts)
-    return [_card(reference, raw, reference.model_id, "fresh") for reference, raw in found]
+def further_cards(folder: Path, card_texts: Sequence[str], name: Half) -> list[RealCard]:
+    """The cards of `folder`/fresh.jsonl or unseen.jsonl: each a family of its own. Raises ValueError as `real_cards`."""
+    found = _found(folder / f"{name}.jsonl", card_texts)
+    return [_card(reference, raw, reference.model_id, name) for reference, raw in found]
 
 
 def _found(path: Path, card_texts: Sequence[str], *needed: Path) -> list[tuple[Reference, RawCard]]:

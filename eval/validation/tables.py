@@ -52,6 +52,7 @@ def _opening(made: dict[str, Any]) -> list[str]:
     mended = {
         "work": "Checks are mended on this half, so expect less of other cards: [checks.md](checks.md) says how much.",
         "fresh": "Checks are mended on these cards, which are in neither half; [checks.md](checks.md) says what to expect of others.",
+        "unseen": "No check was mended on these cards, which are in neither half; their pages are of other writers, without notes.",
         "final": "No check was mended on this half: [checks_work.md](checks_work.md) is the other.",
     }
     return [
@@ -76,7 +77,9 @@ def _meaning(figures: dict[str, Any]) -> list[str]:
     least = f" (by kind {min(by_kind):.0%} to {max(by_kind):.0%})" if by_kind else ""
     return [
         "**What a flag means, and what no flag does not.** A flag is a reason to look at the marked place, no verdict: of the true pages",
-        f"{wrong:.0%} had at least one. A page without a flag need not be true. Of the planted faults that a check claims to see, {_percent(found['claimed'])}",
+        f"{wrong:.0%} had at least one. A page without a flag need not be true. A remark marks a small count in words that the check can neither bear",
+        f"out nor refuse, and refuses no page: {_percent(figures['clean_remarks'])} of the true ones have some.",
+        f"Of the planted faults that a check claims to see, {_percent(found['claimed'])}",
         f"were flagged{least}; of those that none claims to see, such as a denial, an invented ability, a unit that a number counts,",
         f"two numbers exchanged in a sentence, {_percent(found['unclaimed'])}. What share of a model's own errors is flagged hangs on what it gets wrong; no table of planted faults can tell.",
         *_own_errors(figures["statements"]),
@@ -131,10 +134,11 @@ def _planted(figures: dict[str, Any]) -> list[str]:
         "",
         f"Of the planted wrong numbers {_percent(figures['derived'])} follow from others by chance and were let pass as derived.",
         "",
-        "By fault. Where no check claims to see a fault, none must; in the last column, how many of the texts other checks flagged.",
+        "By fault. Where no check claims to see a fault, none must; remarked: not flagged, but marked as a remark; in the last column, how many",
+        "of the texts other checks flagged.",
         "",
-        "| fault | must be seen by | n | recall | seen by any that may | spans | flagged by others |",
-        "|---|---|---|---|---|---|---|",
+        "| fault | must be seen by | n | recall | remarked | seen by any that may | spans | flagged by others |",
+        "|---|---|---|---|---|---|---|---|",
         *_real_fault_rows(figures),
     ]
 
@@ -192,8 +196,9 @@ def _real_fault_rows(figures: dict[str, Any]) -> Iterator[str]:
             f"{name} ({count}{'' if name in found['may'] else ', wrongly'})" for name, count in sorted(found["others"].items())
         )
         recall = shown(found["recall"]) if found["seen_by"] else ""
+        remarked = f"{found['remarked']['share']:.3f}" if found["remarked"]["k"] else ""
         yield (
-            f"| {fault} | {found['seen_by'] or 'none'} | {found['recall']['n']} | {recall} | {shown(found['any'])} | "
+            f"| {fault} | {found['seen_by'] or 'none'} | {found['recall']['n']} | {recall} | {remarked} | {shown(found['any'])} | "
             f"{shown(found['spans'])} | {others} |"
         )
 

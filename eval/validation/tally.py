@@ -30,7 +30,9 @@ class FaultTally:
     derived: Counter[str] = field(
         default_factory=Counter
     )  # fault -> texts whose planted number was let pass as one that follows
+    remarked: Counter[str] = field(default_factory=Counter)  # fault -> texts where it was remarked and not flagged
     clean: int = 0
+    clean_remarks: int = 0
     clean_flags: int = 0
     refused: Counter[str] = field(default_factory=Counter)  # true texts, by check
 
@@ -40,6 +42,7 @@ def count_true(tally: FaultTally, results: list[CheckResult]) -> frozenset[str]:
     flagged = frozenset(result.name for result in results if not result.passed)
     tally.clean += 1
     tally.clean_flags += bool(flagged)
+    tally.clean_remarks += any(result.remarks for result in results)
     tally.flags.update(flagged)
     tally.refused.update(flagged)
     return flagged
@@ -61,6 +64,7 @@ def count_one(
     tally.planted.update({text.fault, kind.seen_by})
     tally.derived[text.fault] += any(_overlap(text, result.derived) for result in results)
     if kind.seen_by not in flagged:
+        tally.remarked[text.fault] += any(_overlap(text, result.remarks) for result in results)
         return
     tally.caught.update((text.fault, kind.seen_by))
     if flagged[kind.seen_by].spans and text.spans:
@@ -94,10 +98,12 @@ def summarised(tally: FaultTally, kinds: Mapping[str, Kind[Any]]) -> dict[str, A
             "may": sorted(kind.may - {kind.seen_by}),
             "recall": share(tally.caught[fault], tally.planted[fault]),
             "any": share(tally.seen[fault], tally.planted[fault]),
+            "remarked": share(tally.remarked[fault], tally.planted[fault]),
             "spans": share(tally.placed[fault], tally.placeable[fault]),
             "others": dict(sorted(tally.others.get(fault, Counter()).items())),
         }
         for fault, kind in kinds.items()
     }
     texts = sum(tally.planted[fault] for fault in kinds)
-    return {"texts": texts, "clean": share(tally.clean_flags, tally.clean), "checks": checks, "faults": faults}
+    clean = {"clean": share(tally.clean_flags, tally.clean), "clean_remarks": share(tally.clean_remarks, tally.clean)}
+    return {"texts": texts, **clean, "checks": checks, "faults": faults}

@@ -23,7 +23,7 @@ from data_prep.core.records import HeldOut
 from data_prep.core.text import probability, signed
 from eval.report import ReportConfig, main
 from eval.reporting.markdown import markdown_results, measure_rows, plain
-from eval.reporting.page_data import card_title, headline_decodings, packed, pieces
+from eval.reporting.page_data import card_title, headline_decodings, output_body, packed, pieces
 from eval.reporting.plots import copying, differences, lengths, range_mark
 from eval.stats.figures import rounded
 
@@ -124,6 +124,22 @@ def test_tables_to_paste(run):
     assert line.startswith("| base | 0.0 [")
     assert "(n=12)" in line
     assert any(line.startswith("| tuned − base | pages without a flag | +100.0 [") for line in table.splitlines())
+
+
+def test_what_a_check_remarks_is_marked_after_what_is_flagged_though_it_passes():
+    span = {"start": 0, "end": 3, "label": "a count"}
+    numbers = {"name": "numbers", "passed": True, "reason": "", "spans": [], "remarks": [span]}
+    names = {
+        "name": "names",
+        "passed": False,
+        "reason": "",
+        "spans": [{"start": 4, "end": 9, "label": "a name"}],
+        "remarks": [],
+    }
+    row = {"checks": json.dumps([numbers, names]), "spans": "[]", "finish_reason": "stop", "text": "Two Orvans", "thinking": ""}
+    body = output_body(row)
+    assert [(mark["name"], mark["kind"]) for mark in body["marks"]] == [("names", "check"), ("numbers", "remark")]
+    assert body["pieces"][0] == ("Two", [1])
 
 
 def test_pieces_give_the_text_back_and_nest_spans():

@@ -772,13 +772,20 @@ def test_the_verdict_is_one_line_that_marks_what_is_unsupported():
 
     source = source_text(RAW.model_id, CARD, NOTES)
     assert read_source(source)[1] == RAW.model_id
-    text = BAD.strip() + " See [it](https://nowhere.example/x), 98.7654 percent."
+    text = BAD.strip() + " See [it](https://nowhere.example/x), 98.7654 percent, and two oddities."
     written = Written(text, "", "length", 1, 1, 0, 0)
     line = verdict(Attempt(written, GREEDY, 0, check_summary(text, source)))
     assert "\n" not in line.plain
-    for word in ("[Zarquon-9000B-Ultra] (name)", "[98.7654", "nowhere.example", "(link)", "cut at --max-new-tokens"):
+    for word in (
+        "[Zarquon-9000B-Ultra] (name)",
+        "[98.7654",
+        "nowhere.example",
+        "(link)",
+        "; to be looked at: [two] (number)",
+        "cut at --max-new-tokens",
+    ):
         assert word in line.plain
-    assert {str(span.style) for span in line.spans} >= {"bold red"}
+    assert {str(span.style) for span in line.spans} >= {"bold red", "yellow"}
     assert printable("a\x1b[31mb\u202e") == "a[31mb"
 
 

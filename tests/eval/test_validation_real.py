@@ -20,7 +20,7 @@ from eval.validate import ValidateConfig, main
 from eval.validation.amounts import tables
 from eval.validation.naming import pool_of
 from eval.validation.page import Page, applied
-from eval.validation.real_cards import RealCard, fresh_cards, half_of, real_cards
+from eval.validation.real_cards import RealCard, further_cards, half_of, real_cards
 from eval.validation.real_faults import REAL_KINDS, planted_real
 from eval.validation.statements import statement_figures
 from eval.validation.tally import FaultTally, count_one, summarised
@@ -225,6 +225,17 @@ def test_a_planted_number_that_passes_as_derived_is_counted():
         assert tally.derived["digit"] == counted
 
 
+def test_a_planted_number_that_is_remarked_is_counted_apart_from_those_that_are_flagged():
+    kinds = {"words": kind_of("numbers", None)}
+    for name, start, caught, remarked in (("remark", 18, 0, 1), ("elsewhere", 30, 0, 0), ("flag", 18, 1, 0)):
+        tally = FaultTally()
+        span = Span(start, start + 4, "")
+        result = CheckResult("numbers", name != "flag", 0.5, "", [span] if name == "flag" else [], remarks=(span,))
+        count_one(tally, kinds["words"], PlantedFault("words", "...", ((20, 24),)), [result])
+        figures = summarised(tally, kinds)["faults"]["words"]
+        assert (figures["recall"]["k"], figures["remarked"]["k"]) == (caught, remarked)
+
+
 # --- halves -----------------------------------------------------------------------------------------------------------
 
 
@@ -339,23 +350,26 @@ def test_the_opening_tells_of_a_models_own_errors_where_there_are_many(folder):
     assert "| tiny: not right | 40 | 1.000 [0.912, 1.000] |" in table
 
 
-def test_fresh_cards_are_in_no_split(folder):
+@pytest.mark.parametrize("name", ["fresh", "unseen"])
+def test_further_cards_are_in_no_split(folder, name):
     lines = (folder / "references.jsonl").read_text(encoding="utf-8").splitlines()
-    (folder / "fresh.jsonl").write_text("\n".join(lines[:2]) + "\n", encoding="utf-8")
-    cards = fresh_cards(folder, [str(folder / "cards")])
+    (folder / f"{name}.jsonl").write_text("\n".join(lines[:2]) + "\n", encoding="utf-8")
+    cards = further_cards(folder, [str(folder / "cards")], name)
     assert [(one.model_id, one.family, one.split) for one in cards] == [
-        (f"acme/Tessel{number}-7B-v0.2", f"acme/Tessel{number}-7B-v0.2", "fresh") for number in (0, 1)
+        (f"acme/Tessel{number}-7B-v0.2", f"acme/Tessel{number}-7B-v0.2", name) for number in (0, 1)
     ]
-    block = ValidateConfig(references=str(folder), card_texts=[str(folder / "cards")], half="fresh")
+    block = ValidateConfig(references=str(folder), card_texts=[str(folder / "cards")], half=name)
     main(Recipe(stage="validate", run_dir=folder / "run", seed=1, block=block))
     assert "2 of 2 real cards, 2 families" in (folder / "run" / "eval" / "checks.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("name", "half"), [("checks.md", "final"), ("checks_work.md", "work")])
+@pytest.mark.parametrize(("name", "half"), [("checks.md", "final"), ("checks_work.md", "work"), ("checks_unseen.md", "unseen")])
 def test_the_tables_in_the_repository_have_every_check_and_every_fault_of_their_half(name, half):
     table = (ROOT / "eval" / name).read_text(encoding="utf-8")
     assert re.search(
-        rf'^Made on \d{{4}}-\d\d-\d\d with seed 1 on the half "{half}": 15[68] of 314 real cards', table, re.MULTILINE
+        rf'^Made on \d{{4}}-\d\d-\d\d with seed 1 on the half "{half}": (15[68] of 314|51 of 51) real cards',
+        table,
+        re.MULTILINE,
     )
     for row in (*CHECKS, *REAL_KINDS):
         assert f"\n| {row} |" in table, f"{row} is new: make eval/{name} again"

@@ -23,8 +23,9 @@ from data_prep.checks.result import Derived
 MOST = 20  # counted at sight
 MOST_NAMED = 60  # rows of a table, authors of a paper
 MAX_UNSTATED = 100  # numbers of one summary that are tried
-MOST_UNNAMED = 10  # counted where no word of the source says what is counted
-OWN_COUNT = "the page's own count: the source neither numbers nor lists them"
+MOST_UNNAMED = (
+    10  # counted where no word of the source says what is counted, and no more than remarked where nothing bears it out
+)
 BEFORE = 500  # characters in which "the other four" finds what it speaks of
 
 # What these follow is measured, not counted: an invented "four epochs" must not pass as the length of a list.
@@ -33,8 +34,17 @@ _MEASURED = frozenset(
     "word character digit pixel dimension degree iteration batch seed run billion million thousand hundred dozen day hour minute "
     "second week month year decade star dollar euro km m cm ms s gb mb tb kb x nm k fps hop half third quarter fifth".split()
 ) | {name for name in UNITS}
-# Said three times, and what sources list in ways that are counted: these have to be found.
-_FACTS = frozenset("time language author model dataset".split())
+_AMOUNTS = UNITS.keys() | set(
+    "point percent percentage fold time half third quarter fifth hundred thousand million billion dozen star dollar euro hour minute "
+    "second day week month year decade".split()
+)
+_MARGIN = re.compile(r"\b(?:by|than|over|under|about|around|nearly|almost|some|of|to|within|scores?|gains?|loses?) \Z")
+_MARGIN_BEHIND = re.compile(
+    r" (?:percentage )?points? (?:more|less|lower|higher|better|worse|above|below|ahead|behind|apart|up|down|on)\b"
+)
+_RATIO = re.compile(r"\b(?:one|two) to \Z", re.IGNORECASE)
+# What a source that numbers them gives as a fact.
+_SOLID = _MEASURED | frozenset("time language author model dataset".split())
 _COMPOUNDS = frozenset(
     "stage dimensional shot way step turn layer head part party level phase tier letter point class hop".split()
 )
@@ -88,7 +98,7 @@ def derive(
         if quantity.start in derived:
             continue
         settled = [one for one in found if one.start not in open_starts or one.start in derived]
-        if counted := _count(quantity, settled, document, together) or _own_count(quantity, document, together):
+        if counted := _count(quantity, settled, document, together):
             derived[quantity.start] = Derived(quantity.start, quantity.end, f"{quantity.text} ({counted})", "count", counted)
         elif note := computed(quantity, settled, document, operands):
             derived[quantity.start] = Derived(quantity.start, quantity.end, f"{quantity.text} ({note[0]})", *note)
@@ -171,25 +181,23 @@ def _count(quantity: Quantity, settled: Sequence[Quantity], document: Document, 
     return _counted(phrase, text, quantity, together, named_only)
 
 
-def _own_count(quantity: Quantity, document: Document, together: Together) -> str | None:
-    """Small counts in words of what the source neither numbers nor lists under that name: "two details", "three ways to run it". Nothing in
-    the source speaks against them, and nothing for them."""
-    size, text = _small(quantity), document.prose
-    phrase = _phrase(text, quantity.end)
-    if not size or size > MOST_UNNAMED or quantity.literal or phrase.hyphen or not phrase.plural or _is_measured(phrase):
-        return None
-    if _TOP.search(text, max(0, quantity.start - 5), quantity.start) or _CO.match(text, quantity.end):
-        return None
-    head = phrase.nouns[-1]
-    _, end = line_around(document.text, quantity.start)
-    opening = _OPENING.match(document.text[quantity.end : end])
-    if _leads(document.text, quantity) or (opening and opening[1] == ": "):
-        items = _announced(document.text, quantity)
-        if items and len(items) != size:
-            return None  # what it lists has another length
-    if head in _FACTS or head in together.numbered or any(head in group.named for group in together.groups):
-        return None
-    return OWN_COUNT
+def is_doubtful(unstated: Quantity, document: Document, together: Together) -> bool:
+    """True of a small count in words, "two details", and of "the last three"; not of amounts, "nine points", nor of what a source gives
+    as a fact and this one gives another number of. What a writer counts hangs on how he reads the page."""
+    text = document.prose
+    if (
+        unstated.literal
+        or not _small(unstated, MOST_UNNAMED)
+        or _RATIO.search(text, max(0, unstated.start - 9), unstated.start)
+    ):
+        return False
+    if (pointing := _POINTING.search(text, max(0, unstated.start - 30), unstated.start)) and pointing["word"]:
+        return True
+    counted = _phrase(text, unstated.end).nouns[-1:]
+    if counted == ("point",):  # "it makes four points" has nothing of a score
+        behind = text[unstated.end : unstated.end + 30]
+        return not _MARGIN.search(text, max(0, unstated.start - 12), unstated.start) and not _MARGIN_BEHIND.match(behind)
+    return _AMOUNTS.isdisjoint(counted) and (_SOLID.isdisjoint(counted) or together.numbered.isdisjoint(counted))
 
 
 def _is_measured(phrase: _Phrase) -> bool:

@@ -74,7 +74,7 @@ _TERMS = frozenset(
     ai ml dl rl nlp nlg nlu llm llms slm slms vlm vlms lm lms cv asr tts ocr ner qa vqa rag mt moe mlp cnn rnn gnn vit gan vae mllm
     gpu gpus cpu cpus tpu tpus npu ram vram ssd gb mb tb kv api apis sdk cli ui ux os sql html css xml json jsonl yaml csv pdf url
     urls http https id ids faq readme todo tldr pii nsfw usa uk eu diy poc sota stem iq hpc flop flops gflop tflop gflops tflops pflops mfu fps
-    sft rlhf dpo ppo peft lora kl bpe mha gqa mqa rope moes cot icl fim ood oom int4 int8 fp4 fp8 fp16 fp32 fp64 bf16 bfloat16
+    nli sts mlm clm nsp nmt srl pos sft rlhf dpo ppo peft lora kl bpe mha gqa mqa rope moes cot icl fim ood oom int4 int8 fp4 fp8 fp16 fp32 fp64 bf16 bfloat16
     float16 float32 tf32 w4a16 w8a8 nf4 f1 em auc auroc roc map wer cer bleu rouge ppl rmse mae mse r2 l1 l2 co2 co2eq 2d 3d utf8
     base64 github gitlab huggingface arxiv pytorch latex javascript typescript youtube linkedin online iii vii viii note warning
     important apache mit bsd gpl lgpl agpl openrail phd msc ceo ii iv asap aka doi isbn bibtex tsv

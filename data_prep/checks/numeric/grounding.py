@@ -375,10 +375,14 @@ def _moved(found: Quantity, start: int, end: int, text: str) -> Quantity:
 
 
 def check_numbers(
-    found: list[Quantity], known: Numbers, derive: Callable[[Sequence[Quantity]], list[Derived]] | None = None
+    found: list[Quantity],
+    known: Numbers,
+    derive: Callable[[Sequence[Quantity]], list[Derived]] | None = None,
+    is_doubtful: Callable[[Quantity], bool] = lambda unstated: False,
 ) -> CheckResult:
     """`value`: share of the summary's numbers that the sources give; 0 where the summary has none although the sources
-    have NUMBERS_EXPECTED or more. `derive` finds those that follow from the sources among the numbers that they do not state."""
+    have NUMBERS_EXPECTED or more. `derive` finds those that follow from the sources among the numbers that they do not state; of the
+    others those that are `is_doubtful` are remarked, and the rest is wrong."""
     if not found:
         passed = known.distinct < NUMBERS_EXPECTED
         reason = "no number" + ("" if passed else f", although the sources give {known.distinct}")
@@ -386,5 +390,9 @@ def check_numbers(
     unstated = [quantity for quantity in found if not is_grounded(quantity, known)]
     derived = derive(unstated) if derive and unstated else []
     follows = {one.start for one in derived}
-    wrong = [Span(quantity.start, quantity.end, quantity.text) for quantity in unstated if quantity.start not in follows]
-    return looked_up("numbers", len(found), wrong, len(wrong), derived)
+    wrong, remarks = [], []
+    for quantity in unstated:
+        if quantity.start not in follows:
+            span = Span(quantity.start, quantity.end, quantity.text)
+            (remarks if is_doubtful(quantity) else wrong).append(span)
+    return looked_up("numbers", len(found), wrong, len(wrong), derived, remarks)

@@ -16,6 +16,7 @@ from decimal import Decimal
 from data_prep.checks.document import blank, lowered
 
 SCALES = {"k": 3, "thousand": 3, "m": 6, "mn": 6, "million": 6, "b": 9, "bn": 9, "billion": 9, "t": 12, "trillion": 12} | {
+    **{"thousands": 3, "millions": 6, "billions": 9, "trillions": 12},
     **{"mio": 6, "millionen": 6, "millones": 6, "mrd": 9, "milliarden": 9, "milliards": 9},
 }
 # Chinese, Japanese and Korean write several in a row: 万亿 is 10^12.
@@ -93,7 +94,7 @@ _DECIMAL_COMMA = (
 )
 _TIMES = r"x(?=[0-9]|[a-z]{1,4}[0-9]|[gtcn]pus?\b)"  # 224x224, 8x80GB, 4xA100
 
-_NAME = r"[^\W\d_]\w*(?:[-_./+]\w+)*"
+_NAME = r"[^\W\d_]\w*(?:[-_./+](?![0-9]{1,3},[0-9]{3})\w+)*"  # of dialogs/942,766 the first word
 # What follows a name and cannot be a number word, a month or the x of 8x80GB is passed over with it.
 _NO_NAME = "|".join(sorted({name[:3] for name in (*WORDS, *_MONTHS)} | {"x"}))
 _WORD_OR_NAME = rf"""(?=[ofnstez])(?P<word>{WORD})(?:[ -](?P<word_scale>dozen|hundred|thousand|million|billion|trillion)\b)?
@@ -167,7 +168,7 @@ _SCAN = re.compile(
          | (?P<scale>[ \u00a0-]?(?:{_SCALE_WORDS})\b|[ ]?(?:bn|mn)\b|-?[kmbt](?![a-z0-9])|[ ][kmbt](?![\w'’])|[ ]?[{"".join(_SCALE_SIGNS)}]{{1,2}}))?
         (?P<glued>(?!{_TIMES})[^\W\d_]\w*)?
     )
-  | (?=[jfmasond])(?P<month_first>(?:{_MONTH})\.?,?\s+(?:[0-3]?[0-9](?:st|nd|rd|th)?,?\s+
+  | (?=[jfmasond])(?P<month_first>(?:{_MONTH})\.?,?\s+(?:of\s+)?(?:[0-3]?[0-9](?:st|nd|rd|th)?,?\s+
       (?:[0-2]?[0-9](?::[0-5][0-9]){{1,2}}\s+(?:[a-z]{{2,5}}\s+)?)?)?(?:19|20)[0-9]{{2}}\b)
   | {_TIMES}(?<=[0-9]x)
   | {_WORD_OR_NAME}
