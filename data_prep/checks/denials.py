@@ -56,7 +56,7 @@ _MISSING = re.compile(
     r"(?:what (?:the (?:card|page|model)|it|the authors?) (?:does not|do not|doesn[’']t|leaves? (?:out|open)|is not)\b"
     r"|not (?:covered|stated|said|told|given|mentioned|on the card|in the card)\b|missing\b|left (?:out|open)\b|what is missing\b)"
 )
-_NOT = re.compile(r"\bnot (?!only\b|just\b)(?:[a-z-]+ ){0,4}[*`\[(]*\Z")
+_NOT = re.compile(r"\bnot (?!only\b|just\b)(?:(?!(?:how|whether|why|what|which|when|where)\b)[a-z-]+ ){0,4}[*`\[(]*\Z")
 CLAUSE_CHARACTERS = 160
 NEAR_CHARACTERS = 60
 

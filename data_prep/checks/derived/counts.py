@@ -42,6 +42,7 @@ _MARGIN = re.compile(r"\b(?:by|than|over|under|about|around|nearly|almost|some|o
 _MARGIN_BEHIND = re.compile(
     r" (?:percentage )?points? (?:more|less|lower|higher|better|worse|above|below|ahead|behind|apart|up|down|on)\b"
 )
+_OF_FIGURE = re.compile(r" of (?:the |its )?[0-9]{1,2}\b(?![.,][0-9]|%)")
 _RATIO = re.compile(r"\b(?:one|two) to \Z", re.IGNORECASE)
 # What a source that numbers them gives as a fact.
 _SOLID = _MEASURED | frozenset("time language author model dataset".split())
@@ -182,21 +183,20 @@ def _count(quantity: Quantity, settled: Sequence[Quantity], document: Document, 
 
 
 def is_doubtful(unstated: Quantity, document: Document, together: Together) -> bool:
-    """True of a small count in words, "two details", and of "the last three"; not of amounts, "nine points", nor of what a source gives
-    as a fact and this one gives another number of. What a writer counts hangs on how he reads the page."""
-    text = document.prose
-    if (
-        unstated.literal
-        or not _small(unstated, MOST_UNNAMED)
-        or _RATIO.search(text, max(0, unstated.start - 9), unstated.start)
-    ):
+    """True of a small count, "two details", and of "the last three"; not of amounts, "nine points", nor of what a source gives as a fact
+    and this one gives another number of. What a writer counts hangs on how he reads the page."""
+    text, start, end = document.prose, unstated.start, unstated.end
+    if not _small(unstated, MOST_UNNAMED) or _RATIO.search(text, max(0, start - 9), start):
         return False
-    if (pointing := _POINTING.search(text, max(0, unstated.start - 30), unstated.start)) and pointing["word"]:
+    phrase = _phrase(text, end)
+    counted = phrase.nouns[-1:]
+    if unstated.literal:  # "4 sample inputs", "best on 5 of 9"; other figures are facts more often
+        is_count = phrase.plural and not _is_measured(phrase) and together.numbered.isdisjoint(counted)
+        return is_count or _OF_FIGURE.match(text, end) is not None
+    if (pointing := _POINTING.search(text, max(0, start - 30), start)) and pointing["word"]:
         return True
-    counted = _phrase(text, unstated.end).nouns[-1:]
     if counted == ("point",):  # "it makes four points" has nothing of a score
-        behind = text[unstated.end : unstated.end + 30]
-        return not _MARGIN.search(text, max(0, unstated.start - 12), unstated.start) and not _MARGIN_BEHIND.match(behind)
+        return not _MARGIN.search(text, max(0, start - 12), start) and not _MARGIN_BEHIND.match(text[end : end + 30])
     return _AMOUNTS.isdisjoint(counted) and (_SOLID.isdisjoint(counted) or together.numbered.isdisjoint(counted))
 
 

@@ -16,12 +16,14 @@ from operator import add
 
 from data_prep.checks.document import Document, blank
 from data_prep.checks.names.owners import Owners
-from data_prep.checks.names.people import capitalised_in, is_run, is_told
+from data_prep.checks.names.people import capitalised_in, is_run, is_told, unaccented
 from data_prep.checks.names.running import Running
 from data_prep.checks.names.versions import Versions
 from data_prep.checks.result import CheckResult, Span, looked_up
 
 LONG_NAME = 9  # letters of a name that one wrong letter leaves recognisable
+OTHER_LETTERS = 20  # of another script, from which on names may be romanised
+LONG_INSIDE = 5  # letters of one that is looked for inside an identifier
 MAX_PIECES = 5  # of one name: Qwen / 2.5 / Coder / 32B / Instruct
 
 _TOKEN = re.compile(r"(?<![\w@#&])[A-Za-z](?:[\w.+-]*\w)?(?:/[A-Za-z0-9](?:[\w.+-]*\w)?)*")
@@ -59,6 +61,7 @@ _TAG = re.compile(r"</?su[bp]>", re.IGNORECASE)
 _UNIT = re.compile(
     r"[kMGTPEZmnpcd]?(?:Hz|B|b|bps|bits?|W|Wh|V|A|Ah|J|eV|Pa|cal|FLOPs?|FLOPS|flops|OPS)|[KMGTPE]i(?:B|b|bits?)|FPS|RPM|DPI"
 )
+_OTHER_SCRIPT = re.compile("[\u0370-\u1fff\u3040-\u9fff\uac00-\ud7af]")
 _METRICS = ("rouge", "bleu")
 _DENIAL = re.compile(
     r"says? nothing|(?:do|does|did|is|are|was|were) not (?:\w+ )?(?:mention|state|report|name|give|specif|list|disclose|compare|evaluat|test|cover|includ)"
@@ -108,6 +111,15 @@ class Names:
     @cached_property
     def lower(self) -> str:
         return "\n".join([self.source, *self.languages]).lower()
+
+    @cached_property
+    def is_romanised(self) -> bool:
+        """True where a source in another script may give people and places that a summary spells in Latin letters."""
+        return not self.source.isascii() and len(_OTHER_SCRIPT.findall(self.source)) >= OTHER_LETTERS
+
+    @cached_property
+    def unaccented(self) -> str:
+        return unaccented(self.lower)
 
     @cached_property
     def long_words(self) -> Mapping[str, list[str]]:
@@ -220,7 +232,9 @@ def is_known(name: str, known: Names) -> bool:
     if _ARXIV.fullmatch(name):
         return name in known.words
     if is_run(name):
-        return is_told(name, known.source, known.lower, _TERMS)
+        return is_told(name, known.source, known.lower, _TERMS) or is_told(
+            unaccented(name), known.source, known.unaccented, _TERMS
+        )
     if not name.isascii() and _MIXED.fullmatch(name):
         return name.lower() in known.words
     if versioned := _VERSION_AND_SIZE.fullmatch(name):
@@ -277,7 +291,7 @@ def _is_known_part(part: str, known: Names) -> bool:
     part = _ENDING.sub("", _AMOUNT.sub("", part))
     if not _NAME.search(part) or part[:1].isdigit() or _LABEL.fullmatch(part.lower()) or _UNIT.fullmatch(part):
         return True
-    if any(holds(part, known) for holds in (_is_short_metric, _is_abbreviated, _is_misspelt, _opens_an_address)):
+    if any(holds(part, known) for holds in (_is_short_metric, _is_abbreviated, _is_misspelt, _opens_an_address, _is_inside)):
         return True
     return _are_known(re.split(r"[-+_]", part), known)
 
@@ -296,9 +310,21 @@ def _are_known(parts: Sequence[str], known: Names) -> bool:
 
 
 def _is_short_metric(name: str, known: Names) -> bool:
-    """R-1 where the sources have ROUGE-1."""
+    """R-1 where the sources have ROUGE-1 or ROUGE-RAW-1."""
     short = re.fullmatch(r"([A-Z])-?([0-9])", name)
-    return short is not None and any(term + short[2] in known.words for term in _METRICS if term[0] == short[1].lower())
+    return short is not None and any(
+        term + short[2] in known.words or known.running.has(f"{term}raw{short[2]}")
+        for term in _METRICS
+        if term[0] == short[1].lower()
+    )
+
+
+def _is_inside(name: str, known: Names) -> bool:
+    """Seq2Seq where the sources have AutoModelForSeq2SeqLM."""
+    if len(name) < LONG_INSIDE or not name.isalnum() or name.lower() not in known.lower:
+        return False
+    begin, rest = re.escape(name[0].upper()), re.escape(name[1:])
+    return re.search(rf"(?<=[a-z]){begin}(?i:{rest})(?![a-z])", known.source) is not None
 
 
 def _is_abbreviated(name: str, known: Names) -> bool:
@@ -352,4 +378,6 @@ def check_names(document: Document, licences_named: Sequence[Span], known: Names
         return CheckResult("names", True, None, "no names to look up")
     unknown = {name for name in {span.label for span in found} if not is_known(name, known)}
     wrong = [span for span in found if span.label in unknown]
-    return looked_up("names", len(found), wrong, len(wrong))
+    remarks = [span for span in wrong if known.is_romanised and is_run(span.label)]
+    wrong = [span for span in wrong if span not in remarks]
+    return looked_up("names", len(found), wrong, len(wrong), remarks=remarks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from unicodedata import combining, normalize
 
 from data_prep.checks.result import Span
 
@@ -15,6 +16,7 @@ _WORD = r"(?:[A-ZÀ-ÖØ-Þ][^\W\d_A-Z]+(?:[’'-][A-ZÀ-ÖØ-Þ][^\W\d_A-Z]+)?(
 _RUN = rf"{_WORD}(?:\s(?:(?:of|de|van|von|for|the|and|der|la|di|da|del)\s){{0,2}}{_WORD}){{1,6}}"
 _WITHIN = re.compile(rf"[a-z,;](?P<gap>\s[*_\[\"“‘]{{0,3}})(?P<run>{_RUN})")
 _FULL = re.compile(_RUN)
+_LATEX_ACCENT = re.compile(r"\{?\\['`^\"~=.uvHck](?:\{\\?|[ ]|\\)?([A-Za-z])\}{0,2}")
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 # What any organisation may be called: of the rest of its name the source has to know something.
 _GENERIC = frozenset(
@@ -22,6 +24,12 @@ _GENERIC = frozenset(
     " research group team company corporation inc ltd gmbh association society council consortium agency ministry national".split()
 )
 WORD_CHARACTERS = 40  # of the word before, which has to begin with a small letter
+
+
+def unaccented(text: str) -> str:
+    """Without accents, also those of LaTeX: Gonz{\\'a}lez is Gonzalez."""
+    plain = _LATEX_ACCENT.sub(r"\1", text) if "\\" in text else text
+    return plain if plain.isascii() else "".join(sign for sign in normalize("NFD", plain) if not combining(sign))
 
 
 def capitalised_in(prose: str) -> Iterator[Span]:

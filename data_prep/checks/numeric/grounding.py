@@ -50,6 +50,7 @@ _COLUMN_SCALE = re.compile(
     r"[(\[/,](?:in | ?# ?| )?(?P<scale>[KMBT]|thousand|million|billion|trillion)s?(?:[)\]]| *(?=\|))",
     re.IGNORECASE,
 )
+_SPACED = re.compile(r"(?<![\w.,/–-])(?<![0-9] )[1-9][0-9]{0,2}(?: [0-9]{3})+(?![\w,]|\.[0-9]| [0-9])")  # 766 000
 _URL = re.compile(r"(?:https?://|data:)[^\s<>\[\]\"'|)]+", re.IGNORECASE)
 
 
@@ -131,7 +132,7 @@ def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
     named, versions = names_and_versions(source)
     identifiers, alone = identifiers_of(source)
     values, commas = values_of(text)
-    others = values | commas | sizes_of(source, text) | alone
+    others = values | commas | sizes_of(source, text) | alone | _spaced_of(text)
     for date in dates_of(source):
         found.add_date(date, others)
     plain = found.plain | others
@@ -152,6 +153,18 @@ def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
         counted=frozenset(found.counted),
         distinct=distinct,
     )
+
+
+def _spaced_of(text: str) -> set[Decimal]:
+    """The 10^9 of "1 000 million"."""
+    joined = (f"{spaced[0].replace(' ', '')}{text[spaced.end() : spaced.end() + 10]}" for spaced in _SPACED.finditer(text))
+    return {
+        reading.value
+        for number in joined
+        for quantity in quantities(number, bounds=False)
+        if not quantity.start
+        for reading in quantity.readings
+    }
 
 
 def _signs(written: Mapping[str, set[Decimal]], unsigned: set[Decimal]) -> dict[Decimal, str]:
@@ -355,6 +368,7 @@ def _agrees(date: Date | None, known: Date) -> bool:
 def summary_quantities(document: Document) -> list[Quantity]:
     """The numbers of a summary's prose. Not those in addresses, code, names, enumerators and labels."""
     text, offsets = plain_with_offsets(without_labels(document.prose))
+    text = _SPACED.sub(lambda number: number[0].replace(" ", "\u202f"), text)
     found = [_cut_off(one) if text.startswith(("…", "..."), one.end) else one for one in quantities(text)]
     if len(text) == len(document.prose):
         return found

@@ -174,6 +174,7 @@ _DIGITS = re.compile(
 )
 _BEFORE = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]{0,20})([-_=]?)\Z")
 _TIMES = re.compile(r"([1-9](?<![0-9.].)[0-9]{0,4})[x×]([1-9][0-9]{0,4})(?![0-9])")
+_DEVICES = re.compile(r"([1-9](?<![\w.].)[0-9]{0,2})[xX×](?=[A-Z])")  # 4XTesla
 _BITS = re.compile(
     r"[1-9](?:(?<=int.)|(?<=float.)|(?<=[^a-z][nbf][fp].)|(?<=mxfp.)|(?<=[^a-z][qw].)|(?<=[^a-z]iq.)|(?<=[0-9]a.))[0-9]?(?![0-9])"
 )
@@ -185,7 +186,9 @@ def identifiers_of(source: str) -> tuple[dict[Decimal, frozenset[str]], set[Deci
     `patch14`, 8 and "bit" of Q8_0. And those that may be said of anything: a whole part (`checkpoint-4500`, `patch14-384`), a
     side of 32x32, three digits behind small letters (`i2048`). Not 100 of H100, which is a name."""
     found: dict[Decimal, set[str]] = defaultdict(set)
-    alone = {Decimal(number) for pair in _TIMES.findall(source) for number in pair}
+    alone = {Decimal(number) for pair in _TIMES.findall(source) for number in pair} | set(
+        map(Decimal, _DEVICES.findall(source))
+    )
     for match in _DIGITS.finditer(source):
         start, after = match.start(), match["after"].lower()
         digits = source[start : match.start("after")]

@@ -36,6 +36,7 @@ FEWEST = 6  # one in so many numbers of a table must be in the source's to compa
 
 # The summary says that the source has two columns the wrong way round.
 _SET_RIGHT = re.compile(
+    r"\b(?:swapped|exchanged|transposed) (?:columns?|rows?|headers?)\b|"
     r"\b(?:columns?|rows?|headers?|headings?|labels?|values|figures)\b[^.\n]{0,40}"
     r"\b(?:swapped|exchanged|interchanged|transposed|reversed|switched|mixed up|the wrong way round)\b"
 )
@@ -80,7 +81,7 @@ def misplaced(document: Document, numbers: Sequence[Quantity], known: Tables, so
         for rows, (start, end) in zip(grids, inside, strict=True)
         for span in _in_own(_own(rows, numbers, start, end), known, document.lower)
     ]
-    return [*found, *faults_in_sentences(document, told, known, source)]
+    return [*found, *(() if _SET_RIGHT.search(document.lower) else faults_in_sentences(document, told, known, source))]
 
 
 def _own(rows: list[list[Cell]], numbers: Sequence[Quantity], start: int, end: int) -> Own:

@@ -41,6 +41,7 @@ _HELD = re.compile(
 )
 _HOLDING = re.compile(r"\b(?:zero|no|without)(?: an?y?)? [*`]*\Z", re.IGNORECASE)
 _COUNTED = re.compile(r"[0-9]%? \Z")  # "3 epochs" says nothing of another number
+_SIZES = re.compile(r"\((?:[0-9.]{1,6} ?[bmk](?:\)|,? and |, ))+")  # "the larger models (3.8B, 5.8B)" are named by these
 _STEP = re.compile(r"\b(?:steps?|epochs?|iterations?|seed|fold|stage|round) [*`]*\Z", re.IGNORECASE)
 _BEFORE_SIZE = re.compile(r"(?:\b(?:the|its|own|our|larger|smaller|bigger)|\() ?[*`]*\Z", re.IGNORECASE)
 _BEHIND_SIZE = re.compile(r"[*`]* (?:model|one|variant|version|sibling|checkpoint)|\)", re.IGNORECASE)
@@ -127,7 +128,14 @@ def faults_in_sentences(document: Document, numbers: Sequence[Quantity], known: 
     own = compact(model[-1]) if model else ""
     for start, end in _sentences(document):
         here = tuple(numbers[bisect_left(starts, start) : bisect_left(starts, end)])
-        asked = [number for number in here if _is_specific(number) and known.have(number)]
+        named = (
+            [match.span() for match in _SIZES.finditer(document.lower, start, end)] if "(" in document.lower[start:end] else []
+        )
+        asked = [
+            number
+            for number in here
+            if _is_specific(number) and known.have(number) and not any(begin < number.start < stop for begin, stop in named)
+        ]
         if not asked or len(here) > MAX_NUMBERS:
             continue
         shown = _with_code(document, start, end)
@@ -256,8 +264,10 @@ def _sizes_and_steps(text: str, start: int, numbers: Sequence[Quantity], known: 
 
 def _is_name(text: str, begin: int, finish: int, numbers: Sequence[Quantity]) -> bool:
     """Not part of a longer word or of a number, nor a plain word far from any number."""
-    if finish - begin < 2 or any(number.start <= begin < number.end for number in numbers):
-        return False
+    if finish - begin < 2 or any(
+        number.start <= begin < number.end or number.start < finish < number.end for number in numbers
+    ):
+        return False  # nor "PHP (4" of "PHP (4,942,186)"
     if _GOES_ON.match(text, finish) or _WENT_ON.search(text, max(0, begin - 2), begin):
         return False
     if not _PLAIN_WORD.match(text[begin:finish]):
