@@ -703,7 +703,7 @@ WRITTEN = {
 )
 def test_numbers_are_read_in_every_way_of_writing_them(said, source, passed):
     found = result("numbers", f"It is {said} here.", f"It is so:\n\n{source}\n")
-    assert found.passed is passed, found.reason
+    assert (found.passed and not found.remarks) is passed, found.reason
 
 
 def test_numbers_that_differ_are_marked_where_they_stand_in_formulas_and_before_other_scripts():
@@ -804,6 +804,12 @@ def test_facts_recall_is_a_share_of_what_the_source_states():
     assert not poor.passed
     assert poor.value == pytest.approx(1 / 10)
     assert "missing: base model (zelkis/Orvan-3B-Base)" in poor.reason
+    single = "---\nlicense: mit\n---\n# Orvan\n"
+    assert (result("facts", "anything", single).passed, result("facts", "anything", single).value) == (
+        True,
+        0,
+    )  # one may be left out
+    assert not result("facts", "anything", single.replace("mit", "mit\nlanguage: en")).passed
     nothing = result("facts", "anything", "A card that states nothing.")
     assert nothing.passed
     assert nothing.value is None

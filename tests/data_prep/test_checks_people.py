@@ -33,6 +33,8 @@ def test_people_organisations_and_places_out_of_nowhere_are_marked(said):
     [
         ("It was built by Maria Lindqvist.", "by M. Lindqvist"),
         ("It was built by Maria Lindqvist.", "by MARIA LINDQVIST"),
+        ("It was built by Tomás Herrera.", "author = {Herrera, Tom{\\'a}s}"),
+        ("It was built by Tomas Herrera.", "Tomás"),
         ("It stands on the Hugging Face Hub.", "nothing"),
         ("It is based on Steady Diffusion in its first form.", "SD 1.5"),
         ("It is based on Steady Diffusion.", "steadydiffusion"),
@@ -52,6 +54,15 @@ def test_people_organisations_and_places_out_of_nowhere_are_marked(said):
 )
 def test_runs_that_the_source_explains_or_that_may_be_no_names_pass(said, source):
     assert names(said, source).passed
+
+
+def test_names_that_may_be_romanised_are_remarked():
+    said = "It tells of Lin Wanru on Mount Yun."
+    told = names(said, "他和她来到云山，在那里住了很久，写下了很多关于山的诗。")
+    assert told.passed
+    assert [said[span.start : span.end] for span in told.remarks] == ["Lin Wanru", "Mount Yun"]
+    assert not names(said, "山").passed  # a single letter tells of nobody
+    assert not names("It tells of Orvan-9000.", "他和她来到云山，在那里住了很久，写下了很多关于山的诗。").passed
 
 
 @pytest.mark.parametrize("text", ["a Bc" + " Bc" * 6_000, "a Bc of " * 2_500, "a B. " * 4_000, "a Bc-" * 4_000])

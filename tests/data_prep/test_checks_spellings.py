@@ -212,3 +212,42 @@ def test_numbers_that_are_cut_off_and_scales_of_a_key(said: str, source: str, pa
 def test_names_that_open_an_address_or_a_class(said: str, source: str, passed: bool):
     found = next(result for result in check_summary(said, source) if result.name == "names")
     assert found.passed is passed
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "passed"),
+    [
+        ("766 000 steps", "766,000 steps", True),
+        ("766 000 steps", "767,000 steps", False),
+        ("138 061 rows and 12 345 more", "138061 rows, 12,345", True),
+        ("1 000 million tokens", "~1 000 million tokens", True),
+        ("1B tokens", "1 000 million tokens", True),
+        ("1B tokens", "100 million tokens", False),
+        ("2.5 million rows", "-2.5 millions of rows-", True),
+        ("2.5 million rows", "-2.6 millions of rows-", False),
+        ("In March 2019", "February and March of 2019", True),
+        ("In April 2019", "February and March of 2019", False),
+        ("942,766 turns", "dialogs/942,766 turns", True),
+        ("766 turns", "dialogs/942,766 turns", False),
+        ("4 GPUs", "4XTulvex GPUs", True),
+        ("5 GPUs", "4XTulvex GPUs", False),
+    ],
+)
+def test_thousands_apart_plurals_of_scales_and_months_of_a_year(said: str, source: str, passed: bool):
+    results = check_summary(f"It has {said}.", f"Here: {source} too.")
+    assert next(found for found in results if found.name == "numbers").passed is passed
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "passed"),
+    [
+        ("a Seq2seq class", "AutoModelForSeq2SeqLM", True),
+        ("a Seq3Seq class", "AutoModelForSeq2SeqLM", False),
+        ("a Seq2seq class", "automodelforseq2seqlm", False),
+        ("R-1 and R-2", "ROUGE<sub>RAW</sub>-1, ROUGE-2", True),
+        ("R-3", "ROUGE<sub>RAW</sub>-1", False),
+    ],
+)
+def test_names_inside_identifiers_and_short_metrics(said: str, source: str, passed: bool):
+    results = check_summary(f"It has {said}.", f"Here: {source} too.")
+    assert next(found for found in results if found.name == "names").passed is passed

@@ -50,6 +50,7 @@ def test_a_licence_that_the_front_matter_has_is_not_denied(said):
         "There is no licence for the corpus.",
         "It is not only under Apache 2.0 that it may be used.",
         "Apache 2.0 does not cover the data.",
+        "The card does not discuss how Apache 2.0 applies to weights.",
         "## What the card does not say\n\n- Licences of the scraped pages.\n- Size",
         "## Files\n\n- Licence, weights and tokenizer.",
         "## Missing\n\n- Licence: in the metadata only.",

@@ -325,6 +325,26 @@ def test_columns_that_the_summary_says_are_swapped_are_put_right():
     assert len(found(f"{table.replace('0.4720', '0.5931', 1)}\n{said}", source)) == 1
 
 
+def test_a_sentence_may_put_columns_right_that_it_calls_swapped():
+    source = (
+        "# T\n| Step | Accuracy | Validation Loss |\n|---|---|---|\n| 500 | 0.4720 | 1.9680 |\n| 1500 | 1.4470 | 0.6255 |\n"
+    )
+    said = "- Step 1500: accuracy 0.6255, validation loss 1.4470{}."
+    assert len(found(said.format(""), source)) == 2
+    assert found(said.format(", if the swapped columns are read by content"), source) == []
+
+
+def test_a_name_does_not_end_inside_a_number():
+    source = "# T\n| Kind | Files |\n|---|---|\n| pho | 4,942,186 |\n| pho4 | 290 |\n| jaw | 5,407,724 |\n"
+    assert found("- Jaw (5,407,724) and PHO (4,942,186) lead.", source) == []
+    assert len(found("- Jaw (4,942,186) leads, PHO (5,407,724) follows.", source)) == 2
+
+
+def test_sizes_in_brackets_name_models():
+    source = "# T\n| Model | Size | A | B |\n|---|---|---|---|\n| acme/orvan-ko-1.3b | 1.3B | 61.1 | 62.2 |\n| acme/orvan-ko-5.8b | 5.8B | 71.1 | 72.2 |\n"
+    assert found("- The larger Orvan-KO-1.3B siblings (3.8B, 5.8B, 12.8B) beat it.", source) == []
+
+
 def test_labels_that_name_two_rows_are_left_alone():
     source = "# T\n| Hyperparameter | Value |\n|---|---|\n| n_heads | 16 |\n| d_head | 256 |\n| d_model | 4096 |\n| n_ctx | 2048 |\n| n_layers | 28 |\n| rotary | 64 |\n"
     table = "| Setting | Value |\n|---|---|\n| heads / d_head | 16 / 256 |\n| n_heads, d_head | 16, 256 |\n| d_model | {} |\n| n_ctx | {} |\n"
