@@ -404,9 +404,9 @@ def check_numbers(
     unstated = [quantity for quantity in found if not is_grounded(quantity, known)]
     derived = derive(unstated) if derive and unstated else []
     follows = {one.start for one in derived}
-    wrong, remarks = [], []
-    for quantity in unstated:
-        if quantity.start not in follows:
-            span = Span(quantity.start, quantity.end, quantity.text)
-            (remarks if is_doubtful(quantity) else wrong).append(span)
+    open_ones = [quantity for quantity in unstated if quantity.start not in follows]
+    doubtful = {quantity.start for quantity in open_ones if is_doubtful(quantity)}
+    spans = [Span(quantity.start, quantity.end, quantity.text) for quantity in open_ones]
+    wrong = [span for span in spans if span.start not in doubtful]
+    remarks = [span for span in spans if span.start in doubtful]
     return looked_up("numbers", len(found), wrong, len(wrong), derived, remarks)
