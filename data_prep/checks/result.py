@@ -29,7 +29,7 @@ class CheckResult:
     """`value` is the check's measure (a share in 0..1, or a count named in the check's docstring); None where the
     source offers nothing to measure. `passed` decides acceptance; `reason` is read aloud in reports and rejects. `derived`: what
     passes although no source states it, since it follows from one. `remarks`: what passes although the check cannot bear it out, since
-    it is wrong about such things too often to refuse a page for them."""
+    it is wrong about such things too often to refuse a page for them. `total`: how many links, numbers or names were looked up."""
 
     name: str
     passed: bool
@@ -38,6 +38,7 @@ class CheckResult:
     spans: list[Span] = field(default_factory=list)
     derived: tuple[Derived, ...] = ()
     remarks: tuple[Span, ...] = ()
+    total: int = 0
 
 
 def listed(items: Iterable[str], at_most: int = 5) -> str:
@@ -60,12 +61,11 @@ def looked_up(
     marked = [
         replace(span, label=f"{name.removesuffix('s')} that the sources do not bear out: {span.label}") for span in remarks
     ]
+    found = CheckResult(name, not wrong, value, "", [], tuple(derived), tuple(marked), total)
     if not wrong:
         most = f"{total - len(remarks)} of" if remarks else "all"
-        return CheckResult(
-            name, True, value, f"{most} {total} {name} are in the sources{apart}", [], tuple(derived), tuple(marked)
-        )
+        return replace(found, reason=f"{most} {total} {name} are in the sources{apart}")
     verb = "is" if missing == 1 else "are"
     reason = f"{missing} of {total} {name} {verb} not in the sources: {listed(span.label for span in wrong)}{apart if remarks else ''}"
     spans = [replace(span, label=f"{name.removesuffix('s')} not in the sources: {span.label}") for span in wrong]
-    return CheckResult(name, False, value, reason, spans, tuple(derived), tuple(marked))
+    return replace(found, reason=reason, spans=spans)
