@@ -58,7 +58,7 @@ def _grams(words: tuple[str, ...]) -> list[tuple[str, ...]]:
 
 def _said_again(document: Document) -> list[tuple[Block, str]]:
     """Blocks that repeat an earlier block, sentence or row of a table word for word, with what they repeat."""
-    seen: set[str] = set()
+    seen: set[tuple[bool, str]] = set()  # a heading may say what a bullet says
     again = list(_rows_again(document))
     before = None
     for block in document.blocks:
@@ -71,7 +71,7 @@ def _said_again(document: Document) -> list[tuple[Block, str]]:
                 len(sentence) < 80 and _DIGIT.search(sentence) and _count(sentence) < SAME_WORDS_MIN
             ):
                 continue
-            key = " ".join(words)
+            key = (block.kind == "heading", " ".join(words))
             if key in seen:
                 again.append((block, sentence))
             if block.kind != "cell":  # the same value may stand in many cells

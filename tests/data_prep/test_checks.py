@@ -175,6 +175,12 @@ def test_repetition_of_a_bullet_or_sentence_fails():
     assert not result("repetition", summary("- Tiny.", "- Tiny.")).passed
 
 
+def test_a_bullet_may_say_the_title_and_no_other_bullet():
+    other = " ".join(f"word{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")
+    assert result("repetition", f"# Orvan Lumen of Acme (XL)\n\n- Orvan Lumen of Acme (XL)\n- {other}.\n").passed
+    assert not result("repetition", "- Orvan Lumen of Acme (XL)\n- It is old.\n- Orvan Lumen of Acme (XL)\n").passed
+
+
 def test_repetition_of_phrases_fails_beyond_the_threshold():
     looped = [f"- and so the model of the model of the model goes on to step {index} again." for index in range(12)]
     found = result("repetition", summary(*looped))

@@ -231,6 +231,16 @@ def test_names_that_open_an_address_or_a_class(said: str, source: str, passed: b
         ("766 turns", "dialogs/942,766 turns", False),
         ("4 GPUs", "4XTulvex GPUs", True),
         ("5 GPUs", "4XTulvex GPUs", False),
+        ("8-bit weights", "optim.AdamV8bit", True),
+        ("4-bit weights", "optim.AdamV8bit", False),
+        ("a score of 1.01e-08", "1.0119e-08", True),
+        ("a score of 1.02e-08", "1.0119e-08", False),
+        ("the 1.5 revision of Orvan", "Orvan v1.5", True),
+        ("a rate of 1.5 kilograms", "Orvan v1.5", False),
+        ("a gain of 40%", "a gain of 40{\\%} in F1", True),
+        ("a gain of 41%", "a gain of 40{\\%} in F1", False),
+        ("rows:\n\n| # | a |\n|---|---|\n| 1 | x |\n| 2 | y |\n| 3 | z |\n\nand 12 heads", "12 heads", True),
+        ("rows:\n\n| n | a |\n|---|---|\n| 7 | x |\n| 9 | y |\n| 3 | z |\n\nand 12 heads", "12 heads", False),
     ],
 )
 def test_thousands_apart_plurals_of_scales_and_months_of_a_year(said: str, source: str, passed: bool):
@@ -246,6 +256,9 @@ def test_thousands_apart_plurals_of_scales_and_months_of_a_year(said: str, sourc
         ("a Seq2seq class", "automodelforseq2seqlm", False),
         ("R-1 and R-2", "ROUGE<sub>RAW</sub>-1, ROUGE-2", True),
         ("R-3", "ROUGE<sub>RAW</sub>-1", False),
+        ("an AdamV of 8 bits", "optim.AdamV8bit", True),
+        ("no absolute top-7 score is printed", "top-1 alone", True),
+        ("no mercy, and a top-7 score is printed", "top-1 alone", False),
     ],
 )
 def test_names_inside_identifiers_and_short_metrics(said: str, source: str, passed: bool):

@@ -222,14 +222,19 @@ NUMBERED = "# Orvan\n\nOrvan has 12 attention heads and was trained for 30 epoch
         ("It was trained for nine seasons.", ["nine"], False),
         ("All three matter.", ["three"], False),
         ("It was trained for nine epochs.", [], True),  # the source gives their number
-        ("It has 4 plans.", [], True),  # a figure is no remark
+        ("It has 4 plans.", ["4"], False),
+        ("It has 4 epochs.", [], True),
+        ("It has 4 licences.", [], True),  # the source gives their number
+        ("It is best on 5 of 9.", ["5"], True),
+        ("It reaches 5.", [], True),
+        ("It has 14 plans.", [], True),
         ("It has eleven plans.", [], True),
         ("It has two million plans.", [], True),
-        ("It has two details and 4 plans.", ["two"], True),
+        ("It has two details and 4 epochs.", ["two"], True),
         ("It has five tools.", [], False),  # counted
     ],
 )
-def test_a_small_count_in_words_that_nothing_bears_out_is_remarked_and_refuses_nothing(said, remarked, refused):
+def test_a_small_count_that_nothing_bears_out_is_remarked_and_refuses_nothing(said, remarked, refused):
     found = numbers(said, NUMBERED)
     assert [said[one.start : one.end] for one in found.remarks] == remarked
     assert found.passed is not refused

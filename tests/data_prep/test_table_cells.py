@@ -340,6 +340,18 @@ def test_a_name_does_not_end_inside_a_number():
     assert len(found("- Jaw (4,942,186) leads, PHO (5,407,724) follows.", source)) == 2
 
 
+def test_a_data_set_in_a_long_name_makes_no_column_the_models_own():
+    source = "# T\n| Dataset | Orvert v2 | DeepLumen |\n|---|---|---|\n| Lumen (binary) | 92.42 | 91.98 |\n| Lumen (multi) | 71.31 | 69.33 |\n\nModel: acme/orvert-base-uncased-sentiment-deeplumen-binary"
+    assert found("- Score: F1 92.42 on binary Lumen.", source) == []
+
+
+def test_a_label_may_put_its_kind_in_brackets():
+    source = "# T\n| Metric | Score |\n|---|---|\n| F1 | 0.6447 |\n| Macro F1 | 0.5982 |\n| Recall | 0.7411 |\n"
+    table = "| Metric | Score |\n|---|---|\n| F1 | 0.6447 |\n| F1 (macro) | {} |\n| Recall | 0.7411 |\n"
+    assert found(table.format("0.5982"), source) == []
+    assert len(found(table.format("0.6447"), source)) == 1
+
+
 def test_sizes_in_brackets_name_models():
     source = "# T\n| Model | Size | A | B |\n|---|---|---|---|\n| acme/orvan-ko-1.3b | 1.3B | 61.1 | 62.2 |\n| acme/orvan-ko-5.8b | 5.8B | 71.1 | 72.2 |\n"
     assert found("- The larger Orvan-KO-1.3B siblings (3.8B, 5.8B, 12.8B) beat it.", source) == []

@@ -68,6 +68,10 @@ _DENIAL = re.compile(
     r"|\b(?:no|without|lacks?|missing) (?:\w+ )?(?:results?|scores?|mention|comparisons?|figures?|numbers?|information|details?|evaluation)"
     r"|not (?:stated|reported|evaluated|compared|tested|mentioned|covered|given)"
 )
+_NO = re.compile(r"\b(?:no|neither|nor) [^,]{0,40}\Z")
+_IS_GIVEN = re.compile(
+    r"[^.,;:!?\n]{1,60} (?:is|are|was|were) (?:given|reported|printed|stated|named|listed|shown|mentioned|told)\b"
+)
 DENIAL_CHARACTERS = 120
 _SHOUTED_LINE = re.compile(r"^(?![ \t>]*\|)[^a-z\n]*[A-Z]{3}[^a-z\n]*$", re.MULTILINE)  # not the row of a table
 
@@ -360,9 +364,11 @@ def _differ_in_one(one: str, other: str) -> bool:
 
 
 def _is_denied(text: str, start: int) -> bool:
-    """True where the sentence says that the sources lack what it names: "the card says nothing about MBPP"."""
+    """True where the sentence says that the sources lack what it names: "the card says nothing about MBPP", "no MBPP score is given"."""
     sentence = re.split(r"[.;:!?\n] ?", text[max(0, start - DENIAL_CHARACTERS) : start])[-1]
-    return _DENIAL.search(sentence) is not None
+    if _DENIAL.search(sentence):
+        return True
+    return _NO.search(sentence) is not None and _IS_GIVEN.match(text, start) is not None
 
 
 def check_names(document: Document, licences_named: Sequence[Span], known: Names) -> CheckResult:

@@ -18,7 +18,7 @@ _JOINT = re.compile(r"[\s_/'’@\\-]{2,}|[\n_/'’@\\-]")
 # Where a part begins inside a word: 2022quartz, headModel, GPTNeo. Where one may end: yoloV8, 2.0.
 _AFTER_DIGIT = re.compile(r"[0-9](?=[A-Z][A-Za-z]|[a-z]{3})")
 _CAMEL = re.compile(r"[a-z](?=[A-Z][A-Za-z])|[A-Z](?=[A-Z][a-z])")
-_BEFORE_VERSION = re.compile(r"[A-Za-z](?=[vV][0-9])")
+_BEFORE_VERSION = re.compile(r"[A-Za-z](?=[vV][0-9]|[0-9]{1,2} ?[bB]it)")
 _POINT_ZERO = re.compile(r"\.(?<=[0-9]\.)(?=0(?!\.?[0-9]))")
 _POINT = re.compile(r"\.(?<=[0-9]\.)(?=[0-9])")
 

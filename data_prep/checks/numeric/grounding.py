@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from data_prep.checks.document import Document, lines_of
+from data_prep.checks.document import Document, blank, lines_of
 from data_prep.checks.numeric.notation import plain as plain_notation
 from data_prep.checks.numeric.notation import plain_with_offsets
 from data_prep.checks.numeric.other_spellings import (
@@ -41,6 +41,7 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 _DAY = re.compile(r"(?:19|20)[0-9]{6}")
 _YEAR = re.compile(r"(?:19|20)[0-9]{2}")
 _VERSION_NUMBERS = re.compile(r"[0-9.]+")
+_VERSION_WORD = re.compile("version|revision|release|edition")
 _POINT_ZEROS = re.compile(r"(?:\.0)+\Z")
 _LAST_LETTERS = re.compile(r"[^\W\d_]+\Z")
 NUMBERS_EXPECTED = 5  # a source with this many distinct numbers deserves a summary with one
@@ -50,6 +51,7 @@ _COLUMN_SCALE = re.compile(
     r"[(\[/,](?:in | ?# ?| )?(?P<scale>[KMBT]|thousand|million|billion|trillion)s?(?:[)\]]| *(?=\|))",
     re.IGNORECASE,
 )
+_ROW_NUMBER = re.compile(r"^[ ]{0,3}\|[ ]{0,8}([0-9]{1,2})[ ]{0,8}\|", re.MULTILINE)
 _SPACED = re.compile(r"(?<![\w.,/–-])(?<![0-9] )[1-9][0-9]{0,2}(?: [0-9]{3})+(?![\w,]|\.[0-9]| [0-9])")  # 766 000
 _URL = re.compile(r"(?:https?://|data:)[^\s<>\[\]\"'|)]+", re.IGNORECASE)
 
@@ -261,12 +263,9 @@ def _is_of_name(found: Quantity, known: Numbers) -> bool:
         return False
     spelled = {found.literal, found.literal.removesuffix(".0")}
     is_bare = found.text == found.literal and not found.unit
-    may_be_version = is_bare and (not found.counts or "version" in found.beside)
-    if (
-        is_bare
-        and "version" in found.beside
-        and any(name.rstrip("0123456789.") + found.literal == name for name in known.named)
-    ):
+    is_called_version = _VERSION_WORD.search(found.beside) is not None
+    may_be_version = is_bare and (not found.counts or is_called_version)
+    if is_bare and is_called_version and any(name.rstrip("0123456789.") + found.literal == name for name in known.named):
         return True
     if may_be_version and not _SCORE.search(found.beside) and not spelled.isdisjoint(known.versions):
         return True
@@ -368,11 +367,23 @@ def _agrees(date: Date | None, known: Date) -> bool:
 def summary_quantities(document: Document) -> list[Quantity]:
     """The numbers of a summary's prose. Not those in addresses, code, names, enumerators and labels."""
     text, offsets = plain_with_offsets(without_labels(document.prose))
-    text = _SPACED.sub(lambda number: number[0].replace(" ", "\u202f"), text)
+    text = _SPACED.sub(lambda number: number[0].replace(" ", "\u202f"), _without_row_numbers(text))
     found = [_cut_off(one) if text.startswith(("…", "..."), one.end) else one for one in quantities(text)]
     if len(text) == len(document.prose):
         return found
     return [_moved(one, offsets[one.start], offsets[one.end], document.text) for one in found]
+
+
+def _without_row_numbers(text: str) -> str:
+    """The rows of a table that are numbered 1, 2, 3 in its first column have no numbers for it."""
+    rows = list(_ROW_NUMBER.finditer(text))
+    runs = [at for at, row in enumerate(rows) if row[1] == "1"]
+    numbered = (rows[at : at + length] for at in runs if (length := _counted_up(rows[at:])) > 1)
+    return blank(text, (row.span(1) for run in numbered for row in run))
+
+
+def _counted_up(rows: Sequence[re.Match[str]]) -> int:
+    return next((at for at, row in enumerate(rows) if row[1] != str(at + 1)), len(rows))
 
 
 def _cut_off(found: Quantity) -> Quantity:

@@ -196,7 +196,7 @@ def identifiers_of(source: str) -> tuple[dict[Decimal, frozenset[str]], set[Deci
         before, joint = letters.groups() if letters else ("", "")
         sticks = bool(before) and not joint
         if after:
-            if not sticks and after not in _SCALE_LETTERS:
+            if (not sticks and after not in _SCALE_LETTERS) or after == "bit":
                 # 3D has three dimensions; three decoders or days it need not have.
                 found[Decimal(digits)].add("dim" if match["after"] == "D" and digits in "234" else after)
         elif not before and not _is_part(source, start, start + len(digits)):

@@ -416,7 +416,10 @@ def _power(match: re.Match[str], text: str) -> Quantity:
 def _half_widths(literal: str, scale: str, kind: str, counts: bool, before: str) -> tuple[Decimal, Decimal]:
     """How far below and above the written number a source's number may lie and still be rounded to it, in written units."""
     if "e" in literal:
-        return Decimal(0), Decimal(0)
+        mantissa, _, exponent = literal.partition("e")
+        digits = len(mantissa.partition(".")[2])
+        half = Decimal(5).scaleb(int(exponent) - digits - 1) if digits else Decimal(0)
+        return half, half
     whole, _, decimals = literal.partition(".")
     zeros = len(whole) - len(whole.rstrip("0")) if not decimals else 0
     if decimals:

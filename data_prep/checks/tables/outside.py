@@ -99,7 +99,9 @@ def own_lines(table: Table, own: str) -> tuple[Lines, Lines]:
 
 
 def _is_own(form: str, own: str) -> bool:
-    return len(own) > 2 and len(form) > 1 and form[0] not in "#^~" and (form in own or own in form)
+    """A label that is a small part of a long name, such as a data set's, may be another model's."""
+    is_most = form in own and len(form) * 2 >= len(own)
+    return len(own) > 2 and len(form) > 1 and form[0] not in "#^~" and (is_most or own in form)
 
 
 def _twice(number: Quantity, scene: Scene) -> tuple[Place, Place] | None:

@@ -31,6 +31,7 @@ LABEL_COLUMNS = 3  # that may be needed to tell rows apart: "Orvan | 3B | base"
 
 _RULE = re.compile(r"[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*\Z")
 _MARKUP = re.compile(r"\]\([^()\s]{0,300}\)|<[^<>\n]{0,300}>|\\|&[a-z]{2,8};")
+_TURNED = re.compile(r"([^()]+) \(([^()]+)\)")
 _ASIDE = re.compile(r"\([^()]{0,80}\)|\[[^\[\]]{0,80}\]\Z")
 _OWNED = re.compile(r"(?<=[\w.-]/)[\w.-][\w.() -]*\Z")
 PLAIN_NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?\Z")
@@ -225,6 +226,7 @@ def label_of(*texts: str) -> Label:
             part,
             plain,
             plain.partition(",")[0],
+            _TURNED.sub(r"\2 \1", part) if "(" in part else part,  # Macro F1 for "F1 (macro)"
             *(_OWNED.findall(part) + _OWNED.findall(plain) if "/" in part else ()),
         }:
             forms.add(f"#{form.strip()}" if PLAIN_NUMBER.match(form.strip()) else compact(form))
