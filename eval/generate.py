@@ -44,7 +44,7 @@ from data_prep.prompts.chat_format import ChatFormat, chat_format
 from data_prep.prompts.student import fitted, load_tokenizer
 from eval.decoding.grounded import GROUNDED_VERSION, describe_interventions, interventions_of
 from eval.decoding.loops import LOOPS_VERSION
-from eval.decoding.sampling import GREEDY, Decoding
+from eval.decoding.sampling import DRAWS_VERSION, GREEDY, Decoding
 from eval.generation import transformers_backend, vllm_backend
 from eval.generation.baselines import BASELINES
 from eval.generation.local_model import LocalModel, check_lengths, open_model, render_for
@@ -225,10 +225,10 @@ class Job:
     def title(self) -> str:
         return f"{self.recipe.stage} {self.name}"
 
-    @property
-    def rules(self) -> dict[str, int]:
-        """Versions of what ends and bends decoding: under others the same model writes another text."""
-        return {"loops": LOOPS_VERSION} | ({"grounded": GROUNDED_VERSION} if self.system.grounded else {})
+    def rules(self, decoding: Decoding) -> dict[str, int]:
+        """Versions of what ends, bends and draws: under others the same model writes another text. vLLM and servers draw by themselves."""
+        draws = {"draws": DRAWS_VERSION} if decoding.temperature and self.system.backend == "transformers" else {}
+        return {"loops": LOOPS_VERSION} | ({"grounded": GROUNDED_VERSION} if self.system.grounded else {}) | draws
 
     @property
     def manifest(self) -> Manifest:
@@ -236,10 +236,11 @@ class Job:
         inputs = [data / SOURCES[recipe.stage], *([data / "samples.jsonl"] if recipe.stage == "repair" else [])]
         place = Path(self.system.place(recipe.run_dir))
         how = recipe.block.model_dump(exclude={"systems", "threads", "device"})
+        rules = {name: version for decoding in self.decodings for name, version in self.rules(decoding).items()}
         return Manifest(
             self.output.with_suffix(".manifest.json"),
             self.title,
-            {"seed": recipe.seed, "system": self.system.model_dump(), **how, **self.rules},
+            {"seed": recipe.seed, "system": self.system.model_dump(), **how, **rules},
             [*inputs, *([place] if self.system.model and place.is_dir() else [])],
             [self.output],
         )
@@ -268,7 +269,7 @@ class Job:
             self.announce(list(read_jsonl(self.output, Generation)), self.system.model)
             return None
         block = self.recipe.block
-        how: dict[str, Any] = {"backend": self.system.backend, "max_new_tokens": block.max_new_tokens, **self.rules}
+        how: dict[str, Any] = {"backend": self.system.backend, "max_new_tokens": block.max_new_tokens}
         if self.system.endpoint:
             from eval.generation import endpoint_backend
 
@@ -284,7 +285,7 @@ class Job:
             how |= {"batch_size": block.batch_size}  # the padding that others bring is in the rounding
         seed = 0 if self.system.endpoint else self.recipe.seed  # a server never hears of it
         ways = [(one, way) for one in openings for way in self.decodings]
-        asks = [GenerationRequest(one, way, cache_key(one, way, how, seed), seed) for one, way in ways]
+        asks = [GenerationRequest(one, way, cache_key(one, way, how | self.rules(way), seed), seed) for one, way in ways]
         stored = read_store(self.output)
         missing = [ask for ask in asks if ask.key not in stored]
         if asks and len(missing) < len(asks):

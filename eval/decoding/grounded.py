@@ -31,7 +31,7 @@ from eval.decoding.loops import loop_end
 from eval.decoding.number_rule import NumberRule
 from eval.decoding.pieces import Pieces
 from eval.decoding.repeat_rule import RepeatRule
-from eval.decoding.sampling import Decoding, warpers
+from eval.decoding.sampling import Decoding, Draws, warpers
 
 GROUNDED_VERSION = 8  # of the rules: under others the same model writes another text
 KINDS = ("link", "number", "form", "heading", "length", "repeat")
@@ -229,9 +229,15 @@ class Grounded:
     sampling, and it draws as well, so that `generate` has to take the likeliest."""
 
     def __init__(
-        self, ends: Sequence[int], decoding: Decoding, sources: Sequence[str], begun: Sequence[str], pieces: Pieces
+        self,
+        ends: Sequence[int],
+        decoding: Decoding,
+        sources: Sequence[str],
+        begun: Sequence[str],
+        seeds: Sequence[int],
+        pieces: Pieces,
     ) -> None:
-        self._ends, self._warpers = tuple(ends), warpers(decoding)
+        self._ends, self._warpers, self._draws = tuple(ends), warpers(decoding), Draws(seeds)
         self.rows = [Row(*each, pieces, self._ends) for each in zip(sources, begun, strict=True)]
         self._started = False
 
@@ -256,7 +262,7 @@ class Grounded:
     def _choice(self, scores: Any) -> tuple[list[int], _Draw | None]:
         if not self._warpers:
             return scores.argmax(dim=-1).tolist(), None
-        draw = _Draw(scores)
+        draw = _Draw(self._draws.ranked(scores))
         return draw.chosen, draw
 
     def _instead(self, row: Row, at: int, token: int, scores: Any, draw: _Draw | None) -> int | None:
@@ -303,15 +309,11 @@ class Grounded:
 
 
 class _Draw:
-    """The tokens that `generate` would draw from these scores, with the random numbers that it would use, and what it would
-    draw without them: `torch.multinomial` divides the probabilities by exponential noise and takes the largest."""
+    """What each row draws, and what it would draw without that: `ranked` is of `Draws`."""
 
-    def __init__(self, scores: Any) -> None:
-        import torch
-
-        self._probabilities = scores.softmax(dim=-1)
-        self._state = _state(scores)
-        self.chosen = torch.multinomial(self._probabilities, num_samples=1).squeeze(1).tolist()
+    def __init__(self, ranked: Any) -> None:
+        self._ranked = ranked
+        self.chosen: list[int] = ranked.argmax(dim=-1).tolist()
 
     def only_chosen(self, scores: Any) -> Any:
         """Scores whose largest are the tokens chosen: `generate` takes the likeliest, and nothing is drawn twice."""
@@ -321,26 +323,5 @@ class _Draw:
         return torch.full_like(scores, float("-inf")).scatter_(1, chosen, 0.0)
 
     def next_best(self, row: int) -> list[int]:
-        import torch
-
-        with torch.random.fork_rng(devices=[self._state[0]] if self._state[0].type == "cuda" else []):
-            _restore(self._state)
-            order = self._probabilities / torch.empty_like(self._probabilities).exponential_()
-        drawn = order[row].topk(min(TRIED, order.shape[-1]))
+        drawn = self._ranked[row].topk(min(TRIED, self._ranked.shape[-1]))
         return [token for value, token in zip(drawn.values.tolist(), drawn.indices.tolist(), strict=True) if value > 0]
-
-
-def _state(scores: Any) -> tuple[Any, Any]:
-    import torch
-
-    return scores.device, torch.cuda.get_rng_state(scores.device) if scores.is_cuda else torch.get_rng_state()
-
-
-def _restore(state: tuple[Any, Any]) -> None:
-    import torch
-
-    device, saved = state
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(saved, device)
-    else:
-        torch.set_rng_state(saved)

@@ -1,7 +1,8 @@
-"""How tokens are drawn: greedy, or sampled with a temperature and top_p."""
+"""How tokens are drawn: greedy, or sampled with a temperature and top_p, each row with random numbers of its own."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ class Decoding:
 
 
 GREEDY = Decoding("greedy", 0, 0.0, 1.0)
+DRAWS_VERSION = 2  # 1: one stream of random numbers for a batch. With others the same model writes another text
 
 
 def warpers(decoding: Decoding) -> list[Any]:
@@ -27,3 +29,34 @@ def warpers(decoding: Decoding) -> list[Any]:
         return []
     top_p = [TopPLogitsWarper(decoding.top_p)] if decoding.top_p < 1 else []
     return [TemperatureLogitsWarper(float(decoding.temperature)), *top_p]
+
+
+class Draws:
+    """Random numbers of a batch whose rows have a seed each, so that no row's depend on the rows beside it."""
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self._seeds, self._generators = seeds, list[Any]()
+
+    def ranked(self, scores: Any) -> Any:
+        """Shape of `scores`. The largest of a row is what it draws, the next what it would draw without that. As `torch.multinomial`
+        draws: probabilities are divided by exponential noise."""
+        import torch
+
+        if not self._generators:
+            self._generators = [torch.Generator(scores.device).manual_seed(seed) for seed in self._seeds]
+        noise = torch.empty_like(scores)
+        for row, generator in zip(noise, self._generators, strict=True):
+            row.exponential_(generator=generator)
+        return scores.softmax(dim=-1) / noise
+
+
+class Sampled:
+    """A logits processor of transformers that draws, so that `generate` has to take the likeliest: its own draws for a whole batch."""
+
+    def __init__(self, decoding: Decoding, seeds: Sequence[int]) -> None:
+        self._warpers, self._draws = warpers(decoding), Draws(seeds)
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        for warper in self._warpers:
+            scores = warper(input_ids, scores)
+        return self._draws.ranked(scores)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from eval.decoding.grounded import Grounded, Row
 from eval.decoding.loops import LoopStop
 from eval.decoding.pieces import Pieces
-from eval.decoding.sampling import Decoding
+from eval.decoding.sampling import Decoding, Sampled
 from eval.generation.requests import PromptPrefix
 
 if TYPE_CHECKING:
@@ -17,42 +17,42 @@ if TYPE_CHECKING:
 
 class DecodingControl:
     """Of one batch, whose prompts are padded to `prompt_length` tokens: all of its openings have a source, or none has.
-    `rows` are those of grounded decoding, None for each where it is free."""
+    `seeds` are those of each row's random numbers; `rows` those of grounded decoding, None for each where it is free."""
 
     def __init__(
         self,
         model: LocalModel,
         decoding: Decoding,
         openings: Sequence[PromptPrefix],
+        seeds: Sequence[int],
         prompt_length: int,
         pieces: Pieces,
         stops: Sequence[Callable[..., Any]] = (),
     ) -> None:
-        self._decoding, self._length, self._stops = decoding, prompt_length, list(stops)
+        self._length, self._stops = prompt_length, list(stops)
         begun, sources = [opening.said for opening in openings], [opening.source for opening in openings]
         self._loops: dict[int, int] = {}
-        self._grounded: Grounded | None = None
+        self._chooses: list[Any] = []
         self.rows: list[Row | None] = [None] * len(openings)
         if any(sources):
-            self._grounded = Grounded(model.end_ids, decoding, sources, begun, pieces)
-            self.rows = list(self._grounded.rows)
+            grounded = Grounded(model.end_ids, decoding, sources, begun, seeds, pieces)
+            self.rows, self._chooses = list(grounded.rows), [grounded]
         else:
             loops = LoopStop(model.tokenizer.decode, model.end_ids, prompt_length, begun)
             self._loops = loops.kept
             self._stops.append(loops)
+            self._chooses = [Sampled(decoding, seeds)] if decoding.temperature else []
 
     @property
     def options(self) -> dict[str, Any]:
-        """For `generate`: how tokens are chosen, and what ends a row."""
+        """For `generate`: how tokens are chosen, and what ends a row. What draws does so itself."""
         from transformers import LogitsProcessorList, StoppingCriteriaList
 
-        options: dict[str, Any] = {"stopping_criteria": StoppingCriteriaList(self._stops)}
-        if self._grounded:
-            options |= {"logits_processor": LogitsProcessorList([self._grounded])}
-        if self._grounded or not self._decoding.temperature:  # grounded decoding draws itself
-            return options | {"do_sample": False}
-        sampled = {"temperature": self._decoding.temperature, "top_p": self._decoding.top_p, "top_k": 0}
-        return options | {"do_sample": True, **sampled}
+        return {
+            "stopping_criteria": StoppingCriteriaList(self._stops),
+            "logits_processor": LogitsProcessorList(self._chooses),
+            "do_sample": False,
+        }
 
     def new_tokens(self, output: Any) -> list[list[int]]:
         """Each row's new tokens, without what stands behind a loop."""

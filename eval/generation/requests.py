@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from data_prep.core.files import sha256_text
@@ -52,14 +53,9 @@ class GenerationRequest:
 
 @dataclass(frozen=True)
 class Batch:
-    """Summaries that are generated together, all with one decoding."""
+    """Summaries that are generated together: all greedy, or all drawn in one way, samples of one opening side by side."""
 
     asks: list[GenerationRequest]
-
-    @property
-    def seed(self) -> int:
-        """From the content, not the place: another plan with this batch in it gives the same text."""
-        return int(sha256_text(" ".join(str(ask.seed) for ask in self.asks))[:8], 16)
 
 
 def cache_key(opening: PromptPrefix, decoding: Decoding, identity: dict[str, Any], seed: int) -> str:
@@ -73,13 +69,27 @@ def cache_key(opening: PromptPrefix, decoding: Decoding, identity: dict[str, Any
 
 
 def plan(asks: Sequence[GenerationRequest], size: int) -> list[Batch]:
-    """Prompts of like length share a batch, decoding by decoding. Only the last batch of a decoding is short, so what is
-    left after any whole batches are done falls into the batches that it fell into before."""
-    by_decoding: dict[Decoding, list[GenerationRequest]] = {}
-    for ask in asks:
-        by_decoding.setdefault(ask.decoding, []).append(ask)
-    batches = []
-    for decoding in sorted(by_decoding, key=lambda way: (way.name, way.sample)):
-        own = sorted(by_decoding[decoding], key=lambda ask: (len(ask.opening.text), ask.opening.card_id, ask.opening.repairs))
-        batches += [Batch(own[start : start + size]) for start in range(0, len(own), size)]
-    return batches
+    """Of `size` rows at most. Prompts of like length share a batch, way by way to decode, and all samples of an opening stand in one
+    where it holds them. While openings have equally many samples, what is left after any whole batches are done falls into the batches
+    that it fell into before."""
+    ordered = sorted(asks, key=lambda ask: (_way(ask.decoding), *_place(ask.opening), ask.decoding.sample))
+    batches: list[list[GenerationRequest]] = []
+    way: tuple[Any, ...] = ()
+    for (own_way, _), samples in groupby(ordered, key=lambda ask: (_way(ask.decoding), _place(ask.opening))):
+        own = list(samples)
+        for start in range(0, len(own), size):
+            part = own[start : start + size]
+            if way == own_way and len(batches[-1]) + len(part) <= size:
+                batches[-1] += part
+            else:
+                batches.append(part)
+            way = own_way
+    return [Batch(batch) for batch in batches]
+
+
+def _way(decoding: Decoding) -> tuple[Any, ...]:
+    return decoding.name, decoding.temperature, decoding.top_p
+
+
+def _place(opening: PromptPrefix) -> tuple[Any, ...]:
+    return len(opening.text), opening.card_id, opening.repairs

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from data_prep.core.records import Generation
 from data_prep.core.text import first_line
 from eval.decoding.kv_cache import cpu_options
 from eval.decoding.pieces import Pieces
+from eval.decoding.shared_prefill import read_once
 from eval.generation.held import DecodingControl
 from eval.generation.local_model import LocalModel, summary
 from eval.generation.requests import Batch
@@ -17,8 +18,8 @@ from eval.generation.requests import Batch
 def summaries(
     model: LocalModel, batches: Iterable[Batch], system: str, max_new_tokens: int, dtype: str, device: str
 ) -> Iterator[list[Generation]]:
-    """Loads the weights; then each batch's rows, in the order of its asks. A batch sets the random state itself: what came
-    before changes nothing. Raises ValueError where the weights cannot be loaded."""
+    """Loads the weights; then each batch's rows, in the order of its asks. Rows draw with random numbers of their own: what came
+    before and what stands beside them changes nothing. Raises ValueError where the weights cannot be loaded."""
     return _written(load_weights(model, dtype).to(device).eval(), model, batches, system, max_new_tokens)
 
 
@@ -29,28 +30,35 @@ def _written(
 
     tokenizer, pieces = model.tokenizer, Pieces(model.tokenizer)
     for batch in batches:
-        texts = [ask.opening.text for ask in batch.asks]
-        encoded = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False).to(weights.device)
-        length = encoded["input_ids"].shape[1]
-        held = DecodingControl(model, batch.asks[0].decoding, [ask.opening for ask in batch.asks], length, pieces)
-        torch.manual_seed(batch.seed)
+        decoding, openings = batch.asks[0].decoding, [ask.opening for ask in batch.asks]
         with torch.inference_mode():
+            read = _read(weights, tokenizer, [opening.text for opening in openings], shared=bool(decoding.temperature))
+            length = read["input_ids"].shape[1]
+            held = DecodingControl(model, decoding, openings, [ask.seed for ask in batch.asks], length, pieces)
             output = weights.generate(
-                **encoded,
+                **read,
                 max_new_tokens=max_new_tokens,
                 eos_token_id=list(model.end_ids),
                 pad_token_id=tokenizer.pad_token_id,
-                **cpu_options(weights),
                 **held.options,
             )
         new = held.new_tokens(output)
-        lengths = encoded["attention_mask"].sum(dim=1).tolist()
+        lengths = read["attention_mask"].sum(dim=1).tolist()
         yield [
             summary(model, ask, system, ids, length, row)
             for ask, ids, length, row in zip(batch.asks, new, lengths, held.rows, strict=True)
         ]
     del weights
     torch.cuda.empty_cache()  # the next system may be vLLM's, which counts what is free
+
+
+def _read(weights: Any, tokenizer: Any, texts: Sequence[str], shared: bool) -> dict[str, Any]:
+    """Arguments of `generate` for these openings, one a row; `shared`: equal ones are read once, and now."""
+    unlike = list(dict.fromkeys(texts)) if shared else texts
+    encoded = tokenizer(unlike, return_tensors="pt", padding=True, add_special_tokens=False).to(weights.device)
+    if not shared:
+        return {**encoded, **cpu_options(weights)}
+    return read_once(weights, encoded["input_ids"], encoded["attention_mask"], [unlike.index(text) for text in texts])
 
 
 def load_weights(model: LocalModel, dtype: str) -> Any:

@@ -112,7 +112,6 @@ class LocalWriter:
     def write(
         self, messages: list[dict[str, str]], decoding: Decoding, max_new_tokens: int, seed: int, show: Show, source: str = ""
     ) -> Written:
-        import torch
         from transformers import TextIteratorStreamer
 
         from eval.generation.held import DecodingControl
@@ -124,10 +123,9 @@ class LocalWriter:
         encoded = self.tokenizer(opening.text, return_tensors="pt", add_special_tokens=False).to(self._device)
         # Special tokens stay visible, as in evaluation: a summary that spells one is faulty and must look it.
         streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=False)
-        torch.manual_seed(seed)
         said, length = "", encoded["input_ids"].shape[1]
         outcome = _Outcome()
-        held = DecodingControl(self._model, decoding, [opening], length, self._pieces, [outcome.stops])
+        held = DecodingControl(self._model, decoding, [opening], [seed], length, self._pieces, [outcome.stops])
         options = {"max_new_tokens": max_new_tokens, "streamer": streamer, **held.options}
         with _generating(self._weights, self._model, encoded, options, outcome):
             for piece in streamer:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import pytest
 from chat_server import completion
@@ -19,12 +20,13 @@ from data_prep.core.recipe import load
 from data_prep.core.records import Generation, HeldOut, Probe
 from data_prep.prompts.student import build_prompt, source_text
 from data_prep.synthetic.world import raw_cards
-from eval.decoding.sampling import GREEDY, Decoding
-from eval.generate import CONFIGS, GenerateConfig, decodings_of, main
+from eval.decoding.sampling import DRAWS_VERSION, GREEDY, Decoding
+from eval.generate import CONFIGS, GenerateConfig, Job, decodings_of, main
 from eval.generation.baselines import extractive, front_matter, lead, reference
 from eval.generation.local_model import open_model, summary
 from eval.generation.requests import GenerationRequest, PromptPrefix, cache_key, plan
 from eval.generation.store import appending, read_store
+from eval.generation.systems import System
 
 SOURCES = {"generate": "heldout", "sample": "sampling", "probe": "probes"}
 QUICK = {"batch_size": 2, "max_new_tokens": 12, "dtype": "float32", "device": "cpu"}
@@ -88,7 +90,9 @@ def test_a_killed_run_ends_with_the_same_text(tmp_path, cards, tiny_model, capsy
     assert {row.decoding for row in rows} == {"sampled"}
     whole = output(tmp_path / "a", "sample")
     lines = whole.with_name("samples.jsonl.part").read_bytes().splitlines(keepends=True)
-    assert len(lines) == 6
+    assert [[(row["id"], row["sample"]) for row in json.loads(line)] for line in lines] == [
+        [(card, 0), (card, 1)] for card in by_length(cards)
+    ]
     # Three batches are there, of two processes that are no more; a fourth broke off in the middle of its line.
     part = output(tmp_path / "b", "sample").with_name("samples.jsonl.part")
     part.parent.mkdir(parents=True)
@@ -96,7 +100,7 @@ def test_a_killed_run_ends_with_the_same_text(tmp_path, cards, tiny_model, capsy
     part.with_name("samples.jsonl.part3").write_bytes(lines[4] + lines[2])
     capsys.readouterr()
     again = generate(tmp_path / "b", cards, tiny_model, "sample", samples=2, temperature=0.9)
-    assert "sample: 5 of 10 summaries by tiny are there already" in capsys.readouterr().out
+    assert "sample: 6 of 10 summaries by tiny are there already" in capsys.readouterr().out
     assert again == rows
     assert output(tmp_path / "b", "sample").read_bytes() == whole.read_bytes()
     # Another seed is another text.
@@ -123,6 +127,18 @@ def test_only_what_is_missing_is_made(tmp_path, cards, tiny_model):
     # The run's seed is nothing to the greedy ones.
     generate(tmp_path, cards, tiny_model, seed=3)
     assert len(in_store(tmp_path)) == 30
+
+
+def test_other_draws_void_what_was_drawn_here_and_nothing_else(tmp_path, cards, tiny_model, monkeypatch):
+    first = generate(tmp_path, cards[:3], tiny_model, samples=1)
+    monkeypatch.setattr("eval.generate.DRAWS_VERSION", DRAWS_VERSION + 1)
+    again = generate(tmp_path, cards[:3], tiny_model, samples=1)
+    assert [row.key for row in first if row.decoding == "greedy"] == [row.key for row in again if row.decoding == "greedy"]
+    assert len({row.key for row in first + again}) == 9
+    for backend, drawn in (("transformers", True), ("vllm", False)):
+        job = SimpleNamespace(system=System(model="m", backend=backend))
+        assert ("draws" in Job.rules(job, sampled(1)[0])) == drawn
+        assert "draws" not in Job.rules(job, GREEDY)
 
 
 def test_another_models_summaries_are_not_taken_for_its_own(tmp_path, cards, tiny_model):
@@ -154,21 +170,50 @@ def sampled(count):
     return [Decoding("sampled", sample, 0.6, 0.95) for sample in range(count)]
 
 
+def placed(batches):
+    """Card and sample of each row, batch by batch, None for greedy ones."""
+    return [
+        [(ask.opening.card_id, ask.decoding.sample if ask.decoding.temperature else None) for ask in batch.asks]
+        for batch in batches
+    ]
+
+
+def by_length(cards):
+    return [card.id for card in sorted(cards, key=lambda card: len(card.prompt[1]["content"]))]
+
+
+def test_samples_of_a_card_stand_side_by_side_and_greedy_summaries_among_themselves(cards):
+    a, b, c, d, e = by_length(cards)
+    ways = (*sampled(3), GREEDY)
+    assert placed(plan(asks(cards, ways), 4)) == [
+        [(a, None), (b, None), (c, None), (d, None)], [(e, None)], *([(card, 0), (card, 1), (card, 2)] for card in (a, b, c, d, e))
+    ]  # fmt: skip
+    two, *_, last = placed(plan(asks(cards, sampled(3)), 7))
+    assert (two, last) == ([(card, sample) for card in (a, b) for sample in range(3)], [(e, 0), (e, 1), (e, 2)])
+    assert placed(plan(asks(cards[:1], sampled(5)), 2)) == [
+        [("card0", 0), ("card0", 1)],
+        [("card0", 2), ("card0", 3)],
+        [("card0", 4)],
+    ]
+    warmer = replace(ways[0], temperature=0.9)
+    assert placed(plan(asks(cards[:1], (*sampled(1), warmer)), 4)) == [[("card0", 0)], [("card0", 0)]]
+
+
 def test_batches_are_frozen_by_content_not_by_file_order(cards):
-    first, again = (plan(asks(order, sampled(2)), 2) for order in (cards, cards[::-1]))
+    ways = (*sampled(2), GREEDY)
+    first, again = (plan(asks(order, ways), 4) for order in (cards, cards[::-1]))
     assert first == again
-    assert [len(batch.asks) for batch in first] == [2, 2, 1, 2, 2, 1]
-    assert len({batch.seed for batch in first}) == 6
-    for done in ({0}, {1, 2}, {0, 2, 4}, {5}):
+    assert [len(batch.asks) for batch in first] == [4, 1, 4, 4, 2]
+    for done in ({0}, {1, 2}, {0, 2, 4}, {3}):
         left = [ask for number, batch in enumerate(first) if number not in done for ask in batch.asks]
-        assert plan(left[::-1], 2) == [batch for number, batch in enumerate(first) if number not in done]
+        assert plan(left[::-1], 4) == [batch for number, batch in enumerate(first) if number not in done]
 
 
 def test_systems_draw_with_the_same_random_numbers(cards):
-    first, other = (plan(asks(cards, sampled(2), model=name), 2) for name in ("sft", "aligned"))
-    assert [batch.seed for batch in first] == [batch.seed for batch in other]
-    assert {ask.key for batch in first for ask in batch.asks}.isdisjoint(ask.key for batch in other for ask in batch.asks)
-    opening, way = first[0].asks[0].opening, sampled(2)
+    first, other = (asks(cards, sampled(2), model=name) for name in ("sft", "aligned"))
+    assert [ask.seed for ask in first] == [ask.seed for ask in other]
+    assert {ask.key for ask in first}.isdisjoint(ask.key for ask in other)
+    opening, way = first[0].opening, sampled(2)
     begun = replace(opening, begun="## A", repairs="k")
     seeds = {GenerationRequest(*one).seed for one in [
         (opening, way[0], ""), (opening, way[1], ""), (asks(cards)[1].opening, way[0], ""), (begun, way[0], ""), (opening, way[0], "", 1)

@@ -21,7 +21,7 @@ from eval.decoding.link_rule import LinkRule, open_address
 from eval.decoding.number_rule import NumberRule
 from eval.decoding.pieces import Pieces
 from eval.decoding.repeat_rule import PATIENCE
-from eval.decoding.sampling import GREEDY, Decoding
+from eval.decoding.sampling import GREEDY, Decoding, Draws
 from eval.generation import transformers_backend
 from eval.generation.held import DecodingControl
 from eval.generation.local_model import open_model
@@ -426,10 +426,9 @@ def test_a_drawn_token_is_the_one_that_generate_draws(tiny_model):
     decoding, pieces = Decoding("sampled", 0, 1.3, 0.9), Pieces(model.tokenizer)
     inputs, said = {"input_ids": torch.tensor([[5, 6, 7]]), "attention_mask": torch.ones(1, 3)}, []
     for source in ("", SOURCE):
-        held = DecodingControl(model, decoding, [PromptPrefix("a", [], "", source=source)], 3, pieces)
+        held = DecodingControl(model, decoding, [PromptPrefix("a", [], "", source=source)], [5], 3, pieces)
         if held.rows[0]:
             held.rows[0].refused = lambda token: ""
-        torch.manual_seed(5)
         said.append(weights.generate(**inputs, max_new_tokens=40, pad_token_id=4, eos_token_id=4, **held.options).tolist())
     assert said[0] == said[1]
 
@@ -443,8 +442,7 @@ def test_a_refused_draw_is_drawn_again_from_the_rest(pieces):
     scores[:, nine], scores[:, three] = 15.0, 3.0
     other = source_text("b/Foo-9", "# Foo-9\n\nIt has 9 layers.", [])
     for decoding in (GREEDY, Decoding("sampled", 0, 1.0, 1.0)):
-        held = Grounded((4,), decoding, [SOURCE, other], ["It has ", "It has "], pieces)
-        torch.manual_seed(1)
+        held = Grounded((4,), decoding, [SOURCE, other], ["It has ", "It has "], [1, 2], pieces)
         chosen = held(torch.tensor([[1], [1]]), scores.clone())
         assert (chosen[0].argmax().item(), chosen[1].argmax().item()) == (three, nine)
         assert [row.counts["number"] for row in held.rows] == [1, 0]
@@ -454,11 +452,8 @@ def test_what_is_drawn_next_is_drawn_with_the_same_noise():
     from eval.decoding.grounded import _Draw
 
     for seed in range(5):
-        torch.manual_seed(seed)
-        draw = _Draw(torch.randn(3, 50))
-        after = torch.get_rng_state()
+        draw = _Draw(Draws([seed, seed + 1, seed + 2]).ranked(torch.randn(3, 50)))
         assert [draw.next_best(row)[0] for row in range(3)] == draw.chosen
-        assert torch.equal(torch.get_rng_state(), after)
 
 
 def test_pieces_are_what_tokens_add(pieces):

@@ -40,7 +40,9 @@ class ScriptedModel:
     def eval(self):
         return self
 
-    def generate(self, logits_processor=(), **how):
+    def generate(self, *prompts, logits_processor=(), **how):
+        if prompts:  # only read
+            return self.weights.generate(*prompts, **how)
         made = self.weights.generate(
             logits_processor=LogitsProcessorList([Script(self.rows, self.second), *logits_processor]), **how
         )

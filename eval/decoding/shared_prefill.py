@@ -1,0 +1,29 @@
+"""Several rows of one prompt: it is read once, and its keys and values are handed to each row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from eval.decoding.kv_cache import cpu_options
+
+
+def read_once(model: Any, ids: torch.Tensor, mask: torch.Tensor, rows: Sequence[int]) -> dict[str, Any]:
+    """Arguments of `generate` for the rows that go on from the prompts with the numbers `rows`. `ids` and `mask`, shape (prompts,
+    tokens), are padded left. All but the last token is read here: that one each row reads itself, in its first step."""
+    read = model.generate(
+        ids[:, :-1],
+        attention_mask=mask[:, :-1],
+        max_new_tokens=1,
+        do_sample=False,
+        return_dict_in_generate=True,
+        **cpu_options(model),
+    )
+    each = torch.tensor(rows, device=ids.device)
+    cache = read.past_key_values
+    if len(rows) > 1:
+        # transformers has it for beams: the one choice of rows that layers of every kind know, those with a window or a state as well.
+        cache.reorder_cache(each)
+    return {"input_ids": ids[each], "attention_mask": mask[each], "past_key_values": cache}

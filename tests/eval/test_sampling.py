@@ -1,0 +1,125 @@
+"""Samples of a prompt that is read once: each says what transformers' own sampling says for it alone with its random numbers."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from commands import BASE
+from transformers import AutoModelForCausalLM, MistralConfig, MistralForCausalLM
+
+from data_prep.prompts.student import build_prompt, render, source_text
+from data_prep.synthetic.world import raw_cards
+from eval.decoding import kv_cache, shared_prefill
+from eval.decoding.sampling import Decoding, Draws
+from eval.decoding.shared_prefill import read_once
+from eval.generation import transformers_backend
+from eval.generation.local_model import open_model, summary
+from eval.generation.requests import Batch, GenerationRequest, PromptPrefix
+
+NEW = 40
+
+
+@pytest.fixture(scope="module")
+def base():
+    return open_model(str(BASE), None)
+
+
+@pytest.fixture(scope="module")
+def weights():
+    """In float64, in which rows beside a row do not change it by rounding."""
+    return AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float64).eval()
+
+
+def sampled(count):
+    return [Decoding("sampled", sample, 1.5, 0.95) for sample in range(count)]
+
+
+def asks_of(base, grounded=False, samples=3):
+    """Of three cards, and of two failing samples of the last one that begin alike."""
+    openings = []
+    for number, raw in enumerate(raw_cards(6, 3)):
+        messages = build_prompt(raw.model_id, raw.content, raw.notes, base.tokenizer, 1200).messages
+        source = source_text(raw.model_id, raw.content, raw.notes) if grounded else ""
+        openings.append(PromptPrefix(f"card{number}", messages, render(messages, base.tokenizer), source=source))
+    begun = f"## {raw.model_id.partition('/')[2]}\n\n"
+    openings += [replace(openings[-1], begun=begun, repairs=key) for key in "kl"]
+    return [GenerationRequest(opening, way, "", 7) for opening in openings for way in sampled(samples)]
+
+
+def rows_of(base, weights, asks, monkeypatch, together):
+    monkeypatch.setattr(transformers_backend, "load_weights", lambda *_: weights)
+    batches = [Batch(asks)] if together else [Batch([ask]) for ask in asks]
+    return [row for rows in transformers_backend.summaries(base, batches, "x", NEW, "float64", "cpu") for row in rows]
+
+
+def alone(base, weights, ask):
+    """The row by transformers' sampling, with its own cache."""
+    ids = base.tokenizer(ask.opening.text, return_tensors="pt", add_special_tokens=False)["input_ids"]
+    torch.manual_seed(ask.seed)
+    how = {"do_sample": True, "temperature": ask.decoding.temperature, "top_p": ask.decoding.top_p, "top_k": 0}
+    made = weights.generate(ids, max_new_tokens=NEW, eos_token_id=list(base.end_ids), pad_token_id=4, **how)
+    return summary(base, ask, "x", made[0, ids.shape[1] :].tolist(), ids.shape[1])
+
+
+def test_samples_side_by_side_say_what_each_says_alone_and_a_prompt_is_read_once(base, weights, monkeypatch):
+    asks, read = asks_of(base), []
+    hook = weights.register_forward_pre_hook(lambda _, __, how: read.append(tuple(how["input_ids"].shape)), with_kwargs=True)
+    rows = rows_of(base, weights, asks, monkeypatch, together=True)
+    hook.remove()
+    longest = max(row.prompt_tokens for row in rows)
+    assert len({row.prompt_tokens for row in rows}) == 4
+    assert len({row.text for row in rows}) > len(asks) / 2
+    assert read[0] == (4, longest - 1)  # openings, the one of two samples once
+    assert set(read[1:]) == {(len(asks), 1)}
+    assert rows == [alone(base, weights, ask) for ask in asks]
+
+
+def test_grounded_samples_do_not_depend_on_the_rows_beside_them(base, weights, monkeypatch):
+    asks = asks_of(base, grounded=True, samples=2)
+    together = rows_of(base, weights, asks, monkeypatch, together=True)
+    assert together == rows_of(base, weights, asks[::-1], monkeypatch, together=False)[::-1]
+    assert sum(sum(row.interventions.values()) for row in together) > 0
+
+
+@pytest.mark.parametrize("window", [None, 6])
+@pytest.mark.parametrize("roomy", [True, False])
+def test_what_was_read_once_is_gone_on_from_as_if_each_row_had_read_it(window, roomy, monkeypatch):
+    if not roomy:  # as on a GPU
+        monkeypatch.setattr(shared_prefill, "cpu_options", lambda _: {})
+    monkeypatch.setattr(kv_cache, "GROWTH", 3)
+    torch.manual_seed(2)
+    sizes = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
+    config = MistralConfig(vocab_size=90, sliding_window=window, eos_token_id=None, pad_token_id=0, **sizes)
+    model = MistralForCausalLM._from_config(config, dtype=torch.float64).eval()
+    ids, mask = torch.randint(1, 90, (3, 12)), torch.ones(3, 12, dtype=torch.long)
+    mask[1, :5] = 0
+    rows = [0, 0, 1, 1, 1, 2, 0]
+    how = {"max_new_tokens": 20, "do_sample": False, "logits_processor": [Numbered()]}
+    plain = model.generate(ids[rows], attention_mask=mask[rows], **how)
+    with torch.inference_mode():
+        shared = model.generate(**read_once(model, ids, mask, rows), **how)
+    assert len({tuple(row) for row in plain[:, 12:].tolist()}) == len(rows)
+    assert torch.equal(shared, plain)
+
+
+class Numbered:
+    """A logits processor under which rows go apart."""
+
+    def __call__(self, input_ids, scores):
+        return scores + torch.randn(scores.shape, generator=torch.Generator().manual_seed(input_ids.shape[1]))
+
+
+def test_a_row_draws_as_torch_does_with_its_seed_whatever_stands_beside_it():
+    scores = torch.randn(6, 3, 50)
+    draws, other = Draws([3, 4, 5]), Draws([9, 4])
+    drawn = [draws.ranked(step).argmax(dim=-1).tolist() for step in scores]
+    assert [other.ranked(step[:2]).argmax(dim=-1)[1].item() for step in scores] == [row[1] for row in drawn]
+    for at, seed in enumerate((3, 4, 5)):
+        torch.manual_seed(seed)
+        assert [torch.multinomial(step[at].softmax(-1), 1).item() for step in scores] == [row[at] for row in drawn]
