@@ -44,8 +44,6 @@ _MARGIN_BEHIND = re.compile(
 )
 _OF_FIGURE = re.compile(r" of (?:the |its )?[0-9]{1,2}\b(?![.,][0-9]|%)")
 _RATIO = re.compile(r"\b(?:one|two) to \Z", re.IGNORECASE)
-# What a source that numbers them gives as a fact.
-_SOLID = _MEASURED | frozenset("time language author model dataset".split())
 _COMPOUNDS = frozenset(
     "stage dimensional shot way step turn layer head part party level phase tier letter point class hop".split()
 )
@@ -183,8 +181,8 @@ def _count(quantity: Quantity, settled: Sequence[Quantity], document: Document, 
 
 
 def is_doubtful(unstated: Quantity, document: Document, together: Together) -> bool:
-    """True of a small count, "two details", and of "the last three"; not of amounts, "nine points", nor of what a source gives as a fact
-    and this one gives another number of. What a writer counts hangs on how he reads the page."""
+    """True of a small count, "two details", and of "the last three"; not of amounts, "nine points", nor of what is
+    measured, epochs or layers, and the source gives another number of. What a writer counts hangs on how he reads the page."""
     text, start, end = document.prose, unstated.start, unstated.end
     if not _small(unstated, MOST_UNNAMED) or _RATIO.search(text, max(0, start - 9), start):
         return False
@@ -197,7 +195,7 @@ def is_doubtful(unstated: Quantity, document: Document, together: Together) -> b
         return True
     if counted == ("point",):  # "it makes four points" has nothing of a score
         return not _MARGIN.search(text, max(0, start - 12), start) and not _MARGIN_BEHIND.match(text[end : end + 30])
-    return _AMOUNTS.isdisjoint(counted) and (_SOLID.isdisjoint(counted) or together.numbered.isdisjoint(counted))
+    return _AMOUNTS.isdisjoint(counted) and (_MEASURED.isdisjoint(counted) or together.numbered.isdisjoint(counted))
 
 
 def _is_measured(phrase: _Phrase) -> bool:

@@ -68,9 +68,16 @@ _DENIAL = re.compile(
     r"|\b(?:no|without|lacks?|missing) (?:\w+ )?(?:results?|scores?|mention|comparisons?|figures?|numbers?|information|details?|evaluation)"
     r"|not (?:stated|reported|evaluated|compared|tested|mentioned|covered|given)"
 )
+_CAPITALS = re.compile("[A-Z]{2,}")  # NATO
 _NO = re.compile(r"\b(?:no|neither|nor) [^,]{0,40}\Z")
+_GIVES_NO = re.compile(
+    r"\b(?:gives?|has|states?|reports?|names?|mentions?|shows?|prints?|lists?|with) (?:no|neither|nor)(?: [a-z-]+){0,2}[ *_`]{0,3}\Z"
+)
 _IS_GIVEN = re.compile(
     r"[^.,;:!?\n]{1,60} (?:is|are|was|were) (?:given|reported|printed|stated|named|listed|shown|mentioned|told)\b"
+)
+_IS_MISSING = re.compile(
+    r"[^.;:!?\n]{0,60} (?:is|are|was|were) (?:missing|absent|left out|unstated|not (?:given|reported|printed|stated|named|listed|mentioned))\b"
 )
 DENIAL_CHARACTERS = 120
 _SHOUTED_LINE = re.compile(r"^(?![ \t>]*\|)[^a-z\n]*[A-Z]{3}[^a-z\n]*$", re.MULTILINE)  # not the row of a table
@@ -366,7 +373,9 @@ def _differ_in_one(one: str, other: str) -> bool:
 def _is_denied(text: str, start: int) -> bool:
     """True where the sentence says that the sources lack what it names: "the card says nothing about MBPP", "no MBPP score is given"."""
     sentence = re.split(r"[.;:!?\n] ?", text[max(0, start - DENIAL_CHARACTERS) : start])[-1]
-    if _DENIAL.search(sentence):
+    if _DENIAL.search(sentence) or _IS_MISSING.match(text, start):
+        return True
+    if _GIVES_NO.search(sentence):
         return True
     return _NO.search(sentence) is not None and _IS_GIVEN.match(text, start) is not None
 
@@ -384,6 +393,6 @@ def check_names(document: Document, licences_named: Sequence[Span], known: Names
         return CheckResult("names", True, None, "no names to look up")
     unknown = {name for name in {span.label for span in found} if not is_known(name, known)}
     wrong = [span for span in found if span.label in unknown]
-    remarks = [span for span in wrong if known.is_romanised and is_run(span.label)]
+    remarks = [span for span in wrong if known.is_romanised and (is_run(span.label) or _CAPITALS.fullmatch(span.label))]
     wrong = [span for span in wrong if span not in remarks]
     return looked_up("names", len(found), wrong, len(wrong), remarks=remarks)

@@ -51,6 +51,7 @@ _COLUMN_SCALE = re.compile(
     r"[(\[/,](?:in | ?# ?| )?(?P<scale>[KMBT]|thousand|million|billion|trillion)s?(?:[)\]]| *(?=\|))",
     re.IGNORECASE,
 )
+_WIDE_GAP = re.compile(r"(?<=[0-9]) {2,4}(?=[KMBT](?![A-Za-z]))")  # 12  K of a table
 _ROW_NUMBER = re.compile(r"^[ ]{0,3}\|[ ]{0,8}([0-9]{1,2})[ ]{0,8}\|", re.MULTILINE)
 _SPACED = re.compile(r"(?<![\w.,/–-])(?<![0-9] )[1-9][0-9]{0,2}(?: [0-9]{3})+(?![\w,]|\.[0-9]| [0-9])")  # 766 000
 _URL = re.compile(r"(?:https?://|data:)[^\s<>\[\]\"'|)]+", re.IGNORECASE)
@@ -119,7 +120,7 @@ class _Written:
 
 def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
     """Indexes the numbers of a source text. `counts` are lengths of its lists: eight languages are listed, not counted."""
-    source = plain_notation(source)
+    source = _WIDE_GAP.sub(" ", plain_notation(source)).replace("%20", " ")
     text = _URL.sub(" ", source)
     found = _Written({Decimal(count) for count in counts if count > 1})
     head: tuple[Columns, frozenset[int]] | None = None  # units and scales of the table that the line is in
