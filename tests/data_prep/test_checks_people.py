@@ -61,6 +61,9 @@ def test_names_that_may_be_romanised_are_remarked():
     told = names(said, "他和她来到云山，在那里住了很久，写下了很多关于山的诗。")
     assert told.passed
     assert [said[span.start : span.end] for span in told.remarks] == ["Lin Wanru", "Mount Yun"]
+    assert [
+        one.label[-4:] for one in names("It speaks of KATO.", "он говорит о КАТО и о других больших странах мира").remarks
+    ] == ["KATO"]
     assert not names(said, "山").passed  # a single letter tells of nobody
     assert not names("It tells of Orvan-9000.", "他和她来到云山，在那里住了很久，写下了很多关于山的诗。").passed
 

@@ -23,9 +23,8 @@ from data_prep.checks.result import Derived
 MOST = 20  # counted at sight
 MOST_NAMED = 60  # rows of a table, authors of a paper
 MAX_UNSTATED = 100  # numbers of one summary that are tried
-MOST_UNNAMED = (
-    10  # counted where no word of the source says what is counted, and no more than remarked where nothing bears it out
-)
+MOST_UNNAMED = 10  # counted where no word of the source says what is counted
+MOST_DOUBTFUL = 12  # no more than remarked where nothing bears it out
 BEFORE = 500  # characters in which "the other four" finds what it speaks of
 
 # What these follow is measured, not counted: an invented "four epochs" must not pass as the length of a list.
@@ -184,7 +183,7 @@ def is_doubtful(unstated: Quantity, document: Document, together: Together) -> b
     """True of a small count, "two details", and of "the last three"; not of amounts, "nine points", nor of what is
     measured, epochs or layers, and the source gives another number of. What a writer counts hangs on how he reads the page."""
     text, start, end = document.prose, unstated.start, unstated.end
-    if not _small(unstated, MOST_UNNAMED) or _RATIO.search(text, max(0, start - 9), start):
+    if not _small(unstated, MOST_DOUBTFUL) or _RATIO.search(text, max(0, start - 9), start):
         return False
     phrase = _phrase(text, end)
     counted = phrase.nouns[-1:]

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from itertools import pairwise
 
 from data_prep.checks.document import Document, blank, lines_of
 from data_prep.checks.numeric.notation import plain as plain_notation
@@ -52,6 +53,8 @@ _COLUMN_SCALE = re.compile(
     re.IGNORECASE,
 )
 _WIDE_GAP = re.compile(r"(?<=[0-9]) {2,4}(?=[KMBT](?![A-Za-z]))")  # 12  K of a table
+_TRUNCATES = re.compile(r"\b(?:truncated|truncation|cut (?:to|off|after) |not rounded|shortened)")
+_DATE_IN_NAME = re.compile("%20(?=(?:19|20)[0-9]{2}-)")  # of an address
 _ROW_NUMBER = re.compile(r"^[ ]{0,3}\|[ ]{0,8}([0-9]{1,2})[ ]{0,8}\|", re.MULTILINE)
 _SPACED = re.compile(r"(?<![\w.,/–-])(?<![0-9] )[1-9][0-9]{0,2}(?: [0-9]{3})+(?![\w,]|\.[0-9]| [0-9])")  # 766 000
 _URL = re.compile(r"(?:https?://|data:)[^\s<>\[\]\"'|)]+", re.IGNORECASE)
@@ -120,7 +123,7 @@ class _Written:
 
 def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
     """Indexes the numbers of a source text. `counts` are lengths of its lists: eight languages are listed, not counted."""
-    source = _WIDE_GAP.sub(" ", plain_notation(source)).replace("%20", " ")
+    source = _DATE_IN_NAME.sub(" ", _WIDE_GAP.sub(" ", plain_notation(source)))
     text = _URL.sub(" ", source)
     found = _Written({Decimal(count) for count in counts if count > 1})
     head: tuple[Columns, frozenset[int]] | None = None  # units and scales of the table that the line is in
@@ -369,14 +372,15 @@ def summary_quantities(document: Document) -> list[Quantity]:
     """The numbers of a summary's prose. Not those in addresses, code, names, enumerators and labels."""
     text, offsets = plain_with_offsets(without_labels(document.prose))
     text = _SPACED.sub(lambda number: number[0].replace(" ", "\u202f"), _without_row_numbers(text))
-    found = [_cut_off(one) if text.startswith(("…", "..."), one.end) else one for one in quantities(text)]
+    all_cut = _TRUNCATES.search(document.lower) is not None
+    found = [_cut_off(one) if all_cut or text.startswith(("…", "..."), one.end) else one for one in quantities(text)]
     if len(text) == len(document.prose):
         return found
     return [_moved(one, offsets[one.start], offsets[one.end], document.text) for one in found]
 
 
 def _without_row_numbers(text: str) -> str:
-    """The rows of a table that are numbered 1, 2, 3 in its first column have no numbers for it."""
+    """The rows of a table that are numbered 1, 1, 2, 3 in its first column have no numbers for it."""
     rows = list(_ROW_NUMBER.finditer(text))
     runs = [at for at, row in enumerate(rows) if row[1] == "1"]
     numbered = (rows[at : at + length] for at in runs if (length := _counted_up(rows[at:])) > 1)
@@ -384,11 +388,12 @@ def _without_row_numbers(text: str) -> str:
 
 
 def _counted_up(rows: Sequence[re.Match[str]]) -> int:
-    return next((at for at, row in enumerate(rows) if row[1] != str(at + 1)), len(rows))
+    steps = (int(row[1]) - int(before[1]) for before, row in pairwise(rows))
+    return next((at for at, step in enumerate(steps, 1) if step not in (0, 1)), len(rows))
 
 
 def _cut_off(found: Quantity) -> Quantity:
-    """0.1795… is 0.17957 as well: what follows its last digit is left out, not rounded."""
+    """0.1795… is 0.17957 as well, and 0.1795 on a page that says that scores are cut: what follows is left out, not rounded."""
     if "." not in found.literal or len(found.readings) != 1:
         return found
     value = found.readings[0].value

@@ -56,6 +56,9 @@ _NUMERIC = re.compile(
 )
 _ENTRY = re.compile(r"@[a-z]{2,20}\s?[{(]")
 _ENTRY_CHARACTERS = 3000
+_CITED = re.compile(
+    rf"(?<![0-9])((?:19|20)[0-9]{{2}})\.[^\n]{{0,300}}?\bpreprint,? ({_ENGLISH})\b"
+)  # 2022. 'Title'. Preprint, June.
 _FIELDS = {
     name: re.compile(rf"(?<![a-z]){name}\s{{0,20}}=\s{{0,20}}[{{\"']{{0,2}}\s?({value})")
     for name, value in (("year", "(?:19|20)[0-9]{2}"), ("month", "[a-z]{3,9}|[0-9]{1,2}"), ("day", "[0-9]{1,2}"))
@@ -66,7 +69,12 @@ def dates_of(source: str) -> set[Date]:
     """Dates with the year first, wherever they stand (`v2021-08-07`, 20210807), or with a name or number of a month joined to it
     (dec2021, 1/16/23), in BibTeX fields, and in other languages."""
     lower = source.lower()
-    return {*_packed(lower), *_joined(lower), *_numeric(lower), *_with_month_names(lower), *_in_entries(lower)}
+    return {*_packed(lower), *_joined(lower), *_numeric(lower), *_with_month_names(lower), *_in_entries(lower), *_cited(lower)}
+
+
+def _cited(lower: str) -> Iterator[Date]:
+    for match in _CITED.finditer(lower) if "preprint" in lower else ():
+        yield int(match[1]), _month_of(match[2]), None
 
 
 def _packed(text: str) -> Iterator[Date]:
@@ -170,7 +178,7 @@ def sizes_of(source: str, text: str) -> set[Decimal]:
 # --- identifiers and addresses --------------------------------------------------------------------------------------------
 
 _DIGITS = re.compile(
-    r"[1-9](?<![0-9%].)(?:(?<=[A-Za-z_=/-].)|(?=[0-9]{0,8}[A-Za-z_=/-]))[0-9]{0,8}(?![0-9]|\.[0-9])(?P<after>[A-Za-z]{0,20})(?![0-9])"
+    r"[1-9](?<![0-9%].)(?:(?<=[A-Za-z_=/-].)|(?=[0-9]{0,11}[A-Za-z_=/-]))[0-9]{0,11}(?![0-9]|\.[0-9])(?P<after>[A-Za-z]{0,20})(?![0-9])"
 )
 _BEFORE = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]{0,20})([-_=]?)\Z")
 _TIMES = re.compile(r"([1-9](?<![0-9.].)[0-9]{0,4})[x×]([1-9][0-9]{0,4})(?![0-9])")

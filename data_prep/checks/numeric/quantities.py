@@ -165,7 +165,7 @@ _SCAN = re.compile(
       | (?P<number>(?>{_EUROPEAN}|{_DECIMAL_COMMA}|[0-9]{{1,3}}(?:[,\u00a0\u202f\u2009'’_][0-9]{{3}})+(?![0-9])|[0-9]+|(?<![\w.)\]])(?=\.))
          (?>(?:\.[0-9]+)?)(?:e[{_MINUS}+]?[0-9]{{1,2}}(?![0-9]))?)
         (?:(?P<percent>[ \u00a0\u202f]?%|[ \u00a0](?:percent|prozent)\b|[ ]per[ ]cent\b|[ ]percentage[ ]points?\b|[ ]pp\b)
-         | (?P<scale>[ \u00a0-]?(?:{_SCALE_WORDS})\b|[ ]?(?:bn|mn)\b|-?[kmbt](?![a-z0-9])|[ ][kmbt](?![\w'’])|[ ]?[{"".join(_SCALE_SIGNS)}]{{1,2}}))?
+         | (?P<scale>[ \u00a0-]?(?:{_SCALE_WORDS})\b|[ ]?(?:bn|mn)\b|-?[kmbt](?![a-z0-9])|[ ][kmbt](?![\w'’]|-(?!parameter|token|step|word|size)[a-z])|[ ]?[{"".join(_SCALE_SIGNS)}]{{1,2}}))?
         (?P<glued>(?!{_TIMES})[^\W\d_]\w*)?
     )
   | (?=[jfmasond])(?P<month_first>(?:{_MONTH})\.?,?\s+(?:of\s+)?(?:[0-3]?[0-9](?:st|nd|rd|th)?,?\s+
