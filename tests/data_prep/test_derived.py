@@ -228,7 +228,7 @@ NUMBERED = "# Orvan\n\nOrvan has 12 attention heads and was trained for 30 epoch
         ("It is best on 5 of 9.", ["5"], True),
         ("It reaches 5.", [], True),
         ("It has 14 plans.", [], True),
-        ("It has fifteen plans.", [], True),
+        ("It has eleven plans.", [], True),
         ("It has two million plans.", [], True),
         ("It has two details and 4 epochs.", ["two"], True),
         ("It has five tools.", [], False),  # counted

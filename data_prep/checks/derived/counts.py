@@ -23,8 +23,7 @@ from data_prep.checks.result import Derived
 MOST = 20  # counted at sight
 MOST_NAMED = 60  # rows of a table, authors of a paper
 MAX_UNSTATED = 100  # numbers of one summary that are tried
-MOST_UNNAMED = 10  # counted where no word of the source says what is counted
-MOST_DOUBTFUL = 12  # no more than remarked where nothing bears it out
+MOST_UNNAMED = 10  # counted where no word of the source says what is counted, and remarked where nothing bears it out
 BEFORE = 500  # characters in which "the other four" finds what it speaks of
 
 # What these follow is measured, not counted: an invented "four epochs" must not pass as the length of a list.
@@ -47,6 +46,8 @@ _COMPOUNDS = frozenset(
     "stage dimensional shot way step turn layer head part party level phase tier letter point class hop".split()
 )
 _PLURALS = frozenset("people data corpora criteria media children men women series indices vertices".split())
+# What a source that numbers them gives as a fact.
+_SOLID = _MEASURED | frozenset("time language author model".split())
 _NOUNS = re.compile(r"[ ]([^\W\d_][\w'’-]*)")
 _OF = re.compile(r"(?:[ ][^\W\d_][\w-]*){0,2}[ ]of[ ](?:the[ ]|its[ ]|these[ ]|all[ ]|those[ ])?\Z")
 _CO = re.compile(r"[ ](?:co-?authors?|others|colleagues|(?:other|further|more)[ ](?:authors|people|researchers))\b")
@@ -181,9 +182,9 @@ def _count(quantity: Quantity, settled: Sequence[Quantity], document: Document, 
 
 def is_doubtful(unstated: Quantity, document: Document, together: Together) -> bool:
     """True of a small count, "two details", and of "the last three"; not of amounts, "nine points", nor of what is
-    measured, epochs or layers, and the source gives another number of. What a writer counts hangs on how he reads the page."""
+    measured or a fact, epochs or languages, and the source gives another number of. What a writer counts hangs on how he reads the page."""
     text, start, end = document.prose, unstated.start, unstated.end
-    if not _small(unstated, MOST_DOUBTFUL) or _RATIO.search(text, max(0, start - 9), start):
+    if not _small(unstated, MOST_UNNAMED) or _RATIO.search(text, max(0, start - 9), start):
         return False
     phrase = _phrase(text, end)
     counted = phrase.nouns[-1:]
@@ -194,7 +195,7 @@ def is_doubtful(unstated: Quantity, document: Document, together: Together) -> b
         return True
     if counted == ("point",):  # "it makes four points" has nothing of a score
         return not _MARGIN.search(text, max(0, start - 12), start) and not _MARGIN_BEHIND.match(text[end : end + 30])
-    return _AMOUNTS.isdisjoint(counted) and (_MEASURED.isdisjoint(counted) or together.numbered.isdisjoint(counted))
+    return _AMOUNTS.isdisjoint(counted) and (_SOLID.isdisjoint(counted) or together.numbered.isdisjoint(counted))
 
 
 def _is_measured(phrase: _Phrase) -> bool:
