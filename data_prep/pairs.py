@@ -1,4 +1,4 @@
-"""Builds preference pairs: what passes every check against what fails one, from five pools.
+"""Builds preference pairs: what passes every check against what fails one, or the best against the worst, from five pools.
 
     python -m data_prep.pairs --config recipes/demo/data.yaml
 
@@ -14,6 +14,9 @@ Reads data/sampling.jsonl, samples.jsonl, split.json and, where they are there, 
 samples.NAME.jsonl.
 Writes data/pairs/{train,validation}.parquet. Chosen texts pass every check, rejected ones fail few (moderate margin, high
 bar: AIR, arXiv 2504.03612), both are of like length, and each pair's `reason` is the checks' own word on the rejected.
+
+With `by: grade` the pool `own` sets a card's best samples against its worst, by the score of `checks/grade.py`: a pair may differ in
+how much is right where both pass, or both fail, every check. Worth it from about eight samples of a card on.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ from tqdm import tqdm
 from data_prep.candidates.apo_advice import ReferenceMatchRate
 from data_prep.candidates.checked import CheckedSummary, length_gap
 from data_prep.candidates.corrupted import broken_versions
+from data_prep.candidates.graded import best_against_worst, grades_of, reason_of
+from data_prep.checks.source_index import SourceIndex
 from data_prep.core.files import read_jsonl, read_split, samples_of, set_aside, stable_id
 from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import PAIR_SCHEMA, table_writer
@@ -43,8 +48,14 @@ BEYOND_SHARE = "more pairs of its pool than its share"
 
 
 class PairsConfig(Block):
+    by: Literal["checks", "grade"] = "checks"
+    """How own samples are told apart: by who passes every check, or by graded score, the best against the worst."""
+    margin: float = Field(0.1, gt=0, le=1)
+    """With `by: grade`: the chosen score is above the rejected one by at least so much, of 1."""
+    min_grade: float = Field(0.6, ge=0, le=1)
+    """With `by: grade`: a chosen text has at least this score."""
     chosen: Literal["own", "reference", "own_or_reference"] = "own_or_reference"
-    """Where the better summary comes from: the model's own passing samples, the accepted reference, or own if any."""
+    """Where the better summary comes from: the model's own good samples, the accepted reference, or own if any."""
     derived_numbers: Literal["keep", "refuse"] = "refuse"
     """refuse: an own sample with numbers computed from the source's is not chosen, as in examples.derived_numbers."""
     per_card: int = Field(2, ge=1)
@@ -137,7 +148,8 @@ def judged_cards(
 
 def broken(card: HeldOut, most: int) -> Iterator[CheckedSummary]:
     """The reference with one rule broken, `most` different ones that the checks see."""
-    judged = (CheckedSummary.broken(text, fault, card.source) for fault, text in broken_versions(card.reference, card.id))
+    versions = broken_versions(card.reference, card.id, SourceIndex.from_source(card.source).tables)
+    judged = (CheckedSummary.broken(text, fault, card.source) for fault, text in versions)
     return islice((item for item in judged if not item.accepted), most)
 
 
@@ -146,10 +158,9 @@ def pair_up(card: HeldOut, pools: dict[str, list[CheckedSummary]], block: PairsC
     own, reference = pools["own"], CheckedSummary.reference(card)
     if not any(pools.values()):
         return [], "no sample of this card; sample.cards leaves it out, or run eval.generate --stage sample"
-    good = [item for item in own if is_good(item, block)]
-    chosen = {"own": good, "reference": [reference], "own_or_reference": good or [reference]}[block.chosen]
+    chosen = of_origin([item for item in own if is_good(item, block)], reference, block)
     matched = {
-        "own": match(chosen, own, block),
+        "own": by_grade(card, own, reference, block) if block.by == "grade" else match(chosen, own, block),
         "repair": mended(pools["repair"], own, block),
         "revision": mended(pools["revision"], own, block),
         "small": match(chosen, pools["small"], block),
@@ -163,6 +174,8 @@ def pair_up(card: HeldOut, pools: dict[str, list[CheckedSummary]], block: PairsC
     ]
     if pairs:
         return pairs, ""
+    if block.by == "grade":
+        return [], why_ungraded([item.graded(card.source).score for item in own], block)
     if all(is_good(item, block) for item in own):
         return [], "every sample passes every check, so there is nothing to reject"
     if not chosen:
@@ -170,11 +183,39 @@ def pair_up(card: HeldOut, pools: dict[str, list[CheckedSummary]], block: PairsC
     return [], "no passing and failing summary of like length and with few faults"
 
 
+def of_origin(own: list[CheckedSummary], reference: CheckedSummary, block: PairsConfig) -> list[CheckedSummary]:
+    """What may be chosen, of good own samples and the reference."""
+    return {"own": own, "reference": [reference], "own_or_reference": own or [reference]}[block.chosen]
+
+
 def is_good(item: CheckedSummary, block: PairsConfig) -> bool:
     """Passes every check, leaves out little and computes nothing. A source that states no facts asks for none."""
     facts = next(result.value for result in item.results if result.name == "facts")
-    reckons = block.derived_numbers == "refuse" and item.origin != "reference" and bool(item.reckoned)
-    return item.accepted and not reckons and (facts is None or facts >= block.min_facts)
+    return item.accepted and not reckons(item, block) and (facts is None or facts >= block.min_facts)
+
+
+def reckons(item: CheckedSummary, block: PairsConfig) -> bool:
+    """Has numbers that the recipe refuses to teach: computed from the source's, by the model itself."""
+    return block.derived_numbers == "refuse" and item.origin != "reference" and bool(item.reckoned)
+
+
+def by_grade(
+    card: HeldOut, own: Sequence[CheckedSummary], reference: CheckedSummary, block: PairsConfig
+) -> list[tuple[CheckedSummary, CheckedSummary]]:
+    graded = [item.graded(card.source) for item in own]
+    good = [item for item in graded if item.score >= block.min_grade and not reckons(item, block)]
+    worse = [item for item in graded if len(item.failed) <= block.max_faults]
+    chosen = of_origin(good, reference.graded(card.source), block)
+    return best_against_worst(chosen, worse, block.margin, block.max_length_gap)
+
+
+def why_ungraded(scores: Sequence[float], block: PairsConfig) -> str:
+    """Why no two texts of a card make a pair by grade. Without figures, so that cards are counted by reason."""
+    if scores and max(scores) - min(scores) < block.margin:
+        return "the samples are all alike: their grades are less than pairs.margin apart"
+    if block.chosen == "own" and max(scores, default=0) < block.min_grade:
+        return "no sample reaches pairs.min_grade, and pairs.chosen allows own samples only"
+    return "no two summaries of like length with grades pairs.margin apart and few faults"
 
 
 def match(
@@ -199,13 +240,14 @@ def mended(
 
 
 def build_pair(card: HeldOut, pool: str, chosen: CheckedSummary, rejected: CheckedSummary) -> PreferencePair:
+    graded = chosen.grade and rejected.grade
     return PreferencePair(
         id=stable_id(card.id, chosen.text, rejected.text),
         prompt=card.prompt,
         chosen=[{"role": "assistant", "content": chosen.text}],
         rejected=[{"role": "assistant", "content": rejected.text}],
         chat_template_kwargs=card.chat_template_kwargs,
-        reason=rejected.reason,
+        reason=reason_of(chosen, rejected) if graded else rejected.reason,
         provenance={
             "card_id": card.id,
             "family": card.family,
@@ -213,7 +255,8 @@ def build_pair(card: HeldOut, pool: str, chosen: CheckedSummary, rejected: Check
             "chosen": chosen.origin,
             "rejected": rejected.key or rejected.origin,
             "failed": rejected.failed,
-        },
+        }
+        | (grades_of(chosen, rejected) if graded else {}),
     )
 
 

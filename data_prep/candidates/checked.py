@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from data_prep.checks import CheckResult, check_summary, failures, passed_all
+from data_prep.checks.grade import Grade, grade
+from data_prep.checks.source_index import SourceIndex
 from data_prep.core.records import Candidate, Generation, HeldOut
 
 
@@ -20,6 +22,7 @@ class CheckedSummary:
     mends: str = ""  # key of the sample that it was made from
     thought: bool = False  # aloud, though the prompt says not to
     looped: bool = False  # why it is not finished
+    grade: Grade | None = None  # where texts are ranked by it
 
     @classmethod
     def sample(cls, sample: Generation, source: str, origin: str = "own sample") -> CheckedSummary:
@@ -43,6 +46,15 @@ class CheckedSummary:
     @classmethod
     def broken(cls, text: str, fault: str, source: str) -> CheckedSummary:
         return cls(text.strip(), f"broken: {fault}", True, check_summary(text, source))
+
+    def graded(self, source: str) -> CheckedSummary:
+        """With its grade. Text that thinks aloud is worth as little as one without an end."""
+        return replace(self, grade=grade(self.results, SourceIndex.from_source(source), self.finished and not self.thought))
+
+    @property
+    def score(self) -> float:
+        assert self.grade
+        return self.grade.score
 
     @property
     def accepted(self) -> bool:

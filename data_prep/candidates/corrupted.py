@@ -1,6 +1,7 @@
 """Accepted summaries with one rule broken: the cheapest rejected texts, each alike to its good twin but for the fault.
 
-Works on any summary and needs no truth about the model, unlike the invented world's faulty summaries. The checks say
+Works on any summary and needs no truth about the model, unlike the invented world's faulty summaries; where the source has tables
+or lists, what stands in them is put in the wrong place too (misplaced.py; TrueBrief, arXiv 2601.04212). The checks say
 afterwards whether the fault took; a text that still passes is of no use and is not given out.
 """
 
@@ -9,8 +10,11 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
+from data_prep.candidates.misplaced import MISPLACERS
 from data_prep.checks.links import canonical
+from data_prep.checks.tables.source import Tables
 
 _BULLET = re.compile(r"^[ \t]*[-*+] .*$", re.MULTILINE)
 _NUMBER = re.compile(r"(?<![\w./:#-])\d+(?:[.,]\d+)*(?=[ %BMTKkbx.,;)]|$)(?![\w.]*/)")
@@ -23,11 +27,13 @@ _CLAIMS = ("It is a groundbreaking, state-of-the-art model.", "It sets a new sta
 Breaker = Callable[[str, random.Random], str]
 
 
-def broken_versions(summary: str, seed: str) -> Iterator[tuple[str, str]]:
-    """(fault, text) for every fault that changes the summary, in a seeded order. Same seed, same texts."""
+def broken_versions(summary: str, seed: str, tables: Tables) -> Iterator[tuple[str, str]]:
+    """(fault, text) for every fault that changes the summary, in a seeded order. Same seed, same texts. `tables`: the source's."""
     rng = random.Random(seed)
-    for fault in rng.sample(sorted(BREAKERS), len(BREAKERS)):
-        text = BREAKERS[fault](summary, rng)
+    misplacers: dict[str, Breaker] = {fault: partial(misplace, tables) for fault, misplace in MISPLACERS.items()}
+    faults = BREAKERS | misplacers
+    for fault in rng.sample(sorted(faults), len(faults)):
+        text = faults[fault](summary, rng)
         if text != summary:
             yield fault, text
 

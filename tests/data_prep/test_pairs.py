@@ -13,7 +13,10 @@ from commands import run_here
 from data_prep.candidates.apo_advice import ReferenceMatchRate
 from data_prep.candidates.checked import CheckedSummary, length_gap
 from data_prep.candidates.corrupted import BREAKERS, broken_versions
+from data_prep.candidates.misplaced import MISPLACERS
 from data_prep.checks import check_summary, failures
+from data_prep.checks.source_index import SourceIndex
+from data_prep.checks.tables.source import tables_of
 from data_prep.core.files import write_json, write_jsonl
 from data_prep.core.manifest import manifest_of
 from data_prep.core.records import Candidate, Generation, HeldOut, PreferencePair
@@ -187,7 +190,95 @@ def test_broken_references_are_seeded_differ_and_all_fail(card):
     assert first == again
     assert len({item.origin for item in first}) == 3
     assert not any(item.accepted for item in first)
-    assert list(broken_versions("No bullet, no number, no link", "s"))  # a preamble can always be added
+    assert list(broken_versions("No bullet, no number, no link", "s", tables_of("")))  # a preamble can always be added
+
+
+@pytest.mark.parametrize("fault", ["figure of another row", "neighbour's name"])
+def test_what_stands_in_a_table_or_list_is_put_in_the_wrong_place_and_a_check_sees_it(world, fault):
+    faults = []
+    for held_out, _ in world:
+        tables = SourceIndex.from_source(held_out.source).tables
+        text = MISPLACERS[fault](tables, held_out.reference, random.Random(fault))
+        assert MISPLACERS[fault](tables, held_out.reference, random.Random(fault)) == text
+        faults += [failures(check_summary(text, held_out.source))] if text != held_out.reference else []
+    assert len(faults) >= 4
+    assert sum("stands beside" in said for said in faults) >= len(faults) - 1
+
+
+def test_the_score_of_another_benchmark_is_given_to_a_model_whose_row_has_both():
+    table = "| Model | MMLU | GSM8K |\n|---|---|---|\n| Orvan-3B | 64.3 | 71.2 |\n| Orvan-7B | 69.8 | 80.5 |\n"
+    tables, summary = tables_of(table), "- Orvan-3B has 64.3 on MMLU."
+    assert MISPLACERS["figure of another column"](tables, summary, random.Random(1)) == "- Orvan-3B has 71.2 on MMLU."
+    assert MISPLACERS["figure of another row"](tables, summary, random.Random(1)) == "- Orvan-3B has 69.8 on MMLU."
+    found = {MISPLACERS["neighbour's name"](tables, summary, random.Random(seed)) for seed in range(9)}
+    assert found == {"- Orvan-3B has 64.3 on GSM8K.", "- Orvan-7B has 64.3 on MMLU."}
+    assert all(
+        misplace(tables, "No figure of 64.31.", random.Random(1)) == "No figure of 64.31." for misplace in MISPLACERS.values()
+    )
+    assert {fault for fault, _ in broken_versions(summary, "s", tables)} > set(MISPLACERS)
+
+
+BY_GRADE = PairsConfig(by="grade", chosen="own", shares={"own": 1.0}, min_grade=0.5, per_card=2, max_faults=9)
+
+
+@pytest.fixture(scope="module")
+def ladder(card):
+    """Samples of one card, each worse than the one before, and the grades they have."""
+    held_out, good = card
+    wrong = [re.sub(r"\b\d\d\.\d\b", f"{number}1.1", good, count=number) for number in range(1, 5)]
+    texts = [good, *wrong, wrong[3].replace("https://", "https://nowhere.example/")]
+    own = [sample(held_out, text, number) for number, text in enumerate(texts)]
+    scores = [item.graded(held_out.source).score for item in own]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] - scores[-1] > BY_GRADE.margin
+    return own, scores
+
+
+def test_by_grade_the_best_sample_is_set_against_the_worst_and_the_pair_tells_both_grades(card, ladder):
+    own, scores = ladder
+    pairs, reason = pair_up(card[0], pools(own[::-1]), BY_GRADE)
+    assert reason == ""
+    assert (pairs[0].chosen[0]["content"], pairs[0].rejected[0]["content"]) == (own[0].text, own[-1].text)
+    told = pairs[0].provenance
+    assert told["grades"] == {"chosen": round(scores[0], 3), "rejected": round(scores[-1], 3)}
+    assert told["parts"]["links"][0] > told["parts"]["links"][1]
+    assert "form" not in told["parts"]
+    assert f"graded {scores[-1]:.2f} to {scores[0]:.2f}: " in pairs[0].reason
+    assert "links " in pairs[0].reason
+    texts = [turn[0]["content"] for pair in pairs for turn in (pair.chosen, pair.rejected)]
+    assert len(set(texts)) == len(texts)
+
+
+def test_by_grade_two_samples_that_pass_every_check_make_a_pair_without_a_fault(card, ladder):
+    held_out, good = card
+    links = sample(held_out, re.sub(r"\[([^\]]+)\]\(http[^)]+\)", r"\1", good), 9)
+    worse = replace(links, results=[replace(result, passed=True) for result in links.results])
+    assert worse.accepted
+    (pair,), _ = pair_up(held_out, pools([ladder[0][0], worse]), BY_GRADE.model_copy(update={"margin": 0.01}))
+    assert pair.provenance["failed"] == []
+    assert pair.reason.startswith("graded ")
+
+
+def test_by_grade_cards_without_a_pair_say_why(card, ladder):
+    own, scores = ladder
+
+    def why(samples, **changes):
+        pairs, reason = pair_up(card[0], pools(samples), BY_GRADE.model_copy(update=changes))
+        assert pairs == []
+        return reason
+
+    assert len(own[-1].failed) > 1
+    assert "all alike" in why([own[0]] * 8)
+    assert "pairs.min_grade" in why(own[1:], min_grade=1.0)
+    assert "like length" in why(own, max_faults=1, margin=0.9 * (scores[0] - scores[-1]))
+
+
+def test_what_thinks_aloud_or_has_no_end_has_no_grade(card):
+    held_out, good = card
+    cut = sample(held_out, good, finish="length").graded(held_out.source)
+    aloud = replace(sample(held_out, good), thought=True).graded(held_out.source)
+    assert (cut.score, aloud.score) == (0, 0)
+    assert sample(held_out, good).graded(held_out.source).score > 0.5
 
 
 def pair(pool, number):
