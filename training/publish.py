@@ -78,7 +78,7 @@ def main(recipe: Recipe[PublishModelConfig]) -> None:
         raise ValueError(
             f"{run.model} may not be published: {'; '.join(run.gate)}. Or pass --publish_model.force true: the card then says so"
         )
-    data = read_data(run_dir, block.writer_licences, any(trained.name == "aligned" for trained in run.trained))
+    data = read_data(run_dir, block.writer_licences, run.trained)
     out = run_dir / "release"
     making = out.with_name("release.making")  # what was made before stays until this is whole and clean
     build(run, data, block, making)

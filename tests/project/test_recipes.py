@@ -24,7 +24,7 @@ from training.setup.config import RawRecipe, parse, read_recipe
 
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 LAUNCHERS = [path for path in RECIPES if path.parent.name == "accelerate"]
-TRAINING = [path for path in RECIPES if path.name.startswith(("sft", "apo", "dpo"))]
+TRAINING = [path for path in RECIPES if path.name.startswith(("sft", "rft", "apo", "dpo"))]
 STAGES = [path for path in RECIPES if path not in LAUNCHERS + TRAINING]
 # What a CPU without bfloat16 arithmetic needs, and two short steps.
 TWO_STEPS = (
@@ -39,6 +39,7 @@ def name_of(path):
 
 def schemas():
     """The block of every stage that recipes hold."""
+    from data_prep.best import BestConfig
     from data_prep.collect import CollectConfig
     from data_prep.examples import ExamplesConfig
     from data_prep.pairs import PairsConfig
@@ -65,7 +66,7 @@ def schemas():
 
     return {
         "collect": CollectConfig, "split": SplitConfig, "research": ResearchConfig, "write": WriteConfig, "examples": ExamplesConfig,
-        "revise": ReviseConfig, "pairs": PairsConfig, "publish": PublishConfig, "merge": MergeConfig, "soup": SoupConfig,
+        "revise": ReviseConfig, "pairs": PairsConfig, "best": BestConfig, "publish": PublishConfig, "merge": MergeConfig, "soup": SoupConfig,
         "benchmark": BenchmarkConfig, "sample": SampleConfig, "repair": SampleConfig, "generate": GenerateConfig,
         "probes": ProbesConfig, "probe": ProbeConfig, "support": SupportConfig, "judge": JudgeConfig, "score": ScoreConfig,
         "report": ReportConfig, "gate": GateConfig, "ability": AbilityConfig, "validate": ValidateConfig, "notes": NotesConfig, "export": ExportConfig, "publish_model": PublishModelConfig,
@@ -75,7 +76,7 @@ def schemas():
 def trainer_config(path):
     from trl import DPOConfig, SFTConfig
 
-    return SFTConfig if path.name.startswith("sft") else DPOConfig
+    return SFTConfig if path.name.startswith(("sft", "rft")) else DPOConfig
 
 
 HEADINGS = ["Launch", "Needs", "What it does"]
@@ -203,7 +204,9 @@ def test_predictions_in_heads_are_what_the_code_predicts(path):
     assert [int(size) for size in re.findall(r"(\d+) GB at", needs)] == [gigabytes(row) for row in rows]
     if whole := re.search(r"(\d+) and (\d+) GB with --gradient_checkpointing false", needs):
         assert [int(whole[1]), int(whole[2])] == [gigabytes(row, checkpointing=False) for row in rows]
-    case = Case(*rows[0], parsed.trainer.gradient_checkpointing, None if path.name.startswith("sft") else "adapter_off")
+    case = Case(
+        *rows[0], parsed.trainer.gradient_checkpointing, None if path.name.startswith(("sft", "rft")) else "adapter_off"
+    )
     operations = case.flops("shared", weights_of(BenchmarkConfig(config=sizes, lora_r=parsed.model.lora_r)))
     for minutes, device in re.findall(rf"(\d+)(?: min per 1,000 (?:rows|pairs))? on an? ({'|'.join(RATES)})", needs):
         assert int(minutes) == round(1000 * operations / RATES[device] / 60)
@@ -249,7 +252,7 @@ def models(tmp_path_factory, tiny_model):
 
 def write_rows(run, tokenizer, count=4):
     """Short rows of both kinds in `run`, as the data stages write them."""
-    rows = {"sft": [], "pairs": []}
+    rows = {"sft": [], "pairs": [], "best": []}
     for number in range(count):
         name = f"lab/model-{number}"
         prompt = build_prompt(
@@ -259,6 +262,7 @@ def write_rows(run, tokenizer, count=4):
         kwargs = prompt.template_kwargs or {"enable_thinking": None}  # as the tables' schema writes what is not taken
         shared = {"id": str(number), "prompt": prompt.messages, "chat_template_kwargs": kwargs}
         rows["sft"].append(shared | {"completion": good})
+        rows["best"] = rows["sft"]
         rows["pairs"].append(shared | {"chosen": good, "rejected": bad})
     for kind, of_kind in rows.items():
         (run / "data" / kind).mkdir(parents=True)
@@ -279,7 +283,7 @@ def test_training_recipes_train_two_steps(path, models, tmp_path):
         stage, result = sft, tmp_path / "sft" / "sft.manifest.json"
         arguments += ["--model_name_or_path", str(model)]
     else:
-        stage, result = align, tmp_path / "aligned" / "align.manifest.json"
+        stage, result = sft if path.name == "rft.yaml" else align, tmp_path / "aligned" / "align.manifest.json"
         (tmp_path / "sft-merged").symlink_to(model)
     # In 4 bits the recipe's bfloat16 stays; after an evaluation a CPU's 4-bit layers cannot be trained on.
     arguments += ["--eval_strategy", "no"] if read_yaml(path).get("load_in_4bit") else ["--dtype", "float32"]

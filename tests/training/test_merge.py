@@ -280,6 +280,25 @@ def test_aligned_adapter_needs_the_sft_model_it_was_trained_on(run):
         merge(run, adapter="aligned")
 
 
+def test_what_is_trained_on_own_best_samples_starts_from_the_sft_model_and_is_merged_as_aligned(run, tokenizer):
+    recipe = {
+        "run_dir": str(run), "rejection_sampling": True, "use_cpu": True, "bf16": False, "lora_r": 4, "max_steps": 1, "learning_rate": RATE,
+        "per_device_train_batch_size": 2, "eval_strategy": "no", "gradient_checkpointing": False,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=r"sft-merged has no model; run training\.merge --merge\.adapter sft first"):
+        sft.main(RawRecipe(recipe, "the test"))
+    before, written = merge(run), (run / "sft" / "adapter_model.safetensors").read_bytes()
+    write_rows(run / "data" / "best", tokenizer)
+    shutil.rmtree(run / "data" / "sft")
+    sft.main(RawRecipe(recipe, "the test"))
+    after = merge(run, adapter="aligned")
+    assert (run / "sft" / "adapter_model.safetensors").read_bytes() == written
+    inputs = json.loads((run / "aligned" / "align.manifest.json").read_text())["inputs"]
+    assert inputs["sft-merged"] == content_hash(before)
+    old = tensors(before)
+    assert any(not tensor.equal(old[name]) for name, tensor in tensors(after).items())
+
+
 def test_adapter_weights_of_another_run_are_refused(run):
     with open(run / "sft" / "adapter_model.safetensors", "ab") as handle:
         handle.write(b"\0")

@@ -163,6 +163,14 @@ def test_training_shows_the_recipe_and_some_steps_of_the_loss(run):
     assert len(steps) <= 16
 
 
+def test_fine_tuning_on_own_samples_is_called_that_and_has_no_loss_of_pairs(run):
+    own = dataclasses.replace(run.trained[1], recipe=run.trained[1].recipe | {"run": {"rejection_sampling": True}})
+    card = model_card(changed(run, trained=(run.trained[0], own)), dataclasses.replace(DATA, pairs=0, best=7), NAMED, "6 GB")
+    assert "after supervised fine-tuning and then fine-tuning on its own best samples with LoRA" in card
+    assert "7 of its own best samples for further fine-tuning." in card
+    assert "apo_zero" not in card.replace(str(run.run_dir), "")
+
+
 def test_data_names_writers_licences_split_and_what_is_not_known(run):
     text = section(model_card(run, DATA, NAMED, ""), "Data")
     assert "[ana/cards](https://huggingface.co/datasets/ana/cards), revision `v3`" in text

@@ -123,15 +123,16 @@ def test_cards_whose_prompt_was_cut_are_counted_from_the_rows_trained_on(run):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from training.release.provenance import read_data
+    from training.release.provenance import read_data, read_model_run
 
     path = run.dir / "data" / "sft" / "train.parquet"
     table = pq.read_table(path)
     told = [json.loads(row) for row in table["provenance"].to_pylist()]
-    assert read_data(run.dir, {}, aligned=True).cut == 0
+    trained = read_model_run(run.dir, run.dir / "model", None, None).trained
+    assert read_data(run.dir, {}, trained).cut == 0
     cut = [json.dumps(row | {"omitted": {"card": 9} if row["card_id"] == told[0]["card_id"] else {}}) for row in told]
     pq.write_table(table.set_column(table.column_names.index("provenance"), "provenance", pa.array(cut)), path)
-    assert read_data(run.dir, {}, aligned=True).cut == 1
+    assert read_data(run.dir, {}, trained).cut == 1
 
 
 # --- the gate ---------------------------------------------------------------------------------------------------------

@@ -29,9 +29,9 @@ def run(parsed: Parsed, manifest: Manifest, rows: Rows, build: Build, check: Che
     follow(parsed, manifest.stage)
     tokenizer = load_tokenizer(parsed.model.model_name_or_path, "model_name_or_path", parsed.model.model_revision)
     for part in rows.parts():
-        check_rows(part, tokenizer, ANSWERS[manifest.stage])
+        check_rows(part, tokenizer, ANSWERS[rows.kind])
     if parsed.run.memory_check:
-        check_memory(parsed, tokenizer, rows.train, manifest.stage)
+        check_memory(parsed, tokenizer, rows.train, rows.kind)
     trainer = build(parsed, rows, tokenizer)
     commit = base_commit(parsed.model.model_name_or_path, parsed.model.model_revision)  # now: the Hub's may move meanwhile
     fp32_outputs_under_fsdp2(trainer)

@@ -32,7 +32,7 @@ def check_rows(rows: Any, tokenizer: Any, answers: Sequence[str]) -> None:
     answers: ["completion"] for SFT, ["chosen", "rejected"] for alignment.
     Raises ValueError that names the first row at fault.
     """
-    stage = "data_prep.examples" if "completion" in answers else "data_prep.pairs"
+    stage = "data_prep.examples, or data_prep.best," if "completion" in answers else "data_prep.pairs"
     control = re.compile("|".join(re.escape(token) for token in tokenizer.get_added_vocab() if len(token) > 1) or "(?!)")
     chat = chat_format(tokenizer)
     for index, row in enumerate(rows):

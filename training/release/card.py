@@ -19,7 +19,6 @@ from training.release.results import bullets, headline_figures, model_index, res
 from training.release.snippet import snippet
 
 TEMPLATE = "card.md.j2"
-METHODS = {"sft": "supervised fine-tuning", "aligned": "preference alignment"}
 SOURCES = {
     "synthetic": "cards of invented models, made by a program: no real model is described, so the model knows nothing of real cards",
     "hub": "cards of the Hugging Face Hub", "folder": "cards from a folder of files", "parquet": "cards from Parquet tables",
@@ -90,7 +89,7 @@ def model_card(run: ModelRun, data: Data | None, named: Named, size: str, adapte
 
 
 def front_matter(run: ModelRun, named: Named, adapter: bool) -> dict[str, Any]:
-    methods = [trained.recipe["trainer"].get("loss_type") for trained in run.trained if trained.name == "aligned"]
+    methods = [trained.recipe["trainer"].get("loss_type") for trained in run.trained if trained.rows.name == "pairs"]
     front: dict[str, Any] = {"license": named.licence, "language": list(named.language)}
     if run.base.on_hub:
         front |= {"base_model": run.base.name, "base_model_relation": "adapter" if adapter else "finetune"}
@@ -135,7 +134,7 @@ def intro(run: ModelRun, data: Data | None) -> str:
         f"Writes a one-page summary of a machine-learning model for AI researchers. In: the model's card, and research notes on the "
         f"pages that the card links to. Out: {LENGTH_MIN} to {LENGTH_MAX} words of Markdown that open with a heading, notable points as "
         f"bullets, links to the sources. It is {named_base(run)} after "
-        f"{' and then '.join(METHODS[trained.name] for trained in run.trained)} with LoRA."
+        f"{' and then '.join(trained.method for trained in run.trained)} with LoRA."
     ]
     if data and data.collect.get("source") == "synthetic":
         parts.append(
@@ -208,7 +207,8 @@ def data_section(run: ModelRun, data: Data | None, named: Named) -> str:
         *([f"Published as {where}{version}."] if where else ["The data set is not published, or its place was not given."]),
         f"Source: {SOURCES.get(source, source)}. The revision is known of {data.revisions:,} of {data.cards:,} cards.",
         f"{data.rows:,} rows of prompt and summary for SFT"
-        + (f", {data.pairs:,} pairs of a chosen and a rejected summary for alignment." if data.pairs else "."),
+        + (f", {data.pairs:,} pairs of a chosen and a rejected summary for alignment" if data.pairs else "")
+        + (f", {data.best:,} of its own best samples for further fine-tuning." if data.best else "."),
         f"Prompt version {PROMPT_VERSION}.",
     ]
     if data.cut:
@@ -238,7 +238,7 @@ def counted(counts: dict[str, int]) -> str:
 def training(run: ModelRun) -> str:
     rows = [(label, [value(trained) for trained in run.trained]) for label, value in RECIPE.items()]
     table = markdown_table(
-        ["", *(METHODS[trained.name] for trained in run.trained)],
+        ["", *(trained.method for trained in run.trained)],
         [
             [label, *("–" if cell is None else cell for cell in cells)]
             for label, cells in rows
@@ -249,7 +249,7 @@ def training(run: ModelRun) -> str:
     told = ", ".join(
         f"{name} {versions[name]}" for name in ("transformers", "trl", "peft", "torch", "accelerate") if name in versions
     )
-    return "\n\n".join([table, f"Versions: {told}.", *(curve(run, trained) for trained in run.trained)])
+    return "\n\n".join([table, f"Versions: {told}.", *(curve(trained) for trained in run.trained)])
 
 
 def of_model(key: str) -> Any:
@@ -277,8 +277,8 @@ def schedule(trained: Trained) -> str:
 
 
 RECIPE: dict[str, Any] = {
-    "loss": lambda trained: ", ".join(flat([of_trainer("loss_type")(trained)])) if trained.name == "aligned" else None,
-    "beta": lambda trained: of_trainer("beta")(trained) if trained.name == "aligned" else None,
+    "loss": lambda trained: ", ".join(flat([of_trainer("loss_type")(trained)])) if trained.rows.name == "pairs" else None,
+    "beta": lambda trained: of_trainer("beta")(trained) if trained.rows.name == "pairs" else None,
     "LoRA rank": of_model("lora_r"),
     "LoRA alpha": of_model("lora_alpha"),
     "LoRA dropout": of_model("lora_dropout"),
@@ -298,11 +298,11 @@ RECIPE: dict[str, Any] = {
 }
 
 
-def curve(run: ModelRun, trained: Trained) -> str:
+def curve(trained: Trained) -> str:
     """Some steps of the log, the first and the last among them, and the figures of the evaluation after training."""
     history = [entry for entry in trained.result.get("history", ()) if "loss" in entry]
     if not history:
-        return f"The log of {METHODS[trained.name]} holds no loss."
+        return f"The log of {trained.method} holds no loss."
     last = len(history) - 1
     chosen = sorted({round(index * last / (CURVE_ROWS - 1)) for index in range(CURVE_ROWS)})
     columns = [key for key in CURVE if any(key in entry for entry in history)]
@@ -310,17 +310,17 @@ def curve(run: ModelRun, trained: Trained) -> str:
         [f"{history[index].get(key, '')}" if key == "step" else spelled(history[index].get(key)) for key in columns]
         for index in chosen
     ]
-    text = f"Loss of {METHODS[trained.name]}:\n\n" + markdown_table([CURVE[key] for key in columns], rows)
+    text = f"Loss of {trained.method}:\n\n" + markdown_table([CURVE[key] for key in columns], rows)
     kept = {"eval_loss": "loss", "eval_mean_token_accuracy": "token accuracy", "eval_rewards/accuracies": "reward accuracy",
             "eval_rewards/margins": "reward margin"}  # fmt: skip
     found = [f"{label} {spelled(trained.result[key])}" for key, label in kept.items() if key in trained.result]
-    return text + (f"\n\nOn {validation_rows(run, trained)} at the end: {', '.join(found)}." if found else "")
+    return text + (f"\n\nOn {validation_rows(trained)} at the end: {', '.join(found)}." if found else "")
 
 
-def validation_rows(run: ModelRun, trained: Trained) -> str:
+def validation_rows(trained: Trained) -> str:
     import pyarrow.parquet as pq
 
-    path = run.data / {"sft": "sft", "aligned": "pairs"}[trained.name] / "validation.parquet"
+    path = trained.rows / "validation.parquet"
     return f"{pq.read_metadata(path).num_rows:,} validation rows" if path.exists() else "validation rows"
 
 
@@ -335,7 +335,7 @@ def environment_note(run: ModelRun) -> str:
         seconds, device = trained.result.get("train_runtime"), trained.result.get("device")
         time = f"took {seconds / 3600:.2g} hours" if seconds else "ran for a time that was not recorded"
         where = device or ("a CPU" if trained.recipe["trainer"].get("use_cpu") else "a device that was not recorded")
-        said.append(f"{METHODS[trained.name].capitalize()} {time} on {where}.")
+        said.append(f"{trained.method.capitalize()} {time} on {where}.")
     return " ".join(said) + " Energy was not measured, so no emissions are given. The base model's own training is not in this."
 
 

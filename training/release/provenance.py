@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,17 +22,32 @@ from data_prep.publishing.rows import notes_licence, written
 from training.release.figures import Metrics
 
 STAGES = {"sft": "sft", "aligned": "align"}
+METHODS = {"sft": "supervised fine-tuning", "aligned": "preference alignment", "best": "fine-tuning on its own best samples"}
 
 
 @dataclass(frozen=True)
 class Trained:
-    """One adapter on the way to the model. `recipe` holds the blocks model and trainer as they were resolved."""
+    """One adapter on the way to the model. `recipe` holds the blocks run, model and trainer as they were resolved."""
 
     name: str  # sft, aligned
     folder: Path
     recipe: dict[str, Any]
     result: dict[str, Any]
     versions: dict[str, str]
+
+    @property
+    def on_own_best(self) -> bool:
+        return bool(self.recipe.get("run", {}).get("rejection_sampling"))
+
+    @property
+    def method(self) -> str:
+        return METHODS["best" if self.on_own_best else self.name]
+
+    @property
+    def rows(self) -> Path:
+        """Folder of the tables that it was trained on."""
+        kind = "best" if self.on_own_best else {"sft": "sft", "aligned": "pairs"}[self.name]
+        return self.folder.parent / "data" / kind
 
 
 @dataclass(frozen=True)
@@ -180,9 +195,10 @@ class Data:
     faults: dict[str, int]  # of rejected texts in pairs
     examples: dict[str, Any]  # manifest of the stage
     cut: int  # cards trained on whose prompt the budget cut
+    best: int = 0  # rows that are the model's own samples
 
 
-def read_data(run_dir: Path, licences: dict[str, str], aligned: bool) -> Data | None:
+def read_data(run_dir: Path, licences: dict[str, str], trained: Sequence[Trained]) -> Data | None:
     """`licences` says what is known of writers beside what the run recorded. None where the run has no data folder."""
     data = run_dir / "data"
     if not (data / "sft" / "train.parquet").exists() or not (data / "split.json").exists():
@@ -192,8 +208,10 @@ def read_data(run_dir: Path, licences: dict[str, str], aligned: bool) -> Data | 
     for candidate in written(data) if (data / "candidates.jsonl").exists() else ():
         known.setdefault(candidate.writer, candidate.licence)
     known |= licences
-    sft, pairs = provenance(data / "sft" / "train.parquet"), provenance(data / "pairs" / "train.parquet") if aligned else []
-    used = {row["card_id"] for row in [*sft, *pairs]}
+    sft = provenance(data / "sft" / "train.parquet")
+    pairs = [row for one in trained if one.rows.name == "pairs" for row in provenance(one.rows / "train.parquet")]
+    best = [row for one in trained if one.rows.name == "best" for row in provenance(one.rows / "train.parquet")]
+    used = {row["card_id"] for row in [*sft, *pairs, *best]}
     cards = [(card.id, card.revision, card.licence) for card in read_jsonl(data / "cards.jsonl", Card)]
     writers = Counter(row["writer"] for row in sft)
     return Data(
@@ -213,6 +231,7 @@ def read_data(run_dir: Path, licences: dict[str, str], aligned: bool) -> Data | 
         faults=dict(Counter(fault for row in pairs for fault in row.get("failed", ())).most_common()),
         examples=manifest_of(data, "examples"),
         cut=len({row["card_id"] for row in [*sft, *pairs] if row.get("omitted")}),
+        best=len(best),
     )  # fmt: skip
 
 

@@ -44,6 +44,10 @@ class RunArguments:
 
     run_dir: str = field(metadata={"help": "Folder of the run; data is read from it and the adapter written into it."})
     wandb_project: str = field(default="card-summarizer", metadata={"help": "Project for report_to: wandb."})
+    rejection_sampling: bool = field(
+        default=False,
+        metadata={"help": "Of SFT: rows of data/best on top of sft-merged, into aligned, in place of data/sft into sft."},
+    )
     threads: int | None = field(default=None, metadata={"help": "CPU threads of torch; results depend on it."})
     fresh: bool = field(default=False, metadata={"help": "Start over; what an earlier run left is moved aside, not lost."})
     shared_prefix: bool = field(

@@ -12,7 +12,7 @@ from data_prep.core.recipe import did_you_mean
 from data_prep.core.text import first_line
 from training.setup.config import Parsed, write_resolved
 
-# The columns of each stage's rows that are trained on.
+# The columns of each kind of rows that are trained on.
 ANSWERS = {"sft": ["completion"], "align": ["chosen", "rejected"]}
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -64,11 +64,16 @@ class Rows:
     validation: Any | None
 
     @classmethod
-    def read(cls, folder: Path, stage: str, parsed: Parsed) -> Rows:
-        columns = ["id", "prompt", *ANSWERS[stage], "chat_template_kwargs"]
+    def read(cls, folder: Path, kind: str, parsed: Parsed) -> Rows:
+        columns = ["id", "prompt", *ANSWERS[kind], "chat_template_kwargs"]
         evaluated = parsed.trainer.eval_strategy != "no"
         validation = read_rows(folder / "validation.parquet", columns) if evaluated else None
         return cls(read_rows(folder / "train.parquet", columns), validation)
+
+    @property
+    def kind(self) -> str:
+        """Of ANSWERS, by the columns."""
+        return next(kind for kind, columns in ANSWERS.items() if set(columns) <= set(self.train.column_names))
 
     def parts(self) -> list[Any]:
         return [self.train] if self.validation is None else [self.train, self.validation]
@@ -82,7 +87,7 @@ def read_rows(path: Path, columns: list[str]) -> Any:
         raise ValueError(f"{path} is missing; run the stage that writes it first (recipes/run.sh shows their order)")
     if missing := [column for column in columns if column not in pq.read_schema(path).names]:
         raise ValueError(
-            f"{path} has no column {', '.join(missing)}; rows are made by data_prep.examples and data_prep.pairs: of rows in "
+            f"{path} has no column {', '.join(missing)}; rows are made by data_prep.examples, best and pairs: of rows in "
             "another form TRL would train on the prompts as well"
         )
     rows = [_with_set_kwargs(row) for row in pq.read_table(path, columns=columns).to_pylist()]

@@ -1,0 +1,113 @@
+"""Takes the model's own best samples as rows for SFT: rejection-sampling fine-tuning.
+
+    python -m data_prep.best --config recipes/demo/data.yaml
+
+Reads data/sampling.jsonl, samples.jsonl and split.json. Writes data/best/{train,validation}.parquet: of each card the samples with
+the highest grade (`checks/grade.py`), or the reference where the recipe says so. `training.sft` trains on them, from the merged SFT
+model, where its recipe has `rejection_sampling: true`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from statistics import fmean
+from typing import Literal
+
+from pydantic import Field
+from tqdm import tqdm
+
+from data_prep.candidates.checked import CheckedSummary
+from data_prep.core.files import read_jsonl, read_split, samples_of, set_aside, stable_id
+from data_prep.core.manifest import Manifest
+from data_prep.core.parquet import EXAMPLE_SCHEMA, table_writer
+from data_prep.core.recipe import Block, Recipe, command
+from data_prep.core.records import Example, Generation, HeldOut, Rejected
+from data_prep.core.text import count_words
+
+SPLITS = ("train", "validation")
+
+
+class BestConfig(Block):
+    per_card: int = Field(1, ge=1)
+    """Own samples of a card at most, the best first. Few are good where few were drawn: sample.samples."""
+    min_grade: float = Field(0.6, ge=0, le=1)
+    """A sample has at least this score."""
+    derived_numbers: Literal["keep", "refuse"] = "refuse"
+    """refuse: a sample with numbers computed from the source's is left out, as in examples.derived_numbers."""
+    references: Literal["none", "missing", "all"] = "none"
+    """Cards whose reference is a row too: those without a good sample, or all. Off what the model itself writes."""
+
+
+def main(recipe: Recipe[BestConfig]) -> None:
+    data, block = recipe.run_dir / "data", recipe.block
+    if not (data / "samples.jsonl").exists():
+        raise ValueError(f"{data}/samples.jsonl is missing; run eval.generate --stage sample first")
+    inputs = [data / name for name in ("samples.jsonl", "sampling.jsonl", "split.json")]
+    tables, aside = {split: data / "best" / f"{split}.parquet" for split in SPLITS}, data / "rejected.jsonl"
+    manifest = Manifest(data / "best.manifest.json", "best", recipe.resolved(), inputs, [*tables.values()], aside)
+    if manifest.is_done():
+        return
+    found, rejected = choose(data, block)
+    for split, table in tables.items():
+        with table_writer(table, EXAMPLE_SCHEMA) as add:
+            for row in found[split]:
+                add(row)
+    set_aside(aside, "best", rejected)
+    counts = Counter(f"{split}_{row.provenance['writer']}" for split, rows in found.items() for row in rows)
+    grades = [row.provenance["grade"] for rows in found.values() for row in rows]
+    manifest.write(**counts, rejected=len(rejected), grade=fmean(grades) if grades else None)
+    report(counts, grades, rejected)
+
+
+def choose(data: Path, block: BestConfig) -> tuple[dict[str, list[Example]], list[Rejected]]:
+    """Rows by split, and the cards that have none."""
+    splits = read_split(data / "split.json")["splits"]
+    cards = list(read_jsonl(data / "sampling.jsonl", HeldOut))
+    found: dict[str, list[Example]] = {split: [] for split in SPLITS}
+    rejected = []
+    for card, samples in tqdm(samples_of(cards, data / "samples.jsonl"), "best", len(cards), unit=" cards", mininterval=1):
+        rows = rows_of(card, samples, block)
+        found[splits[card.id]] += rows
+        if not rows:
+            why = "no sample reaches best.min_grade" if samples else "no sample of this card; sample.cards leaves it out"
+            rejected.append(Rejected("best", card.id, why))
+    return found, rejected
+
+
+def rows_of(card: HeldOut, samples: list[Generation], block: BestConfig) -> list[Example]:
+    """The best samples of a card, and its reference where it is asked for. No text twice."""
+    graded = [CheckedSummary.sample(sample, card.source).graded(card.source) for sample in samples]
+    ranked = sorted({item.text: item for item in reversed(graded)}.values(), key=lambda item: -item.score)
+    good = [item for item in ranked if item.score >= block.min_grade and (block.derived_numbers == "keep" or not item.reckoned)]
+    chosen = good[: block.per_card]
+    if block.references == "all" or (block.references == "missing" and not chosen):
+        chosen.append(CheckedSummary.reference(card).graded(card.source))
+    return [row_of(card, item) for item in chosen]
+
+
+def row_of(card: HeldOut, item: CheckedSummary) -> Example:
+    return Example(
+        id=stable_id(card.id, item.text),
+        prompt=card.prompt,
+        completion=[{"role": "assistant", "content": item.text}],
+        chat_template_kwargs=card.chat_template_kwargs,
+        provenance={
+            "card_id": card.id,
+            "family": card.family,
+            "writer": item.origin,
+            "sample": item.key,
+            "grade": round(item.score, 3),
+            "failed": item.failed,
+        },
+    )
+
+
+def report(counts: Counter[str], grades: list[float], rejected: list[Rejected]) -> None:
+    print(f"best: {count_words(counts) or 'none'}" + (f"; graded {fmean(grades):.2f} on average" if grades else ""))
+    for reason, number in Counter(row.reason for row in rejected).most_common():
+        print(f"  set aside {number}: {reason}")
+
+
+if __name__ == "__main__":
+    command("best", BestConfig, main, __doc__, "data_prep.best")

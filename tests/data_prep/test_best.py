@@ -1,0 +1,92 @@
+"""Rows of the model's own best samples: by grade, within a bar, with or without references."""
+
+import json
+import re
+
+import pyarrow.parquet as pq
+import pytest
+from commands import run_here
+from test_pairs import wrong_score
+
+from data_prep.best import BestConfig, rows_of
+from data_prep.core.files import write_json, write_jsonl
+from data_prep.core.manifest import manifest_of
+from data_prep.core.records import Generation, HeldOut
+from data_prep.prompts.student import source_text
+from data_prep.synthetic.world import raw_cards
+
+
+@pytest.fixture(scope="module")
+def card():
+    raw = next(iter(raw_cards(4, 1)))
+    source = source_text(raw.model_id, raw.content, raw.notes)
+    kwargs = {"enable_thinking": False}
+    return HeldOut("card0", [{"role": "user", "content": "p"}], source, raw.summaries[0], "f", kwargs), raw.summaries[1]
+
+
+def samples(card, *texts):
+    return [Generation(f"key{number}", card.id, "sft", text, "stop", 1, 1, number) for number, text in enumerate(texts)]
+
+
+def texts_of(rows):
+    return [row.completion[0]["content"] for row in rows]
+
+
+def test_the_best_samples_are_rows_with_their_grade_and_none_twice(card):
+    held_out, good = card
+    worse = re.sub(r"\b\d\d\.\d\b", "11.1", good)
+    own = samples(held_out, worse, good, good, wrong_score(good))
+    (row,) = rows_of(held_out, own, BestConfig())
+    assert texts_of([row]) == [good.strip()]
+    assert (row.prompt, row.chat_template_kwargs) == (held_out.prompt, held_out.chat_template_kwargs)
+    assert row.provenance["writer"] == "own sample"
+    assert row.provenance["sample"] == "key1"
+    assert row.provenance["grade"] > 0.9
+    rows = rows_of(held_out, own, BestConfig(per_card=9))
+    assert texts_of(rows) == [text.strip() for text in (good, wrong_score(good), worse)]
+    grades = [row.provenance["grade"] for row in rows]
+    assert grades == sorted(grades, reverse=True)
+
+
+def test_what_is_below_the_bar_or_has_no_end_is_no_row(card):
+    held_out, good = card
+    assert rows_of(held_out, samples(held_out, "Sure! Great."), BestConfig()) == []
+    (cut,) = samples(held_out, good)
+    assert rows_of(held_out, [Generation(**{**vars(cut), "finish_reason": "length"})], BestConfig()) == []
+
+
+def test_references_stand_in_where_there_is_no_good_sample_or_beside_the_samples(card):
+    held_out, good = card
+    poor, fine = samples(held_out, "Sure! Great."), samples(held_out, good)
+    reference = held_out.reference.strip()
+    assert texts_of(rows_of(held_out, poor, BestConfig(references="missing"))) == [reference]
+    assert texts_of(rows_of(held_out, fine, BestConfig(references="missing"))) == [good.strip()]
+    assert texts_of(rows_of(held_out, fine, BestConfig(references="all"))) == [good.strip(), reference]
+
+
+def test_the_stage_writes_both_tables_sets_aside_and_has_nothing_to_do_again(tmp_path, card):
+    held_out, good = card
+    cards = [HeldOut(**{**vars(held_out), "id": f"card{number}"}) for number in range(4)]
+    data = tmp_path / "data"
+    write_jsonl(data / "sampling.jsonl", cards)
+    done = run_here("data_prep.best", "--run_dir", str(tmp_path))
+    assert done.returncode == 2
+    assert "run eval.generate --stage sample first" in done.stderr
+    texts = [good, good, "Sure! Great.", good]
+    write_jsonl(
+        data / "samples.jsonl", [one for card, text in zip(cards, texts, strict=True) for one in samples(card, text)][:3]
+    )
+    splits = {card.id: "validation" if number == 1 else "train" for number, card in enumerate(cards)}
+    write_json(data / "split.json", {"splits": splits, "families": {}, "config": {}})
+    done = run_here("data_prep.best", "--run_dir", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "graded 1.00 on average" in done.stdout
+    tables = {split: pq.read_table(data / "best" / f"{split}.parquet").to_pylist() for split in ("train", "validation")}
+    assert {split: [json.loads(row["provenance"])["card_id"] for row in rows] for split, rows in tables.items()} == {
+        "train": ["card0"],
+        "validation": ["card1"],
+    }
+    reasons = [json.loads(line)["reason"] for line in (data / "rejected.jsonl").open()]
+    assert reasons == ["no sample reaches best.min_grade", "no sample of this card; sample.cards leaves it out"]
+    assert manifest_of(data, "best")["result"]["train_own sample"] == 1
+    assert "best: done already" in run_here("data_prep.best", "--run_dir", str(tmp_path)).stdout
