@@ -105,7 +105,8 @@ def _true_pages(true: dict[str, Any], refused: Sequence[dict[str, str]]) -> list
     return [
         "## True pages",
         "",
-        "Every flag here is wrong. Form is length, structure, preamble, repetition and copying.",
+        "A flag of form may be right: some cards give too little for a page of 300 words. Every other flag here is wrong. Form is length,",
+        "structure, preamble, repetition and copying.",
         "",
         "| pages | n | without a flag | without a flag but for form |",
         "|---|---|---|---|",
