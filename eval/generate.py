@@ -62,7 +62,7 @@ class ProbeConfig(Block):
     cards: int | None = Field(None, ge=1)
     """The first so many cards or probes only."""
     batch_size: int = Field(8, ge=1)
-    """Prompts per batch of transformers; part of what a text depends on."""
+    """Rows per batch of transformers, samples of a card side by side. What they pad each other by is in the rounding of a text."""
     max_new_tokens: int = Field(1_200, ge=1)
     """A summary that is not finished by then has the finish reason "length" and fails; one that repeats itself is ended at once
     and has "loop", where a server or vLLM writes when it comes back."""

@@ -74,16 +74,13 @@ def plan(asks: Sequence[GenerationRequest], size: int) -> list[Batch]:
     that it fell into before."""
     ordered = sorted(asks, key=lambda ask: (_way(ask.decoding), *_place(ask.opening), ask.decoding.sample))
     batches: list[list[GenerationRequest]] = []
-    way: tuple[Any, ...] = ()
-    for (own_way, _), samples in groupby(ordered, key=lambda ask: (_way(ask.decoding), _place(ask.opening))):
+    for (way, _), samples in groupby(ordered, key=lambda ask: (_way(ask.decoding), _place(ask.opening))):
         own = list(samples)
-        for start in range(0, len(own), size):
-            part = own[start : start + size]
-            if way == own_way and len(batches[-1]) + len(part) <= size:
+        for part in (own[start : start + size] for start in range(0, len(own), size)):
+            if batches and _way(batches[-1][0].decoding) == way and len(batches[-1]) + len(part) <= size:
                 batches[-1] += part
             else:
                 batches.append(part)
-            way = own_way
     return [Batch(batch) for batch in batches]
 
 

@@ -111,7 +111,7 @@ def test_help_lists_every_key_with_type_default_and_meaning():
 @pytest.mark.parametrize(
     "module",
     "data_prep.collect data_prep.split data_prep.research data_prep.write data_prep.examples data_prep.pairs "
-    "eval.generate eval.probes eval.support eval.judge eval.score eval.report eval.compare eval.gate eval.ability eval.validate eval.benchmark training.sft training.align training.merge training.soup training.benchmark training.tiny_base".split(),
+    "eval.generate eval.probes eval.support eval.judge eval.score eval.report eval.compare eval.gate eval.ability eval.validate eval.benchmark eval.sampling_benchmark training.sft training.align training.merge training.soup training.benchmark training.tiny_base".split(),
 )
 def test_every_stage_has_help(module):
     done = run_here(module, "--help")

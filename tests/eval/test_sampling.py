@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, MistralConfig, MistralForCausalLM
 
 from data_prep.prompts.student import build_prompt, render, source_text
 from data_prep.synthetic.world import raw_cards
+from eval import sampling_benchmark
 from eval.decoding import kv_cache, shared_prefill
 from eval.decoding.sampling import Decoding, Draws
 from eval.decoding.shared_prefill import read_once
@@ -123,3 +124,27 @@ def test_a_row_draws_as_torch_does_with_its_seed_whatever_stands_beside_it():
     for at, seed in enumerate((3, 4, 5)):
         torch.manual_seed(seed)
         assert [torch.multinomial(step[at].softmax(-1), 1).item() for step in scores] == [row[at] for row in drawn]
+
+
+def test_the_benchmark_measures_the_batches_of_both_ways(monkeypatch, capsys):
+    small = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+    }
+    monkeypatch.setattr(sampling_benchmark, "SIZES", sampling_benchmark.SIZES | small | {"vocab_size": 90})
+    options = {
+        "cards": 3,
+        "samples": 3,
+        "batch_size": 6,
+        "prompt_tokens": 9,
+        "new_tokens": 2,
+        "threads": torch.get_num_threads(),
+    }
+    sampling_benchmark.main(sampling_benchmark.SamplingBenchmarkConfig(**options))
+    apart, together, ratio = capsys.readouterr().out.splitlines()
+    assert "apart: 3 batches, prompts" in apart
+    assert "side by side: 2 batches, prompts" in together
+    assert float(ratio.split()[-1]) > 0
