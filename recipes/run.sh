@@ -4,15 +4,20 @@
 #   recipes/run.sh demo
 #   recipes/run.sh demo --run_dir runs/mine --seed 2 --collect.source folder --collect.path cards/
 #   ALIGN=dpo LAUNCH=recipes/accelerate/one_gpu.yaml recipes/run.sh smollm3-3b
+#   ALIGN=rft ROUNDS=2 recipes/run.sh demo
 #   recipes/run.sh path/to/my/recipes
 #
 # --run_dir goes to every stage, --seed and --block.key to the data and eval stages. A finished stage says so and is
 # passed over; a killed one goes on where it stopped. A training stage that a signal stops ends the chain with code 75:
 # the same command goes on.
+#
+# ALIGN names the recipe of alignment: apo (if left out) or dpo on pairs, rft on the model's own best samples, grpo on prompts
+# alone. ROUNDS=N repeats it from the newest model, each round in a folder of its own (RUN_DIR/round-1, ...); the model of
+# the last one is linked as RUN_DIR/model, where a single round leaves it.
 set -euo pipefail
 
 if [[ $# -lt 1 || $1 == --help || $1 == -h ]]; then
-  sed -n '2,11s/^# \{0,1\}//p' "$0"
+  sed -n '2,16s/^# \{0,1\}//p' "$0"
   echo "Recipes:$(for folder in "$(dirname "$0")"/*/data.yaml; do printf ' %s' "$(basename "$(dirname "$folder")")"; done)"
   [[ $# -lt 1 ]] && exit 2 || exit 0
 fi
@@ -27,12 +32,21 @@ if [[ ! -f $recipe/data.yaml ]]; then
 fi
 python=${PYTHON:-$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python)}
 launch=${LAUNCH:-recipes/accelerate/$([[ $recipe == recipes/demo ]] && echo cpu || echo one_gpu).yaml}
-align=${ALIGN:-apo}
+align=${ALIGN:-apo} rounds=${ROUNDS:-1}
+if [[ ! -f $recipe/$align.yaml ]]; then
+  echo "run.sh: ALIGN=$align has no recipe $recipe/$align.yaml; name one that is there, for example apo" >&2
+  exit 2
+fi
+if [[ ! $rounds =~ ^[1-9][0-9]?$ ]]; then
+  echo "run.sh: ROUNDS is \"$rounds\", expected a number from 1 to 99" >&2
+  exit 2
+fi
 
+run_dir=$(sed -n 's/^run_dir: *\([^ #]*\).*/\1/p' "$recipe/data.yaml" | tr -d "\"'")
 everywhere=() blocks=()
 while [[ $# -gt 0 ]]; do
   case $1 in
-    --run_dir) everywhere+=("$1" "${2:?--run_dir needs a folder}"); shift 2 ;;
+    --run_dir) run_dir=${2:?--run_dir needs a folder}; everywhere=("$1" "$2"); shift 2 ;;
     --seed | --*.*) blocks+=("$1" "${2:?$1 needs a value}"); shift 2 ;;
     *) echo "run.sh: \"$1\" is not an option; write --run_dir DIR, --seed N or --block.key VALUE" >&2; exit 2 ;;
   esac
@@ -40,7 +54,8 @@ done
 
 # A stage runs beside this shell, which would otherwise hear of a signal only when the stage is over. Told to stop, by a
 # queue or by Ctrl-C, it tells the stage: what trains saves, and the chain ends with the stage's own exit code.
-number=0 stage="" stopped=""
+case $align in grpo) each=2 ;; rft) each=4 ;; *) each=6 ;; esac
+number=0 steps=$((15 + rounds * each)) stage="" stopped=""
 pass_on() { stopped=1; [[ -z $stage ]] || kill -TERM "$stage" 2> /dev/null || true; }
 trap pass_on TERM INT HUP USR1
 
@@ -58,7 +73,7 @@ run_stage() {
 }
 show() {
   number=$((number + 1))
-  printf '\n\033[1m[%d/21] %s\033[0m\n' "$number" "$*"
+  printf '\n\033[1m[%d/%d] %s\033[0m\n' "$number" "$steps" "$*"
   local start=$SECONDS
   run_stage "$@"
   printf '        %d s\n' $((SECONDS - start))
@@ -74,6 +89,46 @@ generate() {
   show "$python" "${how[@]}" --config "$recipe/eval.yaml" "$@" "${everywhere[@]}" "${blocks[@]}"
 }
 
+# From the merged SFT model of the run or the round to its model/. GRPO samples for itself.
+align_once() {
+  case $align in
+    grpo) train grpo grpo ;;
+    rft)
+      generate --stage sample
+      data best
+      train sft rft
+      ;;
+    *)
+      generate --stage sample
+      generate --stage repair
+      data revise
+      data pairs
+      train align "$align"
+      ;;
+  esac
+  merge aligned
+}
+
+# A round's folder is a run whose cards and rows are the run's own, and whose SFT model is the newest model. What a single
+# round sampled from that model before is not sampled again. Links are relative, so that the whole can be moved.
+open_round() {
+  local folder=$run_dir/round-$1 newest=sft-merged
+  [[ $1 -eq 1 ]] || newest=round-$(($1 - 1))/model
+  mkdir -p "$folder/data"
+  ln -sfn "../$newest" "$folder/sft-merged"
+  for name in sampling.jsonl split.json sft; do ln -sfn "../../data/$name" "$folder/data/$name"; done
+  [[ $1 -ne 1 ]] || cp -n "$run_dir"/data/*.jsonl.part* "$folder/data/" 2> /dev/null || true
+  everywhere=(--run_dir "$folder")
+}
+
+# Links the last round's model; one that a single round made is kept beside it.
+close_rounds() {
+  everywhere=(--run_dir "$run_dir")
+  [[ -d $run_dir/round-$rounds/model ]] || return 0
+  [[ -L $run_dir/model || ! -e $run_dir/model ]] || mv -T --backup=numbered "$run_dir/model" "$run_dir/model.single"
+  ln -sfn "round-$rounds/model" "$run_dir/model"
+}
+
 data collect
 data split
 data research
@@ -81,12 +136,15 @@ data write
 data examples
 train sft sft
 merge sft
-generate --stage sample
-generate --stage repair
-data revise
-data pairs
-train align "$align"
-merge aligned
+if [[ $rounds -eq 1 ]]; then
+  align_once
+else
+  for ((round = 1; round <= rounds; round++)); do
+    open_round "$round"
+    align_once
+  done
+  close_rounds
+fi
 generate
 evaluate probes
 generate --stage probe

@@ -49,7 +49,8 @@ def replacing(path: Path, mode: str = "w") -> Iterator[Any]:
 
 @contextmanager
 def made_whole(folder: Path) -> Iterator[Path]:
-    """A new folder that takes the place of `folder` when the block ends well; a failure leaves what was there."""
+    """A new folder that takes the place of `folder` when the block ends well; a failure leaves what was there. Of a link to a
+    folder, it takes the place of the link."""
     temporary = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -58,6 +59,8 @@ def made_whole(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    if folder.is_symlink():
+        folder.unlink()
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(temporary, folder)
 

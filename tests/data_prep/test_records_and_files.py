@@ -60,6 +60,17 @@ def fail(folder, error):
         raise error
 
 
+def test_a_folder_takes_the_place_of_a_link_and_leaves_what_the_link_led_to(tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    (tmp_path / "link").symlink_to("one")
+    with made_whole(tmp_path / "link") as making:
+        (making / "file").write_text("new")
+    assert not (tmp_path / "link").is_symlink()
+    assert [(tmp_path / name / "file").read_text() for name in ("link", "one")] == ["new", "one"]
+
+
 def test_a_folder_is_made_whole_or_stays_as_it_was(tmp_path):
     with pytest.raises(ZeroDivisionError):
         fail(tmp_path / "new", ZeroDivisionError)

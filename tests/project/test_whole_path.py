@@ -19,6 +19,7 @@ SMALL = {
         "collect": {"source": "synthetic", "cards": 36},
         "split": {"validation": 0.2, "heldout": 0.3},
         "pairs": {"chosen": "own_or_reference", "max_length_gap": 1.0, "max_faults": 10},  # 24 tokens pass no check
+        "best": {"min_grade": 0.0, "references": "all"},
     },
     "sft.yaml": {
         "max_steps": 4,
@@ -34,6 +35,7 @@ SMALL = {
         "gradient_accumulation_steps": 1,
         "logging_steps": 1,
     },
+    "rft.yaml": {"max_steps": 2, "save_steps": 1, "per_device_train_batch_size": 1, "logging_steps": 1},
     "merge.yaml": {},
     "eval.yaml": {
         "sample": {"cards": 12, "samples": 1, "max_new_tokens": 24, "batch_size": 4},
@@ -146,6 +148,23 @@ def test_run_again_does_nothing_and_says_so(finished):
     done = run_path(recipes, run_dir)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("done already") >= 18
+    assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*") if path.is_file()} == before
+
+
+def test_two_rounds_end_where_one_does_and_sample_nothing_twice(finished, tmp_path):
+    recipes, run_dir = finished[0], tmp_path / "run"
+    shutil.copytree(finished[1], run_dir)
+    done = run_path(recipes, run_dir, ALIGN="rft", ROUNDS="2")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "12 of 12 summaries by sft are there already" in done.stdout
+    assert (run_dir / "model").resolve() == run_dir / "round-2" / "model"
+    sampled = [(run_dir / place / "data" / "samples.jsonl").read_bytes() for place in ("", "round-1", "round-2")]
+    assert sampled[0] == sampled[1] != sampled[2]
+    models = [(run_dir / place / "model.safetensors").read_bytes() for place in ("sft-merged", "round-1/model", "model")]
+    assert len(set(models)) == 3
+    assert "aligned" in json.loads((run_dir / "eval" / "metrics.json").read_text())["systems"]
+    before = {path: path.stat().st_mtime_ns for path in run_dir.rglob("*") if path.is_file()}
+    assert run_path(recipes, run_dir, ALIGN="rft", ROUNDS="2").returncode == 0
     assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*") if path.is_file()} == before
 
 

@@ -193,14 +193,19 @@ def check_script(words: list[str], settings: dict[str, str]) -> None:
 
 @cache
 def chain(arguments: tuple[str, ...], settings: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    """The commands that run.sh would run, which a stand-in for Python writes down."""
+    """The commands that run.sh would run, which a stand-in for Python writes down. In a folder of their own: rounds make links."""
     with tempfile.TemporaryDirectory() as folder:
         stand_in, calls = Path(folder) / "python", Path(folder) / "calls"
         stand_in.write_text(RECORD, encoding="utf-8")
         stand_in.chmod(0o755)
         environment = {**os.environ, **dict(settings), "PYTHON": str(stand_in), "CALLS": str(calls)}
         done = subprocess.run(
-            ["bash", "recipes/run.sh", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+            ["bash", "recipes/run.sh", *arguments, "--run_dir", folder],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         if done.returncode:
             raise ValueError(done.stderr.strip())

@@ -11,7 +11,7 @@ import sys
 import pytest
 from commands import BASE, ROOT, run_here
 from loopback_hub import TOKEN, loopback_hub
-from release_run import judge, make_run
+from release_run import judge, make_run, merge, train
 
 from data_prep.core.files import read_jsonl, write_json
 from data_prep.core.recipe import load
@@ -133,6 +133,33 @@ def test_cards_whose_prompt_was_cut_are_counted_from_the_rows_trained_on(run):
     cut = [json.dumps(row | {"omitted": {"card": 9} if row["card_id"] == told[0]["card_id"] else {}}) for row in told]
     pq.write_table(table.set_column(table.column_names.index("provenance"), "provenance", pa.array(cut)), path)
     assert read_data(run.dir, {}, trained).cut == 1
+
+
+def test_a_model_of_two_rounds_tells_of_both_and_of_the_pairs_of_both(run):
+    from training.release.provenance import read_data, read_model_run
+
+    for number, newest in ((1, "sft-merged"), (2, "round-1/model")):
+        folder = run.dir / f"round-{number}"
+        (folder / "data").mkdir(parents=True)
+        shutil.copytree(run.dir / "data" / "pairs", folder / "data" / "pairs")
+        (folder / "data" / "sft").symlink_to("../../data/sft")
+        (folder / "sft-merged").symlink_to(f"../{newest}")
+        train(folder, "align", loss_type="apo_zero")
+        merge(folder, "aligned")
+    for name in ("model", "aligned", "data/pairs"):
+        shutil.rmtree(run.dir / name)
+    (run.dir / "model").symlink_to("round-2/model")
+    found = read_model_run(run.dir, run.dir / "model", None, None)
+    assert [one.folder.relative_to(run.dir).as_posix() for one in found.trained] == [
+        "sft",
+        "round-1/aligned",
+        "round-2/aligned",
+    ]
+    assert read_data(run.dir, {}, found.trained).pairs == 12
+    out = run(force=True)
+    text = (out / "model" / "README.md").read_text()
+    assert "supervised fine-tuning and then preference alignment and then preference alignment with LoRA" in text
+    assert sorted(path.name for path in (out / "adapter").iterdir()) == ADAPTER_FILES
 
 
 # --- the gate ---------------------------------------------------------------------------------------------------------

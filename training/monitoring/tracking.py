@@ -28,17 +28,22 @@ def follow(parsed: Parsed, stage: str) -> None:
     trackers = parsed.trainer.report_to or []
     check_installed(trackers)
     run = Path(parsed.run.run_dir).resolve()
-    parsed.trainer.run_name = parsed.trainer.run_name or f"{run.name}-{stage}"
+    parsed.trainer.run_name = parsed.trainer.run_name or f"{name_of(run)}-{stage}"
     parsed.trainer.project = parsed.run.wandb_project  # trackio's word for it
     if "wandb" not in trackers:
         return
     os.environ.setdefault("WANDB_PROJECT", parsed.run.wandb_project)
-    os.environ["WANDB_RUN_GROUP"] = run.name
+    os.environ["WANDB_RUN_GROUP"] = name_of(run)
     os.environ["WANDB_JOB_TYPE"] = stage
     os.environ["WANDB_RUN_ID"] = stable_id(str(run), stage)  # a stage that goes on continues its own curve
     os.environ["WANDB_RESUME"] = "allow"
     os.environ.setdefault("WANDB_DIR", str(run))
     check_logged_in()
+
+
+def name_of(run: Path) -> str:
+    """The folder's, for a round of alignment behind that of the run: every run of several rounds has a round-1."""
+    return f"{run.parent.name}-{run.name}" if re.fullmatch(r"round-\d+", run.name) else run.name
 
 
 def check_installed(trackers: list[str]) -> None:
@@ -122,7 +127,7 @@ def input_artifacts(manifest: Manifest) -> Iterator[Any]:
 
 def artifact_name(run_dir: Path, part: str) -> str:
     """Of the run's name and the part, in the characters that wandb allows."""
-    return re.sub(r"[^\w.-]+", "-", f"{run_dir.resolve().name}-{part}", flags=re.ASCII)
+    return re.sub(r"[^\w.-]+", "-", f"{name_of(run_dir.resolve())}-{part}", flags=re.ASCII)
 
 
 def adapter_artifact(folder: Path) -> Any:

@@ -113,7 +113,8 @@ def read_model_run(run_dir: Path, model: Path, base: str | None, base_licence: s
 
 
 def read_chain(run_dir: Path, model: Path, digest: str) -> Iterator[Trained]:
-    """The adapters in `model`, first trained first."""
+    """The adapters in `model`, first trained first. A model or base that is a link, as rounds of alignment leave them, belongs to
+    the run that it leads to."""
     record = read_json(model / "merge.manifest.json")
     if record is None:
         raise ValueError(
@@ -122,6 +123,9 @@ def read_chain(run_dir: Path, model: Path, digest: str) -> Iterator[Trained]:
     if digest not in record["outputs"].values():
         raise ValueError(f"{model} is not what training.merge wrote; run training.merge again")
     name = record["recipe"]["merge"]["adapter"]
+    linked = model.resolve().parent
+    if model.is_symlink() and (linked / name).is_dir():
+        run_dir = linked
     folder = run_dir / name
     if content_hash(folder) != record["inputs"].get(name):
         raise ValueError(f"{folder} is not the adapter that {model} was merged from; run training.merge again")
