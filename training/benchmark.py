@@ -4,9 +4,10 @@
     python -m training.benchmark --config recipes/benchmark/h200.yaml
 
 Weights are random, sizes and lengths are the recipe's. A step is forward, reference and backward; the optimiser's own
-time is left out (LoRA: milliseconds). Both ways run on the same batch in random order, so that whatever else the machine
-does meets both; the ratio is the median over such pairs. On a CPU, time is the process's CPU time. Writes
-<run_dir>/benchmark.json; on CUDA with the share of the card's own matmul rate. Without the card:
+time is left out (LoRA: milliseconds). All ways run on the same batch in random order, so that whatever else the machine
+does meets each; the ratio is the median over such pairs. On a CPU, time is the process's CPU time. Writes
+<run_dir>/benchmark.json, with the peak that preflight/memory.py counts beside the measured one; on CUDA with the share
+of the card's own matmul rate. Stopped, the same command goes on after the last setting. Without the card:
 
     python -m training.benchmark --config recipes/benchmark/h200.yaml --benchmark.predict_at 395
 """
@@ -14,21 +15,26 @@ does meets both; the ratio is the median over such pairs. On a CPU, time is the 
 from __future__ import annotations
 
 import itertools
+import json
 import platform
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from data_prep.core.files import write_json
 from data_prep.core.manifest import versions
 from data_prep.core.recipe import Block, Recipe, command
 from training.monitoring.throughput import Weights, Work, measured_matmul_flops, step_flops
+from training.preflight.memory import Longest, Settings, estimate
 from training.setup.load import torch_dtype
+
+FLOAT32 = 4  # bytes of an adapter's weight, its gradient and each of its two moments
 
 
 class TimedPair(Block):
@@ -48,8 +54,10 @@ class BenchmarkConfig(Block):
     """Keys of SmolLM3Config; what is left out is SmolLM3-3B's."""
     device: Literal["cpu", "cuda"] = "cpu"
     dtype: Literal["float32", "bfloat16"] = "float32"
-    attention: Literal["split", "varlen"] = "split"
-    """How several answers attend to one prompt."""
+    bf16: bool = False
+    """Mixed precision over `dtype`, as `bf16: true` of a training recipe."""
+    attention: list[Literal["split", "varlen"]] = ["split"]
+    """How several answers attend to one prompt; each is a way of its own, set against plain TRL."""
     threads: int = 1
     """CPU threads of torch."""
     lora_r: int = 16
@@ -79,9 +87,9 @@ class Case:
         lengths = " + ".join(map(str, (self.prompt, *self.answers)))
         return f"{self.reference or 'SFT'}, {lengths}{', checkpointing' * self.checkpointing}"
 
-    @property
-    def ways(self) -> tuple[str, ...]:
-        return ("plain", "shared") if len(self.answers) > 1 else ("plain",)
+    def ways(self, sharing: Iterable[str]) -> tuple[str, ...]:
+        """Plain TRL, and where several answers have a prompt to share each way of sharing it."""
+        return ("plain", *sharing) if len(self.answers) > 1 else ("plain",)
 
     @property
     def tokens(self) -> int:
@@ -90,16 +98,38 @@ class Case:
 
     def flops(self, way: str, weights: Weights) -> float:
         """Operations that the step needs when it is run this way, nothing masked or padded among them."""
-        packed = [(self.prompt, self.answers)] if way == "shared" else [(self.prompt, (answer,)) for answer in self.answers]
+        packed = [(self.prompt, (answer,)) for answer in self.answers] if way == "plain" else [(self.prompt, self.answers)]
         work = sum((Work.of_shared(prompt, answers) for prompt, answers in packed), Work(scored=sum(self.answers)))
         return step_flops(weights, work, self.checkpointing, self.reference == "adapter_off")
+
+    def memory(self, way: str, block: BenchmarkConfig, weights: Weights) -> int:
+        """Bytes above the weights that preflight/memory.py counts for the step; without the moments of an optimiser, which
+        does not run here."""
+        shared = way != "plain"
+        one_row = shared or self.reference is not None  # of the data set: a pair, or references side by side
+        settings = Settings(
+            dtype=torch_dtype(block.dtype).itemsize,
+            autocast=block.bf16,
+            batch=1 if one_row else len(self.answers),
+            checkpointing=self.checkpointing,
+            offloading=False,
+            shared_prefix=shared,
+            load_in_4bit=False,
+            load_in_8bit=False,
+            lora_r=block.lora_r,
+            on_gpu=block.device == "cuda",
+            processes=1,
+        )
+        counted = estimate(sizes(block), settings, Longest(self.prompt, self.answers if one_row else self.answers[:1]))
+        return counted.activations + counted.logits + counted.adapter - 3 * FLOAT32 * weights.lora
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A trainer of ours, and the loss by either way: of TRL's trainer below it, or of its own."""
+    """A trainer of ours, its ways of sharing a prompt, and the loss by any way: of TRL's trainer below it, or of its own."""
 
     trainer: Any
+    sharing: dict[str, Any]
     loss: Callable[[str, dict[str, Any]], Any]
 
     def batch(self, case: Case) -> dict[str, Any]:
@@ -114,34 +144,40 @@ class Subject:
     def step(self, way: str, case: Case, batch: dict[str, Any]) -> None:
         """One step's forward, reference and backward. Plain TRL runs on transformers' own attention, not on ours idle."""
         model = self.trainer.model
-        model.get_base_model().config._attn_implementation = {"plain": "sdpa", "shared": "shared_prefix"}[way]
+        model.get_base_model().config._attn_implementation = "sdpa" if way == "plain" else "shared_prefix"
+        self.trainer.sharing = self.sharing.get(way, self.trainer.sharing)
         self.trainer.precompute_ref_logps = case.reference == "precomputed"
         model.gradient_checkpointing_enable() if case.checkpointing else model.gradient_checkpointing_disable()
-        self.loss(way, dict(batch)).backward()
+        with self.trainer.accelerator.autocast():
+            loss = self.loss(way, dict(batch))
+        loss.backward()
         model.zero_grad(set_to_none=True)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """By way: seconds of each repeat, None where it did not fit; peak memory in bytes above the weights; operations of a
-    step; and their share of what the device's matrix products reach, where that was measured."""
+    """By way: seconds of each repeat, None where it did not fit; peak memory in bytes above the weights, measured and as
+    counted before; operations of a step; and their share of what the device's matrix products reach, where measured."""
 
     name: str
     tokens: int
     seconds: dict[str, list[float] | None]
     peak: dict[str, int | None]
+    counted: dict[str, int]
     flops: dict[str, float]
     utilisation: dict[str, float]
 
-    def ratios(self) -> list[float]:
-        plain, ours = self.seconds.get("plain"), self.seconds.get("shared")
-        return [a / b for a, b in zip(plain, ours, strict=True)] if plain and ours else []
+    def ratios(self) -> dict[str, list[float]]:
+        """Seconds of plain TRL over those of each other way, pair by pair."""
+        plain = self.seconds.get("plain")
+        others = {way: taken for way, taken in self.seconds.items() if way != "plain" and taken}
+        return {way: [a / b for a, b in zip(plain, taken, strict=True)] for way, taken in others.items()} if plain else {}
 
     def line(self) -> str:
         parts = [f"{self.name:<46}", *(self.of_way(way) for way in self.seconds)]
-        if ratios := self.ratios():
-            parts.append(f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
-            plain, ours = self.peak.get("plain"), self.peak.get("shared")
+        for way, ratios in self.ratios().items():
+            parts.append(f"plain / {way} {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+            plain, ours = self.peak.get("plain"), self.peak.get(way)
             if plain is not None and ours is not None:
                 parts[-1] += f", memory {ours / plain:.2f}"
         return " | ".join(parts)
@@ -153,7 +189,7 @@ class Measured:
         middle = statistics.median(seconds)
         words = [f"{way} {middle:.3g} s", f"{self.tokens / middle:,.0f} tokens/s", f"{self.flops[way] / 1e12:,.3g} TFLOP"]
         if (peak := self.peak.get(way)) is not None:
-            words.append(f"{peak / 2**20:,.0f} MiB")
+            words.append(f"{peak / 2**20:,.0f} MiB ({self.counted[way] / 2**20:,.0f} counted)")
         if way in self.utilisation:
             words.append(f"{100 * self.utilisation[way]:.0f}% of the matmul rate")
         return ", ".join(words)
@@ -167,32 +203,55 @@ def main(recipe: Recipe[BenchmarkConfig]) -> None:
     block = recipe.block
     if block.predict_at is not None:
         weights = weights_of(block)
-        return report(recipe, [predict(case, weights, block.predict_at) for case in cases(block)])
+        report(recipe, [predict(case, weights, block.predict_at) for case in cases(block)])
+        return
     if block.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("benchmark.device is cuda and this machine has none; use recipes/benchmark/cpu.yaml")
     torch.set_num_threads(block.threads)
     score_answers_alone()  # TRL's best: on a CPU it would score the whole prompt as well
-    chance, weights = random.Random(recipe.seed), weights_of(block)
-    results = []
-    for aligned, group in itertools.groupby(cases(block), key=lambda case: case.reference is not None):
+    chance, weights, draft = random.Random(recipe.seed), weights_of(block), recipe.run_dir / "benchmark.json.part"
+    results = drafted(draft, recipe)
+    left = list(cases(block))[len(results) :]
+    for aligned, group in itertools.groupby(left, key=lambda case: case.reference is not None):
         subject = alignment(block, recipe.seed) if aligned else sft(block, recipe.seed)
         for case in group:
             results.append(measure(subject, case, block, chance, weights))
             print(results[-1].line(), flush=True)
-    return report(recipe, results)
+            write_json(draft, about(recipe) | {"results": [asdict(result) for result in results]})
+    report(recipe, results)
+    draft.unlink(missing_ok=True)
+
+
+def drafted(draft: Path, recipe: Recipe[BenchmarkConfig]) -> list[Measured]:
+    """Settings that a stopped run of this recipe measured on this machine: a card that is lent may be gone any minute."""
+    written = json.loads(draft.read_text(encoding="utf-8")) if draft.exists() else {}
+    same = all(written.get(key) == value for key, value in json.loads(json.dumps(about(recipe))).items() if key != "date")
+    return [Measured(**result) for result in written["results"]] if same else []
+
+
+def about(recipe: Recipe[BenchmarkConfig]) -> dict[str, Any]:
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    return {"date": date.today().isoformat(), "versions": versions(), "recipe": recipe.resolved(), "device": device}
 
 
 def report(recipe: Recipe[BenchmarkConfig], results: list[Measured]) -> None:
-    import torch
-
     block, path = recipe.block, recipe.run_dir / "benchmark.json"
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
-    about: dict[str, Any] = {"date": date.today().isoformat(), "versions": versions(), "recipe": recipe.resolved()}
-    about |= {"device": device} if block.predict_at is None else {"predicted_at_tflops": block.predict_at}
-    write_json(path, about | {"results": [asdict(result) | {"ratios": result.ratios()} for result in results]})
+    found = about(recipe)
     if block.predict_at is not None:
+        del found["device"]
+        found["predicted_at_tflops"] = block.predict_at
         print("\n".join(result.line() for result in results))
+    elif block.device == "cuda":
+        found["matmul_tflops"] = matmul_flops(block) / 1e12
+    write_json(path, found | {"results": [asdict(result) | {"ratios": result.ratios()} for result in results]})
     print(f"benchmark: {len(results)} settings {'predicted' if block.predict_at else 'measured'} in {path}")
+
+
+def matmul_flops(block: BenchmarkConfig) -> float:
+    """A second of the device's own, in the precision that the layers compute in."""
+    return measured_matmul_flops("cuda", torch_dtype("bfloat16" if block.bf16 else block.dtype))
 
 
 def cases(block: BenchmarkConfig) -> Iterator[Case]:
@@ -206,47 +265,65 @@ def cases(block: BenchmarkConfig) -> Iterator[Case]:
 
 
 def predict(case: Case, weights: Weights, tflops: float) -> Measured:
-    flops = {way: case.flops(way, weights) for way in case.ways}
-    return Measured(case.name, case.tokens, {way: [flops[way] / tflops / 1e12] for way in flops}, {}, flops, {})
+    flops = {way: case.flops(way, weights) for way in case.ways(["shared"])}  # the same however it is shared
+    return Measured(case.name, case.tokens, {way: [flops[way] / tflops / 1e12] for way in flops}, {}, {}, flops, {})
 
 
 def measure(subject: Subject, case: Case, block: BenchmarkConfig, chance: random.Random, weights: Weights) -> Measured:
     """Each way once for its memory, which warms it up, then `repeats` times in random order."""
-    batch = subject.batch(case)
-    steps = {way: partial(subject.step, way, case, batch) for way in case.ways}
+    batch, ways = subject.batch(case), case.ways(block.attention)
+    steps = {way: partial(subject.step, way, case, batch) for way in ways}
     peak = {way: peak_memory(step, block.device) for way, step in steps.items()}
     seconds: dict[str, list[float] | None] = {way: [] if peak[way] is not None else None for way in steps}
     for _ in range(block.repeats):
-        for way in chance.sample(case.ways, len(steps)):
+        for way in chance.sample(ways, len(ways)):
             if (times := seconds[way]) is not None:
                 times.append(timed(steps[way], block.device))
-    flops = {way: case.flops(way, weights) for way in steps}
+    counted = {way: case.memory(way, block, weights) for way in ways}
+    flops = {way: case.flops(way, weights) for way in ways}
     utilisation = {}
     if block.device == "cuda":
-        rate = measured_matmul_flops("cuda", torch_dtype(block.dtype))
+        rate = matmul_flops(block)
         utilisation = {way: flops[way] / statistics.median(taken) / rate for way, taken in seconds.items() if taken}
-    return Measured(case.name, case.tokens, seconds, peak, flops, utilisation)
+    return Measured(case.name, case.tokens, seconds, peak, counted, flops, utilisation)
 
 
 def alignment(block: BenchmarkConfig, seed: int) -> Subject:
     from trl import DPOConfig, DPOTrainer
 
-    from training.shared_prefix.trainers import SharedPrefixDPOTrainer
+    from training.shared_prefix.trainers import SharedPrefixDPOTrainer as Shared
 
     row = {"prompt": "a", "chosen": " b", "rejected": " c"}
-    trainer = build_trainer(block, seed, SharedPrefixDPOTrainer, DPOConfig, row, loss_type=["apo_zero"])
-    kinds: dict[str, type[DPOTrainer]] = {"plain": DPOTrainer, "shared": SharedPrefixDPOTrainer}
-    return Subject(trainer, lambda way, batch: kinds[way]._compute_loss(trainer, trainer.model, batch, False))
+    trainer = build_trainer(block, seed, Shared, DPOConfig, row, loss_type=["apo_zero"])
+
+    def loss(way: str, batch: dict[str, Any]) -> Any:
+        return (DPOTrainer if way == "plain" else Shared)._compute_loss(trainer, trainer.model, batch, False)
+
+    return Subject(trainer, sharings(trainer, block), loss)
 
 
 def sft(block: BenchmarkConfig, seed: int) -> Subject:
     from trl import SFTConfig, SFTTrainer
 
-    from training.shared_prefix.trainers import SharedPrefixSFTTrainer
+    from training.shared_prefix.trainers import SharedPrefixSFTTrainer as Shared
 
-    trainer = build_trainer(block, seed, SharedPrefixSFTTrainer, SFTConfig, {"prompt": "a", "completion": " b"})
-    kinds: dict[str, type[SFTTrainer]] = {"plain": SFTTrainer, "shared": SharedPrefixSFTTrainer}
-    return Subject(trainer, lambda way, batch: kinds[way].compute_loss(trainer, trainer.model, batch))
+    trainer = build_trainer(block, seed, Shared, SFTConfig, {"prompt": "a", "completion": " b"})
+
+    def loss(way: str, batch: dict[str, Any]) -> Any:
+        return (SFTTrainer if way == "plain" else Shared).compute_loss(trainer, trainer.model, batch)
+
+    return Subject(trainer, sharings(trainer, block), loss)
+
+
+def sharings(trainer: Any, block: BenchmarkConfig) -> dict[str, Any]:
+    """By kind of attention; one that has no plan lets a batch pass, so that all can be attached at once."""
+    from training.shared_prefix.attention import PrefixSharing
+
+    found: dict[str, Any] = {block.attention[0]: trainer.sharing}
+    for kind in block.attention[1:]:
+        found[kind] = PrefixSharing(kind)
+        found[kind].attach(trainer.model)
+    return found
 
 
 def tokens(count: int) -> list[int]:
@@ -264,14 +341,14 @@ def build_trainer(block: BenchmarkConfig, seed: int, kind: type, config: type, r
     torch.manual_seed(seed)
     with torch.device(block.device):
         model = SmolLM3ForCausalLM._from_config(sizes(block), dtype=torch_dtype(block.dtype))
-    options |= {"gradient_checkpointing": True, "use_cpu": block.device == "cpu", "bf16": False, "report_to": "none"}
+    options |= {"gradient_checkpointing": True, "use_cpu": block.device == "cpu", "bf16": block.bf16, "report_to": "none"}
     trainer = kind(
         model,
         args=config(output_dir="unused", max_length=None, **options),
         train_dataset=Dataset.from_list([row]),
         processing_class=letters(),
         peft_config=adapter(block),
-        shared_prefix_attention=block.attention,
+        shared_prefix_attention=block.attention[0],
     )
     trainer.agrees = True  # tests measure that; here it would be timed
     trainer.model.train()

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from training.benchmark import BenchmarkConfig, Case, alignment, sft
 from training.monitoring.throughput import measured_matmul_flops
 from training.shared_prefix.attention import plan, split_attention, varlen_attention, varlen_kernel
 
@@ -43,6 +44,28 @@ def test_both_kinds_of_attention_are_those_of_float32(kind, packed):
         ours = attended(lambda *qkv: varlen_attention(*qkv, packed, None, varlen_kernel()), tensors, torch.bfloat16)
     for one, other in zip(ours, expected, strict=True):
         assert (one - other).norm() / other.norm() < 0.02
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [("float32", "split"), ("bfloat16", "split"), ("bfloat16", "varlen")])
+def test_a_step_over_one_prompt_is_that_of_each_row_alone(dtype, kind):
+    """The comparison of log-probs that stops a run where they differ, and the loss of plain TRL."""
+    sizes = {
+        "hidden_size": 512,
+        "intermediate_size": 1024,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
+    block = BenchmarkConfig(config=sizes | {"vocab_size": 1024}, device="cuda", dtype=dtype, attention=[kind])
+    pair, references = Case(1500, (200, 140), False, "precomputed"), Case(1500, (100, 100, 100), False)
+    for subject, case in ((alignment(block, 1), pair), (sft(block, 1), references)):
+        batch, losses = subject.batch(case), {}
+        subject.trainer.agrees = False
+        for way in ("plain", kind):
+            subject.step(way, case, batch)
+            losses[way] = subject.loss(way, dict(batch)).item()
+        assert subject.trainer.agrees
+        assert losses[kind] == pytest.approx(losses["plain"], rel=1e-4 if dtype == "float32" else 0.02)
 
 
 def test_the_cards_matmul_rate_is_one_of_a_gpu():
