@@ -34,6 +34,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from data_prep.chat.endpoint import Endpoint
+from data_prep.chat.loops import LOOPS_VERSION
 from data_prep.core.dtype import fast_dtype
 from data_prep.core.files import read_jsonl, samples_of, sha256_text, write_jsonl
 from data_prep.core.lock import alone
@@ -43,7 +44,6 @@ from data_prep.core.records import Generation, HeldOut, Probe
 from data_prep.prompts.chat_format import ChatFormat, chat_format
 from data_prep.prompts.student import fitted, load_tokenizer
 from eval.decoding.grounded import GROUNDED_VERSION, describe_interventions, interventions_of
-from eval.decoding.loops import LOOPS_VERSION
 from eval.decoding.sampling import DRAWS_VERSION, GREEDY, Decoding
 from eval.generation import transformers_backend, vllm_backend
 from eval.generation.baselines import BASELINES

@@ -1,1 +1,1 @@
-"""Asking a model behind a chat-completions endpoint, each answer kept."""
+"""Chat models: asking one behind an endpoint, each answer kept; thoughts and loops in what one says."""

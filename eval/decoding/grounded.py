@@ -21,13 +21,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from data_prep.chat.loops import loop_end
 from data_prep.core.text import plural
 from eval.decoding.form_rule import FormRule
 from eval.decoding.grounds import Grounds
 from eval.decoding.heading_rule import HeadingRule
 from eval.decoding.length_rule import LengthRule, without_bare_headings
 from eval.decoding.link_rule import LinkRule
-from eval.decoding.loops import loop_end
 from eval.decoding.number_rule import NumberRule
 from eval.decoding.pieces import Pieces
 from eval.decoding.repeat_rule import RepeatRule

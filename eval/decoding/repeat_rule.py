@@ -19,7 +19,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from eval.decoding.loops import CYCLE, cycle, is_substantial, repeated_block, said_in
+from data_prep.chat.loops import CYCLE, cycle, is_substantial, repeated_block, said_in
 
 RUN = 5
 PATIENCE = 24

@@ -11,12 +11,12 @@ from typing import Any
 from tqdm import tqdm
 
 from data_prep.candidates.extractive import lead_notes
+from data_prep.chat.loops import LOOPS_VERSION
 from data_prep.core.files import read_jsonl, sha256_text, write_jsonl
 from data_prep.core.lock import alone
 from data_prep.core.manifest import Manifest
 from data_prep.core.records import Generation, HeldOut
 from data_prep.prompts.student import NOTES_WORDS, read_source
-from eval.decoding.loops import LOOPS_VERSION
 from eval.decoding.sampling import GREEDY
 from eval.generation import transformers_backend
 from eval.generation.local_model import LocalModel, check_lengths, open_model, render_for

@@ -6,9 +6,10 @@ import pytest
 from scripted_model import ScriptedModel
 
 from data_prep.candidates.checked import CheckedSummary
+from data_prep.chat.loops import loop_end, looped
 from data_prep.core.records import Candidate, Generation
 from data_prep.prompts.student import render
-from eval.decoding.loops import LoopStop, finished, loop_end
+from eval.decoding.loops import LoopStop, finished
 from eval.decoding.sampling import GREEDY
 from eval.generation import endpoint_backend, transformers_backend
 from eval.generation.local_model import open_model, summary
@@ -83,6 +84,20 @@ def test_a_person_is_not_ended_while_they_write():
     """Every beginning of a summary with a table, as a stream sees it."""
     text = HEAD + LINE + TABLE + LINE + "".join(f"{n}. Step {n} of the recipe\n" for n in range(1, 12))
     assert [end for end in range(len(text)) if loop_end(text[:end]) is not None] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (HEAD + LINE * 3 + OTHER, True),
+        (HEAD + "It is good" + " and good" * 20 + " and that is all.\n\n" + OTHER, True),
+        (HEAD + LINE + TABLE + LINE, False),
+        (HEAD + LINE * 2 + OTHER, False),
+        ("", False),
+    ],
+)
+def test_a_loop_that_was_left_again_is_seen_in_the_finished_text(text, found):
+    assert looped(text) is found
 
 
 def asks(tokenizer, count):
