@@ -249,8 +249,12 @@ def rendered_length(messages: list[dict[str, str]], tokenizer: Tokenizer) -> int
     return count_tokens(render(messages, tokenizer), tokenizer)
 
 
+def token_ids(text: str, tokenizer: Tokenizer) -> list[int]:
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
 def count_tokens(text: str, tokenizer: Tokenizer) -> int:
-    return len(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else 0
+    return len(token_ids(text, tokenizer)) if text else 0
 
 
 def control_strings(tokenizer: Tokenizer) -> tuple[str, ...]:

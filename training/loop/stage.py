@@ -14,7 +14,7 @@ from training.resume.checkpoints import alone, open_output
 from training.resume.disk import explain_full_disk
 from training.resume.interruptions import train
 from training.setup.config import Parsed
-from training.setup.load import ANSWERS, Rows, base_commit, fp32_outputs_under_fsdp2, save_run
+from training.setup.load import Rows, base_commit, fp32_outputs_under_fsdp2, save_run
 
 Build = Callable[[Parsed, Rows, Any], Any]
 Check = Callable[..., None]  # of the trainer, rows_in and eval_rows_in
@@ -29,9 +29,9 @@ def run(parsed: Parsed, manifest: Manifest, rows: Rows, build: Build, check: Che
     follow(parsed, manifest.stage)
     tokenizer = load_tokenizer(parsed.model.model_name_or_path, "model_name_or_path", parsed.model.model_revision)
     for part in rows.parts():
-        check_rows(part, tokenizer, ANSWERS[rows.kind])
+        check_rows(part, tokenizer, rows.answers)
     if parsed.run.memory_check:
-        check_memory(parsed, tokenizer, rows.train, rows.kind)
+        check_memory(parsed, tokenizer, rows.train, rows.kind, rows.answers)
     trainer = build(parsed, rows, tokenizer)
     commit = base_commit(parsed.model.model_name_or_path, parsed.model.model_revision)  # now: the Hub's may move meanwhile
     fp32_outputs_under_fsdp2(trainer)

@@ -51,7 +51,7 @@ and with the template's default the model thinks first. """
 
 
 class HubPush(Mixed):
-    """Mixin before an SFTTrainer or a DPOTrainer."""
+    """Mixin before an SFTTrainer, a DPOTrainer or a GRPOTrainer."""
 
     _name: str  # TRL's word for the method
     model: PreTrainedModel  # or PEFT's around it, which answers in its place

@@ -168,7 +168,7 @@ class SpeedBar(ProgressCallback):
 
 
 class Metered(Mixed):
-    """Mixin before an SFTTrainer or a DPOTrainer. A trainer that ran a batch over one copy of its prompts leaves how in
+    """Mixin before an SFTTrainer, a DPOTrainer or a GRPOTrainer. A trainer that ran a batch over one copy of its prompts leaves how in
     `plan_run`, a `Plan` of shared_prefix/attention.py."""
 
     model: PreTrainedModel  # or PEFT's around it, which answers in its place
@@ -180,13 +180,16 @@ class Metered(Mixed):
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(self.bar)
 
-    def training_step(self, model: Any, inputs: dict[str, Any], *arguments: Any, **options: Any) -> torch.Tensor:
-        rows = Work.of_batch(inputs)
+    def training_step(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> torch.Tensor:
         loss = super().training_step(model, inputs, *arguments, **options)
-        plan = getattr(self, "plan_run", None)
-        groups = (Work.of_shared(group.prefix, group.tails) for group in plan.groups) if plan else ()
-        self.meter.work += sum(groups, Work(scored=rows.scored)) if plan else rows
+        self.meter.work += self.work_of(inputs)
         return loss
+
+    def work_of(self, inputs: Any) -> Work:
+        """Of the batch that was trained on last."""
+        rows, plan = Work.of_batch(inputs), getattr(self, "plan_run", None)
+        groups = (Work.of_shared(group.prefix, group.tails) for group in plan.groups) if plan else ()
+        return sum(groups, Work(scored=rows.scored)) if plan else rows
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
@@ -207,7 +210,8 @@ class Metered(Mixed):
             "speed/memory_gb": round(peak_memory() / 1e9, 3),
         }
         if (rate := self.matmul_flops()) and self.model_weights:
-            reference = hasattr(self, "ref_model") and not getattr(self.args, "precompute_ref_log_probs", False)
+            precomputed = getattr(self.args, "precompute_ref_log_probs", False)
+            reference = hasattr(self, "ref_model") and not precomputed and bool(self.args.beta)  # GRPO's beta may be 0
             needed = step_flops(self.model_weights, total, bool(self.args.gradient_checkpointing), reference)
             figures["speed/utilisation"] = round(needed / seconds / rate / self.accelerator.num_processes, 4)
         return figures

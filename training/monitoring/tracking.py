@@ -111,7 +111,7 @@ def input_artifacts(manifest: Manifest) -> Iterator[Any]:
     import wandb
 
     output = manifest.path.parent
-    tables = [path for path in manifest.inputs if path.suffix == ".parquet" and path.exists()]
+    tables = [path for path in manifest.inputs if path.is_file()]
     data = wandb.Artifact(artifact_name(output.parent, f"{manifest.stage}-data"), "dataset")
     copied = sum(path.stat().st_size for path in tables) <= COPIED_MB * 1e6
     for path in tables:

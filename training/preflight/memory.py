@@ -43,22 +43,27 @@ class Settings:
     lora_r: int
     on_gpu: bool
     processes: int
+    sampled: int = 0  # GRPO's summaries that are sampled at a time; 0: none
+    vllm_bytes: int = 0  # that vLLM takes for itself; the samples are then its own
 
     @classmethod
     def of(cls, parsed: Parsed) -> Settings:
         trainer, model = parsed.trainer, parsed.model
+        steps = getattr(trainer, "steps_per_generation", 0)
         return cls(
             dtype=torch_dtype(model.dtype).itemsize,
             autocast=trainer.bf16 or trainer.fp16,
             batch=trainer.per_device_train_batch_size,
             checkpointing=bool(trainer.gradient_checkpointing),
-            offloading=trainer.activation_offloading,
-            shared_prefix=parsed.run.shared_prefix,
+            offloading=getattr(trainer, "activation_offloading", False),
+            shared_prefix=parsed.run.shared_prefix and not steps,
             load_in_4bit=model.load_in_4bit,
             load_in_8bit=model.load_in_8bit,
             lora_r=model.lora_r,
             on_gpu=trainer.device.type == "cuda",
             processes=trainer.world_size,
+            sampled=trainer.per_device_train_batch_size * steps,
+            vllm_bytes=_vllm_bytes(trainer),
         )
 
     @property
@@ -73,19 +78,21 @@ class Settings:
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes on one device at the peak of a step. `adapter`: with gradients and Adam's moments; `logits`: trl's tile."""
+    """Bytes on one device at the peak of a step. `adapter`: with gradients and Adam's moments; `logits`: trl's tile;
+    `sampling`: what GRPO's samples take beyond the step on them."""
 
     weights: int
     adapter: int
     activations: int
     logits: int
+    sampling: int = 0
 
     @property
     def total(self) -> int:
         return sum(asdict(self).values())
 
     def words(self) -> str:
-        parts = ", ".join(f"{name} {size / GB:.1f}" for name, size in asdict(self).items())
+        parts = ", ".join(f"{name} {size / GB:.1f}" for name, size in asdict(self).items() if size or name != "sampling")
         return f"{self.total / GB:.1f} GB ({parts})"
 
 
@@ -118,11 +125,13 @@ def estimate(config: Any, settings: Settings, longest: Longest) -> MemoryEstimat
     """Peak of one training step on a batch of rows as long as the longest. config: of transformers, of the base."""
     shapes, layers = Shapes.of(config), config.num_hidden_layers
     rows, tokens = _batch(settings, longest)
+    activations, logits = _activations(shapes, layers, settings, longest, rows, tokens), _logits(config, settings, longest)
     return MemoryEstimate(
         weights=_weights(config, shapes, settings),
         adapter=_adapter(shapes, layers, settings),
-        activations=_activations(shapes, layers, settings, longest, rows, tokens),
-        logits=_logits(config, settings, longest),
+        activations=activations,
+        logits=logits,
+        sampling=settings.vllm_bytes or max(0, _sampling(shapes, layers, settings, longest) - activations - logits),
     )
 
 
@@ -199,10 +208,27 @@ def _logits(config: Any, settings: Settings, longest: Longest) -> int:
     return height * TILE_WORDS * settings.computed + beside + scored * config.hidden_size * (settings.computed + 4)
 
 
-def check_memory(parsed: Parsed, tokenizer: Any, rows: Any, kind: str) -> None:
+def _sampling(shapes: Shapes, layers: int, settings: Settings, longest: Longest) -> int:
+    """Keys and values of all samples at full length, and of the prompts' pass what one layer holds at a time."""
+    length = longest.prompt + sum(longest.answers)
+    cache = layers * length * 2 * shapes.key
+    layer = longest.prompt * (2 * shapes.hidden + 2 * shapes.query + 3 * shapes.inner)
+    return settings.sampled * (cache + layer) * settings.computed
+
+
+def _vllm_bytes(trainer: Any) -> int:
+    if not getattr(trainer, "use_vllm", False) or trainer.vllm_mode != "colocate" or trainer.device.type != "cuda":
+        return 0
+    import torch
+
+    return int(trainer.vllm_gpu_memory_utilization * torch.cuda.mem_get_info(trainer.device)[1])
+
+
+def check_memory(parsed: Parsed, tokenizer: Any, rows: Any, kind: str, answers: Sequence[str] | None = None) -> None:
     """Prints the estimate for the longest row, or raises ValueError that names a setting with which the step would fit.
 
     rows: a `datasets.Dataset` of the training rows. kind: "sft" or "align". Loads the base's config and no weights.
+    answers: columns, of `kind` where none are given; [] where they are sampled.
     """
     from transformers import AutoConfig
 
@@ -211,7 +237,9 @@ def check_memory(parsed: Parsed, tokenizer: Any, rows: Any, kind: str) -> None:
         config = AutoConfig.from_pretrained(name, revision=parsed.model.model_revision)
     except OSError as error:
         raise ValueError(f'cannot load the model "{name}": {first_line(error)}') from None
-    settings, longest = Settings.of(parsed), find_longest(rows, tokenizer, ANSWERS[kind])
+    settings, longest = Settings.of(parsed), find_longest(rows, tokenizer, ANSWERS[kind] if answers is None else answers)
+    if not longest.answers:
+        longest = Longest(longest.prompt, (parsed.trainer.max_completion_length,))
     free = free_memory(parsed)
     needed = estimate(config, settings, longest)
     place = "the GPU" if settings.on_gpu else "this machine"

@@ -29,17 +29,18 @@ def check_rows(rows: Any, tokenizer: Any, answers: Sequence[str]) -> None:
     """Rows as the data stages write them, before a trainer is built on them.
 
     rows: a `datasets.Dataset` with `prompt`, `chat_template_kwargs`, the columns of `answers` and perhaps `id`.
-    answers: ["completion"] for SFT, ["chosen", "rejected"] for alignment.
+    answers: ["completion"] for SFT, ["chosen", "rejected"] for alignment, [] for GRPO, which samples them.
     Raises ValueError that names the first row at fault.
     """
-    stage = "data_prep.examples, or data_prep.best," if "completion" in answers else "data_prep.pairs"
+    stages = {"chosen": "data_prep.pairs", "completion": "data_prep.examples, or data_prep.best,"}
+    stage = stages[answers[0]] if answers else "data_prep.examples"
     control = re.compile("|".join(re.escape(token) for token in tokenizer.get_added_vocab() if len(token) > 1) or "(?!)")
     chat = chat_format(tokenizer)
     for index, row in enumerate(rows):
         if fault := row_fault(row, answers, control, chat):
             raise ValueError(f"row {row.get('id', index)}: {fault}; make the rows again with {stage}")
-    for answer in answers:
-        _check_rendering(rows[0]["prompt"], rows[0][answer], tokenizer)
+    for answer in [rows[0][name] for name in answers] or [[{"role": "assistant", "content": "Text."}]]:
+        _check_rendering(rows[0]["prompt"], answer, tokenizer)
 
 
 def row_fault(row: dict[str, Any], answers: Sequence[str], control: re.Pattern[str], chat: ChatFormat) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
 
+from data_prep.prompts.student import render, token_ids
 from training.resume.checkpoints import last_whole
 
 
@@ -24,13 +25,15 @@ class StopOnNonFinite(TrainerCallback):
         trainer.compute_loss = self.checked_loss
 
     def checked_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        ids = inputs["input_ids"]
+        sampled = "input_ids" not in inputs  # by GRPO: a row run alone would be another sample
+        ids = inputs["prompt_ids" if sampled else "input_ids"]
         result = self.compute_loss(model, inputs, *args, **kwargs)
         loss = result[0] if isinstance(result, tuple) else result
         if model.training:
             self.micro_batches.append(ids)
             if not bool(loss.isfinite().all()):
-                self.stop(f"the loss is {loss.float().mean().item()}", self.at_fault(model, self.rows_of([ids])))
+                rows = self.rows_of([ids])
+                self.stop(f"the loss is {loss.float().mean().item()}", rows if sampled else self.at_fault(model, rows))
         return result
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -60,13 +63,18 @@ class StopOnNonFinite(TrainerCallback):
     def rows_of(self, micro_batches: Sequence[torch.Tensor]) -> list[int]:
         """Places in the data set of the rows whose tokens stand in the micro-batches (shape: rows, length)."""
         held = " ".join(["", *(str(token) for ids in micro_batches for token in ids.flatten().tolist()), ""])
-        columns = [
-            name for name in ("input_ids", "chosen_ids", "rejected_ids") if name in self.trainer.train_dataset.column_names
-        ]
-        rows = self.trainer.train_dataset.select_columns(columns)
         return [
-            place for place, row in enumerate(rows) if all(" ".join(["", *map(str, row[name]), ""]) in held for name in columns)
+            place
+            for place, row in enumerate(self.tokenised())
+            if all(" ".join(["", *map(str, ids), ""]) in held for ids in row)
         ]
+
+    def tokenised(self) -> Iterator[list[list[int]]]:
+        """Each row's tokens, in the columns that the trainer made; GRPO makes none and its rows are known by their prompts."""
+        dataset, tokenizer = self.trainer.train_dataset, self.trainer.processing_class
+        columns = [name for name in ("input_ids", "chosen_ids", "rejected_ids") if name in dataset.column_names]
+        for row in dataset.select_columns(columns or ["prompt"]):
+            yield [row[name] for name in columns] or [token_ids(render(row["prompt"], tokenizer), tokenizer)]
 
     def at_fault(self, model: Any, rows: list[int]) -> list[int]:
         """Those of a micro-batch's rows whose loss is not finite when they run alone. Of several processes, which meet while

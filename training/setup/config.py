@@ -40,7 +40,7 @@ DEFAULTS = {
 
 @dataclass
 class RunArguments:
-    """Our own names, beside those of SFTConfig or DPOConfig and ModelConfig."""
+    """Our own names, beside those of SFTConfig, DPOConfig or GRPOConfig and ModelConfig."""
 
     run_dir: str = field(metadata={"help": "Folder of the run; data is read from it and the adapter written into it."})
     wandb_project: str = field(default="card-summarizer", metadata={"help": "Project for report_to: wandb."})
@@ -90,7 +90,7 @@ class RawRecipe:
 
 @dataclass(frozen=True)
 class Parsed:
-    """Typed recipe: ours, the trainer's (SFTConfig or DPOConfig) and TRL's ModelConfig."""
+    """Typed recipe: ours, the trainer's (SFTConfig, DPOConfig or GRPOConfig) and TRL's ModelConfig."""
 
     run: RunArguments
     trainer: Any
@@ -120,9 +120,9 @@ def parse(raw: RawRecipe, trainer_config: type, defaults: dict[str, Any]) -> Par
 
     # Any: the parser asks for a type of transformers' own, which no class has.
     kinds: tuple[Any, ...] = (RunArguments, trainer_config, ModelConfig)
-    values = {"max_length": None, **defaults, **raw.values}
-    values = check_names_and_types(values, kinds, raw.place)
-    if values["max_length"] is not None:
+    cuts = {"max_length": None} if hasattr(trainer_config, "max_length") else {}  # GRPO cuts no prompt and has no such key
+    values = check_names_and_types({**cuts, **defaults, **raw.values}, kinds, raw.place)
+    if values.get("max_length") is not None:
         raise ValueError(
             f"max_length is {values['max_length']} in {raw.place('max_length')}: TRL would drop or cut longer rows without a word. "
             "Set max_length: null; the budget is examples.max_prompt_tokens of the data recipe"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data_prep.core.files import read_jsonl, read_split
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import did_you_mean
+from data_prep.core.records import HeldOut
 from data_prep.core.text import first_line
 from training.setup.config import Parsed, write_resolved
 
@@ -58,22 +60,29 @@ def torch_dtype(name: str) -> Any:
 @dataclass(frozen=True)
 class Rows:
     """Rows to train on and, where the recipe evaluates, to evaluate on: `datasets.Dataset` with `id`, `prompt`,
-    `chat_template_kwargs` and the answers. In memory: no cache that could hold yesterday's prompt."""
+    `chat_template_kwargs` and the columns of `answers`. In memory: no cache that could hold yesterday's prompt."""
 
     train: Any
     validation: Any | None
+    answers: list[str] = field(default_factory=list)  # none where the model writes them itself
 
     @classmethod
     def read(cls, folder: Path, kind: str, parsed: Parsed) -> Rows:
         columns = ["id", "prompt", *ANSWERS[kind], "chat_template_kwargs"]
         evaluated = parsed.trainer.eval_strategy != "no"
         validation = read_rows(folder / "validation.parquet", columns) if evaluated else None
-        return cls(read_rows(folder / "train.parquet", columns), validation)
+        return cls(read_rows(folder / "train.parquet", columns), validation, ANSWERS[kind])
+
+    @classmethod
+    def cards(cls, data: Path, parsed: Parsed) -> Rows:
+        """Cards to sample summaries of, with the `source` that the reward holds them against."""
+        evaluated = parsed.trainer.eval_strategy != "no"
+        return cls(read_cards(data, "train"), read_cards(data, "validation") if evaluated else None)
 
     @property
     def kind(self) -> str:
-        """Of ANSWERS, by the columns."""
-        return next(kind for kind, columns in ANSWERS.items() if set(columns) <= set(self.train.column_names))
+        """Which ANSWERS; rows without any are cards to be aligned on."""
+        return "sft" if self.answers == ANSWERS["sft"] else "align"
 
     def parts(self) -> list[Any]:
         return [self.train] if self.validation is None else [self.train, self.validation]
@@ -93,6 +102,24 @@ def read_rows(path: Path, columns: list[str]) -> Any:
     rows = [_with_set_kwargs(row) for row in pq.read_table(path, columns=columns).to_pylist()]
     if not rows:
         raise ValueError(f"{path} has no rows; data/rejected.jsonl says why candidates were set aside")
+    return Dataset.from_list(rows)
+
+
+def read_cards(data: Path, split: str) -> Any:
+    from datasets import Dataset
+
+    path, splits = data / "sampling.jsonl", read_split(data / "split.json")["splits"]
+    if not path.exists():
+        raise ValueError(f"{path} is missing; run data_prep.examples first")
+    names = ("id", "prompt", "source", "chat_template_kwargs")
+    cards = (card for card in read_jsonl(path, HeldOut) if splits.get(card.id) == split)
+    rows = [_with_set_kwargs({name: getattr(card, name) for name in names}) for card in cards]
+    if not rows:
+        raise ValueError(
+            f"{path} has no {split} card; raise split.{split}, or set eval_strategy: no"
+            if split != "train"
+            else f"{path} has no train card; data/rejected.jsonl says why cards were set aside"
+        )
     return Dataset.from_list(rows)
 
 
