@@ -137,11 +137,11 @@ def is_known(name: str) -> bool:
 def training_keys() -> frozenset[str]:
     import dataclasses
 
-    from trl import DPOConfig, ModelConfig, SFTConfig
+    from trl import DPOConfig, GRPOConfig, ModelConfig, SFTConfig
 
     from training.setup.config import RunArguments
 
-    kinds = (RunArguments, SFTConfig, DPOConfig, ModelConfig)
+    kinds = (RunArguments, SFTConfig, DPOConfig, GRPOConfig, ModelConfig)
     return frozenset(field.name for kind in kinds for field in dataclasses.fields(kind)) | {"config", "seed", "run_dir"}
 
 

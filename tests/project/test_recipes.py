@@ -17,19 +17,21 @@ import pytest
 from chat_templates import SMOLLM2
 from commands import BASE, ROOT
 
+from data_prep.core.files import write_json, write_jsonl
 from data_prep.core.recipe import load, read_yaml
-from data_prep.core.records import Note
-from data_prep.prompts.student import build_completion, build_prompt
+from data_prep.core.records import HeldOut, Note
+from data_prep.prompts.student import build_completion, build_prompt, source_text
 from training.setup.config import RawRecipe, parse, read_recipe
 
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 LAUNCHERS = [path for path in RECIPES if path.parent.name == "accelerate"]
-TRAINING = [path for path in RECIPES if path.name.startswith(("sft", "rft", "apo", "dpo"))]
+TRAINING = [path for path in RECIPES if path.name.startswith(("sft", "rft", "apo", "dpo", "grpo"))]
 STAGES = [path for path in RECIPES if path not in LAUNCHERS + TRAINING]
 # What a CPU without bfloat16 arithmetic needs, and two short steps.
 TWO_STEPS = (
     "--max_steps 2 --gradient_accumulation_steps 1 --per_device_train_batch_size 2 --logging_steps 1 --use_cpu true --bf16 false"
 ).split()
+FEW_SAMPLES = "--num_generations 2 --num_generations_eval 2 --per_device_eval_batch_size 2 --max_completion_length 8 --use_vllm false".split()
 SUMMARY = "# {name}\n\nA language model with {size}B parameters. See [its page](https://example.org/{name})."
 
 
@@ -74,9 +76,10 @@ def schemas():
 
 
 def trainer_config(path):
-    from trl import DPOConfig, SFTConfig
+    from trl import DPOConfig, GRPOConfig, SFTConfig
 
-    return SFTConfig if path.name.startswith(("sft", "rft")) else DPOConfig
+    kinds = {"sft": SFTConfig, "rft": SFTConfig, "grpo": GRPOConfig}
+    return kinds.get(re.match(r"[a-z]+", path.name)[0], DPOConfig)
 
 
 HEADINGS = ["Launch", "Needs", "What it does"]
@@ -111,7 +114,7 @@ def test_there_are_recipes_of_every_kind():
 @pytest.mark.parametrize("path", TRAINING, ids=name_of)
 def test_training_recipes_parse_strictly(path):
     parsed = parse_training(path)
-    assert parsed.trainer.max_length is None
+    assert getattr(parsed.trainer, "max_length", None) is None
     assert parsed.model.dtype in ("float32", "bfloat16")
     if parsed.model.load_in_4bit:
         assert parsed.model.dtype == "bfloat16"  # also what 4-bit layers compute in
@@ -147,7 +150,7 @@ def test_the_head_is_a_manual(path):
     assert len(lines) - next(at for at, line in enumerate(lines) if line.startswith("# What it does:")) <= 5
     if path in TRAINING:
         values = read_yaml(path)
-        rows = int(re.search(r"(\d+) (?:rows|pairs) per step", parts["What it does"])[1])
+        rows = int(re.search(r"(\d+) (?:rows|pairs|samples) per step", parts["What it does"])[1])
         assert rows == values["per_device_train_batch_size"] * values["gradient_accumulation_steps"]
         if path.parent.name != "demo":
             assert re.findall(r"(Memory|Time): (?:predicted|measured) ", parts["Needs"]) == ["Memory", "Time"]
@@ -208,7 +211,7 @@ def test_predictions_in_heads_are_what_the_code_predicts(path):
         *rows[0], parsed.trainer.gradient_checkpointing, None if path.name.startswith(("sft", "rft")) else "adapter_off"
     )
     operations = case.flops("shared", weights_of(BenchmarkConfig(config=sizes, lora_r=parsed.model.lora_r)))
-    for minutes, device in re.findall(rf"(\d+)(?: min per 1,000 (?:rows|pairs))? on an? ({'|'.join(RATES)})", needs):
+    for minutes, device in re.findall(rf"(\d+)(?: min per 1,000 (?:rows|pairs|samples))? on an? ({'|'.join(RATES)})", needs):
         assert int(minutes) == round(1000 * operations / RATES[device] / 60)
 
 
@@ -251,8 +254,8 @@ def models(tmp_path_factory, tiny_model):
 
 
 def write_rows(run, tokenizer, count=4):
-    """Short rows of both kinds in `run`, as the data stages write them."""
-    rows = {"sft": [], "pairs": [], "best": []}
+    """Short rows of each kind and cards in `run`, as the data stages write them."""
+    rows, cards = {"sft": [], "pairs": [], "best": []}, []
     for number in range(count):
         name = f"lab/model-{number}"
         prompt = build_prompt(
@@ -264,6 +267,12 @@ def write_rows(run, tokenizer, count=4):
         rows["sft"].append(shared | {"completion": good})
         rows["best"] = rows["sft"]
         rows["pairs"].append(shared | {"chosen": good, "rejected": bad})
+        cards += [
+            HeldOut(f"{split}-{number}", prompt.messages, source_text(name, prompt.card, []), "", name, prompt.template_kwargs)
+            for split in ("train", "validation")
+        ]
+    write_jsonl(run / "data" / "sampling.jsonl", cards)
+    write_json(run / "data" / "split.json", {"families": {}, "splits": {card.id: card.id.split("-")[0] for card in cards}})
     for kind, of_kind in rows.items():
         (run / "data" / kind).mkdir(parents=True)
         for split in ("train", "validation"):
@@ -274,7 +283,7 @@ def write_rows(run, tokenizer, count=4):
 def test_training_recipes_train_two_steps(path, models, tmp_path):
     from transformers import AutoTokenizer
 
-    from training import align, sft
+    from training import align, grpo, sft
 
     model = models.get(path.stem) or models.get(path.parent.name) or models["other"]
     write_rows(tmp_path, AutoTokenizer.from_pretrained(model))
@@ -283,7 +292,9 @@ def test_training_recipes_train_two_steps(path, models, tmp_path):
         stage, result = sft, tmp_path / "sft" / "sft.manifest.json"
         arguments += ["--model_name_or_path", str(model)]
     else:
-        stage, result = sft if path.name == "rft.yaml" else align, tmp_path / "aligned" / "align.manifest.json"
+        stage = {"rft": sft, "grpo": grpo}.get(path.stem, align)
+        result = tmp_path / "aligned" / "align.manifest.json"
+        arguments += FEW_SAMPLES if path.stem == "grpo" else []
         (tmp_path / "sft-merged").symlink_to(model)
     # In 4 bits the recipe's bfloat16 stays; after an evaluation a CPU's 4-bit layers cannot be trained on.
     arguments += ["--eval_strategy", "no"] if read_yaml(path).get("load_in_4bit") else ["--dtype", "float32"]

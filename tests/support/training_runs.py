@@ -85,7 +85,7 @@ class Run:
         folder = self.folder / {"sft": "sft", "align": "aligned"}[stage]
         written = json.loads((folder / f"{stage}.manifest.json").read_text())
         history = [
-            {name: value for name, value in entry.items() if not re.search(r"^speed/|runtime|_per_second", name)}
+            {name: value for name, value in entry.items() if not re.search(r"^speed/|runtime|_per_second|step_time", name)}
             for entry in written["result"]["history"]
         ]
         return {"history": history, "outputs": written["outputs"], "steps": written["result"]["steps"]}

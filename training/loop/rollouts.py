@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from trl import GRPOTrainer
+from trl import GRPOConfig, GRPOTrainer
 
 from data_prep.prompts.chat_format import chat_format
 from data_prep.prompts.end_tokens import end_ids
@@ -19,15 +19,18 @@ from training.shared_prefix.answer_head import score_answers_alone
 
 
 class Rollouts(Metered, HubPush, GRPOTrainer):
+    args: GRPOConfig
+    _buffered_inputs: list[dict[str, torch.Tensor]]  # type: ignore[assignment]  # TRL starts with None
+
     def work_of(self, inputs: Any) -> Work:
         """Of the samples that the step before was taken on; sampling itself counts in time and not in work."""
-        batch = self._buffered_inputs[(self._step - 1) % self.args.steps_per_generation]
+        batch = self._buffered_inputs[(self._step - 1) % len(self._buffered_inputs)]
         mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
         return Work.of_batch({"attention_mask": mask, "completion_mask": batch["completion_mask"]})
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         """Cards shuffled by seed and epoch: TRL's order follows from the epochs gone before, which a resumed run has not seen."""
-        sampler = super()._get_train_sampler(dataset)
+        sampler: Any = super()._get_train_sampler(dataset)
         if sampler.shuffle:
             sampler.set_epoch = lambda epoch: sampler.generator.manual_seed(self.args.seed + epoch)
         return sampler

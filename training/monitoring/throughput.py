@@ -211,7 +211,7 @@ class Metered(Mixed):
         }
         if (rate := self.matmul_flops()) and self.model_weights:
             precomputed = getattr(self.args, "precompute_ref_log_probs", False)
-            reference = hasattr(self, "ref_model") and not precomputed and bool(self.args.beta)  # GRPO's beta may be 0
+            reference = hasattr(self, "ref_model") and not precomputed and bool(getattr(self.args, "beta", 0))
             needed = step_flops(self.model_weights, total, bool(self.args.gradient_checkpointing), reference)
             figures["speed/utilisation"] = round(needed / seconds / rate / self.accelerator.num_processes, 4)
         return figures

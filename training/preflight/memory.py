@@ -43,13 +43,13 @@ class Settings:
     lora_r: int
     on_gpu: bool
     processes: int
-    sampled: int = 0  # GRPO's summaries that are sampled at a time; 0: none
-    vllm_bytes: int = 0  # that vLLM takes for itself; the samples are then its own
+    sampled: int = 0  # GRPO's summaries that the model itself samples at a time
+    vllm_bytes: int = 0  # what vLLM takes of the card, where it samples them beside the model
 
     @classmethod
     def of(cls, parsed: Parsed) -> Settings:
         trainer, model = parsed.trainer, parsed.model
-        steps = getattr(trainer, "steps_per_generation", 0)
+        steps = getattr(trainer, "steps_per_generation", 0)  # GRPO's alone
         return cls(
             dtype=torch_dtype(model.dtype).itemsize,
             autocast=trainer.bf16 or trainer.fp16,
@@ -62,7 +62,7 @@ class Settings:
             lora_r=model.lora_r,
             on_gpu=trainer.device.type == "cuda",
             processes=trainer.world_size,
-            sampled=trainer.per_device_train_batch_size * steps,
+            sampled=0 if steps and trainer.use_vllm else trainer.per_device_train_batch_size * steps,
             vllm_bytes=_vllm_bytes(trainer),
         )
 

@@ -6,6 +6,7 @@ TRL cuts no prompt here, but neither does it look: a model beyond its context wr
 from __future__ import annotations
 
 from importlib.util import find_spec
+from math import inf
 from typing import Any
 
 from data_prep.prompts.chat_format import chat_format
@@ -54,28 +55,29 @@ def check_steps(trainer: Any, cards: int) -> None:
 
 
 def check_lengths(parsed: Parsed, rows: Rows, tokenizer: Any) -> None:
-    most, limit = parsed.trainer.max_completion_length, context_of(parsed)
+    most, (limit, name) = parsed.trainer.max_completion_length, context_of(parsed)
     if not most:
         raise ValueError(f"max_completion_length is {most}, expected the tokens of the longest summary; set it to 1200")
     for row in (row for part in rows.parts() for row in part):
         if not row["source"].strip():
             raise ValueError(f"card {row['id']} has no source to be graded against; run data_prep.examples again")
         tokens = len(token_ids(render(row["prompt"], tokenizer), tokenizer))
-        if limit is not None and tokens + most > limit:
+        if tokens + most > limit:
             raise ValueError(
-                f"the prompt of card {row['id']} has {tokens:,} tokens, with max_completion_length {most:,} beyond the {limit:,} of "
-                "the context; lower examples.max_prompt_tokens of the data recipe, or raise vllm_max_model_length where that is the limit"
+                f"the prompt of card {row['id']} has {tokens:,} tokens, with max_completion_length {most:,} beyond {name} {limit:,}; "
+                "lower max_completion_length, or examples.max_prompt_tokens of the data recipe and make the cards again"
             )
 
 
-def context_of(parsed: Parsed) -> int | None:
-    """Tokens that prompt and summary may take together; None where nothing sets a limit."""
+def context_of(parsed: Parsed) -> tuple[float, str]:
+    """Tokens that prompt and summary may take together, and which key says so."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(parsed.model.model_name_or_path, revision=parsed.model.model_revision)
-    limits = [getattr(config, "max_position_embeddings", None)]
-    limits += [parsed.trainer.vllm_max_model_length] if parsed.trainer.use_vllm else []
-    return min((limit for limit in limits if limit), default=None)
+    limits = [(getattr(config, "max_position_embeddings", inf), "the base's max_position_embeddings")]
+    if parsed.trainer.use_vllm and parsed.trainer.vllm_max_model_length:
+        limits.append((parsed.trainer.vllm_max_model_length, "vllm_max_model_length"))
+    return min(limits)
 
 
 def check_rollouts(trainer: Any, parsed: Parsed, rows_in: int, eval_rows_in: int = 0) -> None:
