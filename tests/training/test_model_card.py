@@ -246,3 +246,22 @@ def test_a_systems_file_is_named_as_the_report_names_it():
 
     for name in ("aligned", "a b", "sft+rl", "é.1"):
         assert safe(name) == reports(name)
+
+
+def test_a_model_of_grpo_is_told_as_such(run):
+    sft, aligned = run.trained
+    sampled = dataclasses.replace(
+        aligned,
+        recipe={"model": MODEL, "trainer": TRAINER | {"loss_type": "dr_grpo", "num_generations": 8}},
+        result=aligned.result | {"eval_loss": 0.5},
+    )
+    assert [one.rows and one.rows.name for one in (sft, aligned, sampled)] == ["sft", "pairs", None]
+    text = model_card(changed(run, trained=(sft, sampled)), dataclasses.replace(DATA, pairs=0, chosen={}), NAMED, "3B")
+    assert (
+        "after supervised fine-tuning and then reinforcement learning (GRPO) with the checks as reward with LoRA"
+        in " ".join(text.split())
+    )
+    assert "Reinforcement learning (GRPO) with the checks as reward " in text
+    assert "On validation cards at the end: loss 0.5." in text
+    assert "dr_grpo" in text
+    assert "preference alignment" not in text

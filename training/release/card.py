@@ -25,7 +25,7 @@ SOURCES = {
     "transcripts": "logged conversations with card, research and summary",
 }  # fmt: skip
 CURVE = {"step": "step", "loss": "loss", "rewards/margins": "reward margin", "rewards/accuracies": "reward accuracy",
-         "mean_token_accuracy": "token accuracy", "learning_rate": "learning rate"}  # fmt: skip
+         "mean_token_accuracy": "token accuracy", "learning_rate": "learning rate", "reward": "reward", "kl": "KL"}  # fmt: skip
 WRITERS = {"attached": "attached: came with the cards", "extractive": "sentences of the cards themselves"}
 FLAGS = {"temperature": "temp", "top_p": "top-p"}  # of llama.cpp
 CURVE_ROWS = 8
@@ -320,6 +320,8 @@ def curve(trained: Trained) -> str:
 def validation_rows(trained: Trained) -> str:
     import pyarrow.parquet as pq
 
+    if trained.rows is None:
+        return "validation cards"
     path = trained.rows / "validation.parquet"
     return f"{pq.read_metadata(path).num_rows:,} validation rows" if path.exists() else "validation rows"
 
@@ -335,7 +337,7 @@ def environment_note(run: ModelRun) -> str:
         seconds, device = trained.result.get("train_runtime"), trained.result.get("device")
         time = f"took {seconds / 3600:.2g} hours" if seconds else "ran for a time that was not recorded"
         where = device or ("a CPU" if trained.recipe["trainer"].get("use_cpu") else "a device that was not recorded")
-        said.append(f"{trained.method.capitalize()} {time} on {where}.")
+        said.append(f"{trained.method[0].upper()}{trained.method[1:]} {time} on {where}.")
     return " ".join(said) + " Energy was not measured, so no emissions are given. The base model's own training is not in this."
 
 

@@ -22,7 +22,12 @@ from data_prep.publishing.rows import notes_licence, written
 from training.release.figures import Metrics
 
 STAGES = {"sft": "sft", "aligned": "align"}
-METHODS = {"sft": "supervised fine-tuning", "aligned": "preference alignment", "best": "fine-tuning on its own best samples"}
+METHODS = {
+    "sft": "supervised fine-tuning",
+    "aligned": "preference alignment",
+    "best": "fine-tuning on its own best samples",
+    "grpo": "reinforcement learning (GRPO) with the checks as reward",
+}
 
 
 @dataclass(frozen=True)
@@ -40,12 +45,19 @@ class Trained:
         return bool(self.recipe.get("run", {}).get("rejection_sampling"))
 
     @property
-    def method(self) -> str:
-        return METHODS["best" if self.on_own_best else self.name]
+    def on_samples(self) -> bool:
+        """Of GRPO, which writes what it is trained on."""
+        return "num_generations" in self.recipe["trainer"]
 
     @property
-    def rows(self) -> Path:
+    def method(self) -> str:
+        return METHODS["best" if self.on_own_best else "grpo" if self.on_samples else self.name]
+
+    @property
+    def rows(self) -> Path | None:
         """Folder of the tables that it was trained on."""
+        if self.on_samples:
+            return None
         kind = "best" if self.on_own_best else {"sft": "sft", "aligned": "pairs"}[self.name]
         return self.folder.parent / "data" / kind
 
@@ -213,8 +225,10 @@ def read_data(run_dir: Path, licences: dict[str, str], trained: Sequence[Trained
         known.setdefault(candidate.writer, candidate.licence)
     known |= licences
     sft = provenance(data / "sft" / "train.parquet")
-    pairs = [row for one in trained if one.rows.name == "pairs" for row in provenance(one.rows / "train.parquet")]
-    best = [row for one in trained if one.rows.name == "best" for row in provenance(one.rows / "train.parquet")]
+    tables = [one.rows for one in trained if one.rows]
+    pairs, best = (
+        [row for table in tables if table.name == kind for row in provenance(table / "train.parquet")] for kind in ("pairs", "best")
+    )
     used = {row["card_id"] for row in [*sft, *pairs, *best]}
     cards = [(card.id, card.revision, card.licence) for card in read_jsonl(data / "cards.jsonl", Card)]
     writers = Counter(row["writer"] for row in sft)
