@@ -18,6 +18,7 @@ from data_prep.core.records import Example, HeldOut
 from data_prep.prompts.student import build_prompt, source_text
 from data_prep.synthetic.world import raw_cards
 from training.monitoring.throughput import Meter, Weights, Work, measured_matmul_flops, step_flops, time_left
+from training.monitoring.tracking import name_of
 
 LAUNCH = ("-m", "accelerate.commands.launch", "--config_file", "recipes/accelerate/cpu.yaml")
 RECIPE = {
@@ -444,3 +445,9 @@ def test_time_left_is_in_words(seconds, words):
 
 def test_a_model_of_another_make_has_no_utilisation():
     assert Weights.of(SimpleNamespace(hidden_size=8), 1) is None
+
+
+def test_a_round_is_named_with_its_run(tmp_path):
+    assert name_of(tmp_path / "mine" / "round-2") == "mine-round-2"
+    assert name_of(tmp_path / "mine") == "mine"
+    assert name_of(tmp_path / "round-trip") == "round-trip"
