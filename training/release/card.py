@@ -89,7 +89,9 @@ def model_card(run: ModelRun, data: Data | None, named: Named, size: str, adapte
 
 
 def front_matter(run: ModelRun, named: Named, adapter: bool) -> dict[str, Any]:
-    methods = [trained.recipe["trainer"].get("loss_type") for trained in run.trained if trained.rows.name == "pairs"]
+    methods = [
+        trained.recipe["trainer"].get("loss_type") for trained in run.trained if trained.rows and trained.rows.name == "pairs"
+    ]
     front: dict[str, Any] = {"license": named.licence, "language": list(named.language)}
     if run.base.on_hub:
         front |= {"base_model": run.base.name, "base_model_relation": "adapter" if adapter else "finetune"}

@@ -227,7 +227,8 @@ def read_data(run_dir: Path, licences: dict[str, str], trained: Sequence[Trained
     sft = provenance(data / "sft" / "train.parquet")
     tables = [one.rows for one in trained if one.rows]
     pairs, best = (
-        [row for table in tables if table.name == kind for row in provenance(table / "train.parquet")] for kind in ("pairs", "best")
+        [row for table in tables if table.name == kind for row in provenance(table / "train.parquet")]
+        for kind in ("pairs", "best")
     )
     used = {row["card_id"] for row in [*sft, *pairs, *best]}
     cards = [(card.id, card.revision, card.licence) for card in read_jsonl(data / "cards.jsonl", Card)]
