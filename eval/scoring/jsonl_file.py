@@ -63,7 +63,8 @@ class Bad:
 def score_lines(source: Path, output: Path) -> LinesReport:
     """Scores the lines of `source` (JSONL) into `output`, in their order, and sets bad ones aside in OUTPUT.rejected.jsonl.
 
-    An output line: {"id", "key", "metrics": {name: number or null}, "checks": [{"name", "passed", "value", "reason", "spans", "derived"}]}.
+    An output line: {"id", "key", "metrics": {name: number or null}, "checks": [{"name", "passed", "value", "reason", "spans",
+    "derived", "remarks", "total"}]}.
     Raises ValueError where `source` is no file or is `output`, and where `output` cannot be written or another run writes it.
     """
     if not source.is_file():

@@ -50,7 +50,7 @@ def test_each_line_gets_its_metrics_and_checks_in_order(tmp_path, rows):
     assert all(row["metrics"]["all_pass"] == 1 for row in found)
     assert not {"finished", "looped", "rouge1", "rouge2", "rougeLsum"} & set(found[0]["metrics"])
     assert {"links_grounded", "numbers_grounded", "fact_recall", "coverage", "density", "words"} <= set(found[0]["metrics"])
-    assert set(found[0]["checks"][0]) == {"name", "passed", "value", "reason", "spans", "derived"}
+    assert set(found[0]["checks"][0]) == {"name", "passed", "value", "reason", "spans", "derived", "remarks", "total"}
     assert read(tmp_path / "deep" / "out.jsonl.rejected.jsonl") == []
     assert not (tmp_path / "deep" / "out.jsonl.part").exists()
 

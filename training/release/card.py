@@ -89,9 +89,7 @@ def model_card(run: ModelRun, data: Data | None, named: Named, size: str, adapte
 
 
 def front_matter(run: ModelRun, named: Named, adapter: bool) -> dict[str, Any]:
-    methods = [
-        trained.recipe["trainer"].get("loss_type") for trained in run.trained if trained.rows and trained.rows.name == "pairs"
-    ]
+    methods = [trained.recipe["trainer"].get("loss_type") for trained in run.trained if trained.is_alignment]
     front: dict[str, Any] = {"license": named.licence, "language": list(named.language)}
     if run.base.on_hub:
         front |= {"base_model": run.base.name, "base_model_relation": "adapter" if adapter else "finetune"}
@@ -279,8 +277,8 @@ def schedule(trained: Trained) -> str:
 
 
 RECIPE: dict[str, Any] = {
-    "loss": lambda trained: ", ".join(flat([of_trainer("loss_type")(trained)])) if trained.rows.name == "pairs" else None,
-    "beta": lambda trained: of_trainer("beta")(trained) if trained.rows.name == "pairs" else None,
+    "loss": lambda trained: ", ".join(flat([of_trainer("loss_type")(trained)])) if trained.is_alignment else None,
+    "beta": lambda trained: of_trainer("beta")(trained) if trained.is_alignment else None,
     "LoRA rank": of_model("lora_r"),
     "LoRA alpha": of_model("lora_alpha"),
     "LoRA dropout": of_model("lora_dropout"),

@@ -50,6 +50,10 @@ class Trained:
         return "num_generations" in self.recipe["trainer"]
 
     @property
+    def is_alignment(self) -> bool:
+        return self.name == "aligned" and not self.on_own_best
+
+    @property
     def method(self) -> str:
         return METHODS["best" if self.on_own_best else "grpo" if self.on_samples else self.name]
 
