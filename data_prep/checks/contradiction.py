@@ -1,4 +1,4 @@
-"""Contradiction: a licence, size, budget, context length, base model or score in a summary that the sources state differently.
+"""Contradiction: a licence, size, budget, context length, base model, language or score in a summary that the sources state differently.
 
 Only what is nowhere in the sources counts: a summary may well mention another model's size or the licence of a tool. Nor does
 what its clause denies or sets apart count: "not MIT-licensed", "unlike Llama, which has an MIT licence".
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from data_prep.checks.denials import denials
 from data_prep.checks.document import Document
-from data_prep.checks.facts import Fact, stated_amounts
+from data_prep.checks.facts import LANGUAGE_NAMES, Fact, stated_amounts
 from data_prep.checks.licences import agree
 from data_prep.checks.names.grounding import Names, is_known
 from data_prep.checks.numeric.grounding import Numbers
@@ -40,6 +40,8 @@ _SET_APART = re.compile(
     rf"(?:(?!\b(?:with|by|to)\b|{_CLAUSE_ENDS}).)*)\Z"
 )
 APART_CHARACTERS = 70
+_LANGUAGE = re.compile(rf"\b(?:{'|'.join(sorted(LANGUAGE_NAMES.values(), key=len, reverse=True))})\b")
+_LANGUAGE_RUN = re.compile(rf"{_LANGUAGE.pattern}(?:(?:, (?:and )?| and ){_LANGUAGE.pattern})+")
 
 
 def check_contradiction(
@@ -58,6 +60,7 @@ def check_contradiction(
         *denials(document, licences_named, facts, settings),
         *(span for name in _AMOUNTS if name in facts for span in _amounts(document, facts[name], numbers)),
         *(_base_models(document, facts["base_model"], names) if "base_model" in facts else ()),
+        *(_languages(document, facts["languages"], names) if "languages" in facts else ()),
         *misplaced,
     ]
     if not spans:
@@ -91,3 +94,14 @@ def _base_models(document: Document, fact: Fact, names: Names) -> Iterator[Span]
         name = document.prose[start:end]
         if not is_known(name, names) and not _is_set_apart(document, match.start()):
             yield Span(start, end, f"{name} is stated as base model, the sources say {fact.display}")
+
+
+def _languages(document: Document, fact: Fact, names: Names) -> Iterator[Span]:
+    """Swedish in "English, Polish, Swedish", where the front matter lists the others and the sources nowhere speak of it."""
+    listed_there = {str(value).lower() for value in fact.values}
+    for run in _LANGUAGE_RUN.finditer(document.prose):
+        said = list(_LANGUAGE.finditer(document.prose, *run.span()))
+        strange = [name for name in said if name[0].lower() not in listed_there and name[0].lower() not in names.lower]
+        if len({name[0] for name in said} - {name[0] for name in strange}) > 1 and not _is_set_apart(document, run.start()):
+            for name in strange:
+                yield Span(*name.span(), f"{name[0]} is listed as a language, the sources say {fact.display}")

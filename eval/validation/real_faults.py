@@ -54,7 +54,7 @@ REAL_KINDS: dict[str, Kind[RealPlant]] = {
     "an invented ability": kind_of("", saying.ability, "names contradiction"),
     "an invented organisation": kind_of("names", saying.organisation, "names contradiction"),
     "an invented person": kind_of("names", saying.person, "names contradiction"),
-    "a language added to a list": kind_of("", saying.language, "names contradiction facts"),
+    "a language added to a list": kind_of("contradiction", saying.language, "names facts"),
     "two languages exchanged": kind_of("", saying.direction, "contradiction facts"),
     "the licence left out": kind_of("", saying.left_out, "facts length links numbers structure"),
 }

@@ -883,6 +883,22 @@ def test_contradictions_beside_a_denial_in_words_and_in_other_licences(said):
     assert not result("contradiction", said, SOURCE.replace("MIT", "BSD")).passed
 
 
+@pytest.mark.parametrize(
+    ("said", "strange"),
+    [
+        ("- **Languages**: English, Polish, Swedish and Polish.", ["Swedish"]),
+        ("It reads Swedish, German, Polish and Danish.", ["Swedish", "Danish"]),
+        ("It reads English, German, Polish and Korean.", []),
+        ("It reads Swedish and Polish.", []),  # one of the two is no list of the card's
+        ("It does not read English, Polish and Swedish alike.", []),
+        ("It reads English, German and Greek.", []),  # the source speaks of Greek
+    ],
+)
+def test_a_language_in_a_list_of_the_cards_is_the_cards(said, strange):
+    source = "---\nlanguage: [en, de, pl, ko]\n---\n# Orvan\n\nAll but Greek letters.\n\nModel: acme/Orvan"
+    assert [said[span.start : span.end] for span in result("contradiction", said, source).spans] == strange
+
+
 def test_a_contradiction_in_words_needs_the_whole_number():
     assert result("contradiction", "It has a hundred and thirteen billion parameters.").passed
     assert result("contradiction", "It has twenty five billion parameters.").passed
