@@ -41,7 +41,9 @@ _SET_APART = re.compile(
 )
 APART_CHARACTERS = 70
 _LANGUAGE = re.compile(rf"\b(?:{'|'.join(sorted(LANGUAGE_NAMES.values(), key=len, reverse=True))})\b")
-_LANGUAGE_RUN = re.compile(rf"{_LANGUAGE.pattern}(?:(?:, (?:and )?| and ){_LANGUAGE.pattern})+")
+_LANGUAGE_RUN = re.compile(
+    rf"(?P<label>\b[Ll]anguages?[*_: ]{{1,6}}(?<=[:*] ))?{_LANGUAGE.pattern}(?:(?:, (?:and )?| and ){_LANGUAGE.pattern})*"
+)
 
 
 def check_contradiction(
@@ -97,11 +99,12 @@ def _base_models(document: Document, fact: Fact, names: Names) -> Iterator[Span]
 
 
 def _languages(document: Document, fact: Fact, names: Names) -> Iterator[Span]:
-    """Swedish in "English, Polish, Swedish", where the front matter lists the others and the sources nowhere speak of it."""
+    """Swedish in "English, Polish, Swedish" or behind "Languages:", where the sources have the others and nowhere speak of it."""
     listed_there = {str(value).lower() for value in fact.values}
     for run in _LANGUAGE_RUN.finditer(document.prose):
         said = list(_LANGUAGE.finditer(document.prose, *run.span()))
         strange = [name for name in said if name[0].lower() not in listed_there and name[0].lower() not in names.lower]
-        if len({name[0] for name in said} - {name[0] for name in strange}) > 1 and not _is_set_apart(document, run.start()):
+        is_plain = run["label"] or len({name[0] for name in said} - {name[0] for name in strange}) > 1
+        if strange and is_plain and not _is_set_apart(document, run.start()):
             for name in strange:
                 yield Span(*name.span(), f"{name[0]} is listed as a language, the sources say {fact.display}")

@@ -890,6 +890,10 @@ def test_contradictions_beside_a_denial_in_words_and_in_other_licences(said):
         ("It reads Swedish, German, Polish and Danish.", ["Swedish", "Danish"]),
         ("It reads English, German, Polish and Korean.", []),
         ("It reads Swedish and Polish.", []),  # one of the two is no list of the card's
+        ("- **Languages**: Swedish and Polish.", ["Swedish"]),
+        ("- Language: Swedish.", ["Swedish"]),
+        ("- **Languages**: Greek.", []),
+        ("The languages of Swedish cards are no matter.", []),
         ("It does not read English, Polish and Swedish alike.", []),
         ("It reads English, German and Greek.", []),  # the source speaks of Greek
     ],
