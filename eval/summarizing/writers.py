@@ -167,6 +167,8 @@ def _generating(weights: Any, model: LocalModel, encoded: Any, options: dict[str
     from eval.decoding.prompt_lookup import lookup_options
 
     def generate() -> None:
+        if outcome.left.is_set():
+            return
         try:
             with torch.inference_mode():
                 outcome.output = weights.generate(
@@ -180,12 +182,13 @@ def _generating(weights: Any, model: LocalModel, encoded: Any, options: dict[str
             options["streamer"].end()
 
     thread = threading.Thread(target=generate, name="generate", daemon=True)
-    thread.start()
     try:
+        thread.start()  # where an interrupt may come as well
         yield
     finally:
         outcome.left.set()
-        thread.join()
+        if thread.is_alive():
+            thread.join()
 
 
 def _explained(error: Exception, name: str) -> Exception:

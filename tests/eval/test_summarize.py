@@ -803,6 +803,22 @@ def test_a_model_that_fails_while_it_writes_is_told_and_nobody_waits(card, monke
         writer.write([{"role": "user", "content": "hello"}], GREEDY, 5, 0, lambda _: None)
 
 
+def test_an_interrupt_while_generation_starts_leaves_no_thread_behind(monkeypatch):
+    writer = LocalWriter(str(BASE), "auto", "cpu")
+    writer.load()
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        writer.write([{"role": "user", "content": "hello"}], GREEDY, 400, 0, lambda _: None)
+    # At the interpreter's end a thread amid torch would abort it.
+    assert not [thread for thread in threading.enumerate() if thread.name == "generate"]
+
+
 @pytest.mark.slow
 def test_the_command_streams_its_first_words_long_before_its_last(card, notes, tiny_model):
     command = [sys.executable, "-m", "eval.summarize", str(card), "--model-id", RAW.model_id, "--model", str(tiny_model)]
