@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from data_prep.checks import CheckResult, check_summary, failures, passed_all
 from data_prep.checks.grade import Grade, grade
-from data_prep.checks.source_index import SourceIndex
 from data_prep.core.records import Candidate, Generation, HeldOut
 
 
@@ -49,7 +48,7 @@ class CheckedSummary:
 
     def graded(self, source: str) -> CheckedSummary:
         """With its grade. Text that thinks aloud is worth as little as one without an end."""
-        return replace(self, grade=grade(self.results, SourceIndex.from_source(source), self.finished and not self.thought))
+        return replace(self, grade=grade(self.results, source, self.finished and not self.thought))
 
     @property
     def score(self) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from data_prep.checks.form import LENGTH_MAX, LENGTH_MIN
 from data_prep.checks.numeric.grounding import NUMBERS_EXPECTED
@@ -31,13 +32,13 @@ class Grade:
     parts: dict[str, float]
 
 
-def grade(results: Sequence[CheckResult], source: SourceIndex, finished: bool = True) -> Grade:
+def grade(results: Sequence[CheckResult], source: str, finished: bool = True) -> Grade:
     """`results`: of `check_summary`, for this source. What the token limit cut or a loop ended is worth nothing."""
-    found = {result.name: result for result in results}
+    found, known = {result.name: result for result in results}, SourceIndex.from_source(source)
     enough = {
-        "numbers": min(NUMBERS_EXPECTED, source.numbers.distinct),
+        "numbers": min(NUMBERS_EXPECTED, known.numbers.distinct),
         "names": NAMES_EXPECTED,
-        "links": min(LINKS_EXPECTED, len(source.links)) if source.offers_links else 0,
+        "links": min(LINKS_EXPECTED, len(known.links)) if known.offers_links else 0,
     }
     parts = {
         "facts": _or_one(found["facts"].value),
@@ -50,9 +51,8 @@ def grade(results: Sequence[CheckResult], source: SourceIndex, finished: bool = 
         "finished": float(finished),
     }
     score = sum(weight * parts[name] for name, weight in WEIGHTS.items())
-    for name in parts.keys() - WEIGHTS.keys():
-        score *= parts[name]
-    return Grade(score, parts)
+    # In their order: a set's hangs on the process, and so would the last bits of the product.
+    return Grade(score * prod(part for name, part in parts.items() if name not in WEIGHTS), parts)
 
 
 def _or_one(value: float | None) -> float:

@@ -6,7 +6,6 @@ import pytest
 
 from data_prep.checks import check_summary
 from data_prep.checks.grade import WEIGHTS, Grade, grade
-from data_prep.checks.source_index import SourceIndex
 
 LONG = (
     "The dialogues come from forums about gardens and boats whose members agreed that their words be used, and they were read by "
@@ -69,7 +68,7 @@ def padded(words: int, page: str = TRUE) -> str:
 
 
 def graded(text: str, finished: bool = True) -> Grade:
-    return grade(check_summary(text, SOURCE), SourceIndex.from_source(SOURCE), finished)
+    return grade(check_summary(text, SOURCE), SOURCE, finished)
 
 
 def test_a_true_page_has_nearly_all_and_every_part_is_told():

@@ -16,7 +16,6 @@ from data_prep.chat.loops import looped
 from data_prep.chat.replies import split_thinking
 from data_prep.checks import check_summary
 from data_prep.checks.grade import Grade, grade
-from data_prep.checks.source_index import SourceIndex
 from data_prep.prompts.end_tokens import before_end
 
 
@@ -42,6 +41,6 @@ class Reward:
         text = self.tokenizer.decode(ids[:end], skip_special_tokens=False).strip()
         unlooped, unthought = not looped(text), not split_thinking(text)[1]
         finished = end is not None and unlooped and unthought
-        found = grade(check_summary(text, source), SourceIndex.from_source(source), finished)
+        found = grade(check_summary(text, source), source, finished)
         told = {"ended": float(end is not None), "unlooped": float(unlooped), "unthought": float(unthought)}
         return Grade(found.score, {**found.parts, **told})
