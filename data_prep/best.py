@@ -22,10 +22,8 @@ from data_prep.core.files import read_jsonl, read_split, samples_of, set_aside, 
 from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import EXAMPLE_SCHEMA, table_writer
 from data_prep.core.recipe import Block, Recipe, command
-from data_prep.core.records import Example, Generation, HeldOut, Rejected
+from data_prep.core.records import TRAINED_ON, Example, Generation, HeldOut, Rejected
 from data_prep.core.text import count_words
-
-SPLITS = ("train", "validation")
 
 
 class BestConfig(Block):
@@ -44,7 +42,7 @@ def main(recipe: Recipe[BestConfig]) -> None:
     if not (data / "samples.jsonl").exists():
         raise ValueError(f"{data}/samples.jsonl is missing; run eval.generate --stage sample first")
     inputs = [data / name for name in ("samples.jsonl", "sampling.jsonl", "split.json")]
-    tables, aside = {split: data / "best" / f"{split}.parquet" for split in SPLITS}, data / "rejected.jsonl"
+    tables, aside = {split: data / "best" / f"{split}.parquet" for split in TRAINED_ON}, data / "rejected.jsonl"
     manifest = Manifest(data / "best.manifest.json", "best", recipe.resolved(), inputs, [*tables.values()], aside)
     if manifest.is_done():
         return
@@ -64,7 +62,7 @@ def choose(data: Path, block: BestConfig) -> tuple[dict[str, list[Example]], lis
     """Rows by split, and the cards that have none."""
     splits = read_split(data / "split.json")["splits"]
     cards = list(read_jsonl(data / "sampling.jsonl", HeldOut))
-    found: dict[str, list[Example]] = {split: [] for split in SPLITS}
+    found: dict[str, list[Example]] = {split: [] for split in TRAINED_ON}
     rejected = []
     for card, samples in tqdm(samples_of(cards, data / "samples.jsonl"), "best", len(cards), unit=" cards", mininterval=1):
         rows = rows_of(card, samples, block)

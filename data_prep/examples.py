@@ -28,7 +28,18 @@ from data_prep.core.files import merge_join, read_jsonl, read_split, replacing, 
 from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import EXAMPLE_SCHEMA, table_writer
 from data_prep.core.recipe import Block, Recipe, command
-from data_prep.core.records import ATTACHED, Candidate, Card, CardNotes, Example, HeldOut, Note, Rejected, SourceRecord
+from data_prep.core.records import (
+    ATTACHED,
+    TRAINED_ON,
+    Candidate,
+    Card,
+    CardNotes,
+    Example,
+    HeldOut,
+    Note,
+    Rejected,
+    SourceRecord,
+)
 from data_prep.core.text import count_words
 from data_prep.notes_task.rows import NotesRows
 from data_prep.pages.cache import PageCache
@@ -110,7 +121,7 @@ class Built:
 def main(recipe: Recipe[ExamplesConfig]) -> None:
     data, block = recipe.run_dir / "data", recipe.block
     inputs = [data / name for name in ("cards.jsonl", "split.json", "notes.jsonl", "candidates.jsonl")]
-    tables = {split: data / "sft" / f"{split}.parquet" for split in ("train", "validation")}
+    tables = {split: data / "sft" / f"{split}.parquet" for split in TRAINED_ON}
     outputs = [*tables.values(), data / "heldout.jsonl", data / "sampling.jsonl", data / "findings.jsonl"]
     if block.notes_rows:
         inputs += [data / "sources.jsonl", data / "pages.sqlite"]

@@ -39,11 +39,10 @@ from data_prep.core.files import read_jsonl, read_split, samples_of, set_aside, 
 from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import PAIR_SCHEMA, table_writer
 from data_prep.core.recipe import Block, Recipe, command
-from data_prep.core.records import Candidate, HeldOut, PreferencePair, Rejected
+from data_prep.core.records import TRAINED_ON, Candidate, HeldOut, PreferencePair, Rejected
 from data_prep.core.text import count_words
 
 Pool = Literal["own", "repair", "revision", "small", "broken"]
-SPLITS = ("train", "validation")
 BEYOND_SHARE = "more pairs of its pool than its share"
 
 
@@ -78,14 +77,14 @@ def main(recipe: Recipe[PairsConfig]) -> None:
     refuse_missing_samples(data, block)
     inputs = [data / name for name in ("samples.jsonl", "sampling.jsonl", "split.json", "repairs.jsonl", "revisions.jsonl")]
     inputs += small_samples(data, block)
-    tables, aside = {split: data / "pairs" / f"{split}.parquet" for split in SPLITS}, data / "rejected.jsonl"
+    tables, aside = {split: data / "pairs" / f"{split}.parquet" for split in TRAINED_ON}, data / "rejected.jsonl"
     manifest = Manifest(data / "pairs.manifest.json", "pairs", recipe.resolved(), inputs, [*tables.values()], aside)
     if manifest.is_done():
         return
     splits = read_split(data / "split.json")["splits"]
     cards = list(read_jsonl(data / "sampling.jsonl", HeldOut))
     level = ReferenceMatchRate()
-    found: dict[str, list[PreferencePair]] = {split: [] for split in SPLITS}
+    found: dict[str, list[PreferencePair]] = {split: [] for split in TRAINED_ON}
     rejected: list[Rejected] = []
     for card, pools in tqdm(judged_cards(data, cards, block), "pairs", len(cards), unit=" cards", mininterval=1):
         pairs, reason = pair_up(card, pools, block)

@@ -21,8 +21,9 @@ from data_prep.core.files import made_whole, write_text
 from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import write_table
 from data_prep.core.recipe import Block, Recipe, command
+from data_prep.core.records import TRAINED_ON
 from data_prep.publishing.dataset_card import card_text, recipe_yaml
-from data_prep.publishing.rows import CANDIDATE_SCHEMA, CARD_SCHEMA, SPLITS, WITHHELD_SCHEMA, Mode, PublishableRun
+from data_prep.publishing.rows import CANDIDATE_SCHEMA, CARD_SCHEMA, WITHHELD_SCHEMA, Mode, PublishableRun
 
 RELEASE_VERSION = "1"
 INPUTS = ("sft", "pairs", "candidates.jsonl", "revisions.jsonl", "notes.jsonl", "cards.jsonl", "split.json", "rejected.jsonl")
@@ -87,7 +88,7 @@ def build(release: PublishableRun, out: Path, name: str) -> dict[tuple[str, str]
     rows = {
         (config, split): count
         for config, made in makers.items()
-        for split in SPLITS
+        for split in TRAINED_ON
         if (count := write_table(out / config / f"{split}.parquet", *made(split)))
     }
     if not any(config in ("sft", "preference", "candidates") for config, _ in rows):
@@ -104,7 +105,7 @@ def build(release: PublishableRun, out: Path, name: str) -> dict[tuple[str, str]
 
 
 def report(release: PublishableRun) -> None:
-    licences = Counter(card.licence or "none stated" for card in release.cards.values() if card.split in SPLITS)
+    licences = Counter(card.licence or "none stated" for card in release.cards.values() if card.split in TRAINED_ON)
     print("publish: licences of the cards: " + ", ".join(f"{name} {count}" for name, count in licences.most_common()))
     for reason, count in release.left_out.most_common():
         print(f"  {count} left out, {reason}")

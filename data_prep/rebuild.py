@@ -31,9 +31,8 @@ from data_prep.collecting.hub_wait import BUSY, patiently, unreachable
 from data_prep.core.files import set_aside
 from data_prep.core.parquet import EXAMPLE_SCHEMA, PAIR_SCHEMA, Row, read_table, write_table
 from data_prep.core.recipe import exit_on_mistake
-from data_prep.core.records import Note, Rejected
+from data_prep.core.records import TRAINED_ON, Note, Rejected
 from data_prep.prompts.student import build_prompt, load_tokenizer
-from data_prep.publishing.rows import SPLITS
 
 README = "README.md"
 GONE = (401, 403, 404)
@@ -59,7 +58,7 @@ def main(published: Path, to: Path, tokenizer: Any, max_prompt_tokens: int, api:
 
     counts = {}
     for config, folder, schema in (("sft", "sft", EXAMPLE_SCHEMA), ("preference", "pairs", PAIR_SCHEMA)):
-        for split in SPLITS:
+        for split in TRAINED_ON:
             rows = read_table(published / config / f"{split}.parquet")
             counts[f"{folder}/{split}"] = write_table(to / folder / f"{split}.parquet", schema, whole(rows, schema.names))
     set_aside(to / "rejected.jsonl", "rebuild", gone.values())

@@ -21,9 +21,9 @@ table or list and the summary binds them plainly (tables/cells.py) or has no wor
 (tables/outside.py), not in what it computes. Precision and recall against
 planted faults are in eval/checks_invented.md, made by `python -m eval.validate`.
 Counts and arithmetic are derived/'s; grounded decoding allows stated numbers alone, and examples.derived_numbers keeps computed ones out of
-training rows. Which five of eight are meant, nothing checks, nor that "the two" are two. A count in words up to ten that the source does
-not bear out ("two details", "three kinds of input") is remarked and refuses nothing: of such marks on true pages read by hand most were
-wrong. "Nine layers" is refused where the source gives another number of layers.
+training rows. Which five of eight are meant, nothing checks, nor that "the two" are two. A small count that the source does not
+bear out ("two details", "4 sample inputs") is remarked and refuses nothing, since what a writer counts hangs on how he reads; "nine layers"
+is refused where the source gives another number of layers.
 Decisions that a threshold hides: a percentage may match a source's plain decimal or table cell, since tables leave the sign out;
 a bare one-digit number, a count ("45 languages") or a year is never a rounding, but 12 seconds may be 12.4 seconds; "one" and "zero"
 are words, not numbers, in a summary; a number of the source's identifiers and addresses may be said, but not 100 for H100;

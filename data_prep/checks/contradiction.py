@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from data_prep.checks.denials import denials
 from data_prep.checks.document import Document
-from data_prep.checks.facts import LANGUAGE_NAMES, Fact, stated_amounts
+from data_prep.checks.facts import LANGUAGE, Fact, stated_amounts
 from data_prep.checks.licences import agree
 from data_prep.checks.names.grounding import Names, is_known
 from data_prep.checks.numeric.grounding import Numbers
@@ -40,9 +40,8 @@ _SET_APART = re.compile(
     rf"(?:(?!\b(?:with|by|to)\b|{_CLAUSE_ENDS}).)*)\Z"
 )
 APART_CHARACTERS = 70
-_LANGUAGE = re.compile(rf"\b(?:{'|'.join(sorted(LANGUAGE_NAMES.values(), key=len, reverse=True))})\b")
 _LANGUAGE_RUN = re.compile(
-    rf"(?P<label>\b[Ll]anguages?[*_: ]{{1,6}}(?<=[:*] ))?{_LANGUAGE.pattern}(?:(?:, (?:and )?| and ){_LANGUAGE.pattern})*"
+    rf"(?P<label>\b[Ll]anguages?[*_: ]{{1,6}}(?<=[:*] ))?{LANGUAGE.pattern}(?:(?:, (?:and )?| and ){LANGUAGE.pattern})*"
 )
 
 
@@ -102,7 +101,7 @@ def _languages(document: Document, fact: Fact, names: Names) -> Iterator[Span]:
     """Swedish in "English, Polish, Swedish" or behind "Languages:", where the sources have the others and nowhere speak of it."""
     listed_there = {str(value).lower() for value in fact.values}
     for run in _LANGUAGE_RUN.finditer(document.prose):
-        said = list(_LANGUAGE.finditer(document.prose, *run.span()))
+        said = list(LANGUAGE.finditer(document.prose, *run.span()))
         strange = [name for name in said if name[0].lower() not in listed_there and name[0].lower() not in names.lower]
         is_plain = run["label"] or len({name[0] for name in said} - {name[0] for name in strange}) > 1
         if strange and is_plain and not _is_set_apart(document, run.start()):

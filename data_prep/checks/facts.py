@@ -33,6 +33,7 @@ LANGUAGE_NAMES = {
     "sv": "Swedish", "sw": "Swahili", "ta": "Tamil", "te": "Telugu", "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu",
     "vi": "Vietnamese", "zh": "Chinese",
 }  # fmt: skip
+LANGUAGE = re.compile(rf"\b(?:{'|'.join(LANGUAGE_NAMES.values())})\b")
 # Words that say a pipeline tag in a sentence, beside the tag's own words.
 TASK_WORDS = {
     "text-generation": ("language model", "llm", "generative", "chat", "instruct", "text generation"),

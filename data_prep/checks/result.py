@@ -57,15 +57,15 @@ def looked_up(
     mark is not found either."""
     value = 1 - (missing + len(remarks)) / total
     apart = f", {len(derived)} of them derived: {listed(one.label for one in derived)}" if derived else ""
-    apart += f"; to be looked at: {listed(span.label for span in remarks)}" if remarks else ""
+    doubts = f"; to be looked at: {listed(span.label for span in remarks)}" if remarks else ""
     marked = [
         replace(span, label=f"{name.removesuffix('s')} that the sources do not bear out: {span.label}") for span in remarks
     ]
     found = CheckResult(name, not wrong, value, "", [], tuple(derived), tuple(marked), total)
     if not wrong:
         most = f"{total - len(remarks)} of" if remarks else "all"
-        return replace(found, reason=f"{most} {total} {name} are in the sources{apart}")
+        return replace(found, reason=f"{most} {total} {name} are in the sources{apart}{doubts}")
     verb = "is" if missing == 1 else "are"
-    reason = f"{missing} of {total} {name} {verb} not in the sources: {listed(span.label for span in wrong)}{apart if remarks else ''}"
+    reason = f"{missing} of {total} {name} {verb} not in the sources: {listed(span.label for span in wrong)}{doubts}"
     spans = [replace(span, label=f"{name.removesuffix('s')} not in the sources: {span.label}") for span in wrong]
     return replace(found, reason=reason, spans=spans)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ATTACHED = "attached"  # the writer of a summary that came with its card
+TRAINED_ON = ("train", "validation")  # the splits that become tables of rows
 
 
 @dataclass(frozen=True)

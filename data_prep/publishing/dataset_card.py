@@ -11,9 +11,10 @@ import yaml
 
 from data_prep.checks.meaning import NO_FLAG
 from data_prep.core.manifest import manifest_of
+from data_prep.core.records import TRAINED_ON
 from data_prep.core.text import markdown_table
 from data_prep.prompts.student import PROMPT_VERSION
-from data_prep.publishing.rows import SPLITS, PublishableRun, set_aside_counts
+from data_prep.publishing.rows import PublishableRun, set_aside_counts
 
 STAGES = ("collect", "split", "research", "write", "examples", "revise", "pairs")
 CONFIGS = {
@@ -68,7 +69,7 @@ def front_matter(name: str, release: PublishableRun, rows: Mapping[tuple[str, st
 
 
 def contents(release: PublishableRun, rows: Mapping[tuple[str, str], int]) -> str:
-    splits = [*SPLITS, "all"]
+    splits = [*TRAINED_ON, "all"]
     counts = [[config, *(f"{rows.get((config, split), 0):,}" for split in splits), told] for config, told in CONFIGS.items()]
     form = {
         "licensed": "Prompts hold the text of cards whose licence is permissive. The other cards are in `withheld`.",
@@ -79,7 +80,7 @@ def contents(release: PublishableRun, rows: Mapping[tuple[str, str], int]) -> st
 
 
 def licences(release: PublishableRun) -> str:
-    cards = Counter(card.licence or "none stated" for card in release.cards.values() if card.split in SPLITS)
+    cards = Counter(card.licence or "none stated" for card in release.cards.values() if card.split in TRAINED_ON)
     writers = [[writer, licence or "not known"] for writer, licence in sorted(release.licences.items())]
     left = [[count, reason] for reason, count in release.left_out.most_common()]
     return "\n\n".join(

@@ -24,10 +24,9 @@ from data_prep.checks.licences import PERMISSIVE, normal
 from data_prep.core.files import in_step, read_dicts, read_jsonl, read_split, stable_id
 from data_prep.core.manifest import manifest_of
 from data_prep.core.parquet import EXAMPLE_SCHEMA, PAIR_SCHEMA, Row, read_table
-from data_prep.core.records import Candidate, Card, CardNotes
+from data_prep.core.records import TRAINED_ON, Candidate, Card, CardNotes
 
 Mode = Literal["licensed", "never"]
-SPLITS = ("train", "validation")
 OWN_TEXT = ("own sample", "repair", "small model")  # written by models of this project
 TEXT = pa.string()
 NOTES = pa.list_(pa.struct([("url", TEXT), ("text", TEXT)]))
@@ -57,7 +56,7 @@ class PublishedCard:
 
     def row(self) -> Row:
         """Of a held-out card only id and family."""
-        told = self.facts() if self.split in SPLITS else {"card_id": self.card_id, "model_id": self.model_id}
+        told = self.facts() if self.split in TRAINED_ON else {"card_id": self.card_id, "model_id": self.model_id}
         return dict.fromkeys(CARD_SCHEMA.names) | told | {"split": self.split, "family": self.family}
 
 
@@ -104,7 +103,7 @@ class PublishableRun:
         return "" if self.licences.get(writer) else f'the licence of the writer "{writer}" is not known'
 
     def refusal(self, card: PublishedCard, notes: CardNotes, writer: str) -> str:
-        assert card.split in SPLITS, f"a row of held-out card {card.card_id}"
+        assert card.split in TRAINED_ON, f"a row of held-out card {card.card_id}"
         return (self.unknown(notes.origin, card) if notes.notes else "") or (writer and self.unknown(writer, card))
 
     # --- rows

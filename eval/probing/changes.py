@@ -11,7 +11,7 @@ from functools import partial
 
 from data_prep.cards.front_matter import split_front_matter
 from data_prep.cards.parse import licence, prose
-from data_prep.checks.facts import LANGUAGE_NAMES, facts_of, stated_amounts
+from data_prep.checks.facts import LANGUAGE, facts_of, stated_amounts
 from data_prep.checks.licences import agree, licences_in, normal
 from data_prep.checks.numeric.grounding import is_grounded, numbers_of
 from data_prep.checks.numeric.quantities import contains, quantities
@@ -283,10 +283,9 @@ def states_language(text: str) -> bool:
 
 def languages_in(text: str) -> Iterator[str]:
     """Names of human languages in `text`."""
-    return (match[0] for match in _LANGUAGE.finditer(text))
+    return (match[0] for match in LANGUAGE.finditer(text))
 
 
-_LANGUAGE = re.compile(rf"\b(?:{'|'.join(LANGUAGE_NAMES.values())})\b")
 _STATES: dict[str, Callable[[str], bool]] = {
     "licence": states_licence,
     "languages": states_language,

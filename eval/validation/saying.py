@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Iterator
 
-from data_prep.checks.facts import LANGUAGE_NAMES
+from data_prep.checks.facts import LANGUAGE, LANGUAGE_NAMES
 from data_prep.synthetic.facts import draw_word
 from eval.validation.naming import appended
 from eval.validation.page import Edit, Page, first_absent, shuffled, swaps
@@ -72,7 +72,7 @@ _ABILITIES = {
     "Poems are a strength that the authors point out.": "poe",
 }
 _LANGUAGES = sorted(LANGUAGE_NAMES.values())
-_ONE = rf"(?:{'|'.join(_LANGUAGES)})"
+_ONE = LANGUAGE.pattern
 _LIST = re.compile(rf"\b(?P<first>{_ONE})(?=(?:, {_ONE}){{1,60}},? (?:and|or) {_ONE}\b|(?:, {_ONE}){{2}})")
 _DIRECTION = re.compile(rf"\b(?P<one>{_ONE})(?: to | into |-to-)(?P<other>{_ONE})\b")
 

@@ -27,14 +27,13 @@ MOST_UNNAMED = 10  # counted where no word of the source says what is counted, a
 BEFORE = 500  # characters in which "the other four" finds what it speaks of
 
 # What these follow is measured, not counted: an invented "four epochs" must not pass as the length of a list.
-_MEASURED = frozenset(
-    "epoch point percent percentage time fold token layer head gpu gpus tpu tpus cpu cpus core node machine worker shot beam bit byte "
-    "word character digit pixel dimension degree iteration batch seed run billion million thousand hundred dozen day hour minute "
-    "second week month year decade star dollar euro km m cm ms s gb mb tb kb x nm k fps hop half third quarter fifth".split()
-) | {name for name in UNITS}
 _AMOUNTS = UNITS.keys() | set(
     "point percent percentage fold time half third quarter fifth hundred thousand million billion dozen star dollar euro hour minute "
     "second day week month year decade".split()
+)
+_MEASURED = _AMOUNTS | set(
+    "epoch token layer head gpu gpus tpu tpus cpu cpus core node machine worker shot beam bit byte word character digit pixel dimension "
+    "degree iteration batch seed run km m cm ms s gb mb tb kb x nm k fps hop".split()
 )
 _MARGIN = re.compile(r"\b(?:by|than|over|under|about|around|nearly|almost|some|of|to|within|scores?|gains?|loses?) \Z")
 _MARGIN_BEHIND = re.compile(
@@ -47,7 +46,7 @@ _COMPOUNDS = frozenset(
 )
 _PLURALS = frozenset("people data corpora criteria media children men women series indices vertices".split())
 # What a source that numbers them gives as a fact.
-_SOLID = _MEASURED | frozenset("time language author model".split())
+_SOLID = _MEASURED | {"language", "author", "model"}
 _NOUNS = re.compile(r"[ ]([^\W\d_][\w'’-]*)")
 _OF = re.compile(r"(?:[ ][^\W\d_][\w-]*){0,2}[ ]of[ ](?:the[ ]|its[ ]|these[ ]|all[ ]|those[ ])?\Z")
 _CO = re.compile(r"[ ](?:co-?authors?|others|colleagues|(?:other|further|more)[ ](?:authors|people|researchers))\b")

@@ -373,9 +373,7 @@ def _differ_in_one(one: str, other: str) -> bool:
 def _is_denied(text: str, start: int) -> bool:
     """True where the sentence says that the sources lack what it names: "the card says nothing about MBPP", "no MBPP score is given"."""
     sentence = re.split(r"[.;:!?\n] ?", text[max(0, start - DENIAL_CHARACTERS) : start])[-1]
-    if _DENIAL.search(sentence) or _IS_MISSING.match(text, start):
-        return True
-    if _GIVES_NO.search(sentence):
+    if _DENIAL.search(sentence) or _GIVES_NO.search(sentence) or _IS_MISSING.match(text, start):
         return True
     return _NO.search(sentence) is not None and _IS_GIVEN.match(text, start) is not None
 

@@ -138,7 +138,7 @@ def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
     named, versions = names_and_versions(source)
     identifiers, alone = identifiers_of(source)
     values, commas = values_of(text)
-    others = values | commas | sizes_of(source, text) | alone | _spaced_of(text)
+    others = values | commas | sizes_of(source, text) | alone
     for date in dates_of(source):
         found.add_date(date, others)
     plain = found.plain | others
@@ -159,18 +159,6 @@ def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
         counted=frozenset(found.counted),
         distinct=distinct,
     )
-
-
-def _spaced_of(text: str) -> set[Decimal]:
-    """The 10^9 of "1 000 million"."""
-    joined = (f"{spaced[0].replace(' ', '')}{text[spaced.end() : spaced.end() + 10]}" for spaced in _SPACED.finditer(text))
-    return {
-        reading.value
-        for number in joined
-        for quantity in quantities(number, bounds=False)
-        if not quantity.start
-        for reading in quantity.readings
-    }
 
 
 def _signs(written: Mapping[str, set[Decimal]], unsigned: set[Decimal]) -> dict[Decimal, str]:

@@ -241,6 +241,7 @@ _FIGURES = re.compile(
     r"|(?P<comma>[0-9]{0,3},[0-9]{1,2}(?![0-9,]|\.[0-9]))"
     r"|(?P<ordinal>[0-9]{0,3}(?:st|nd|rd|th)(?![a-z])))"
 )
+_LARGE_BEHIND = re.compile(r" ((?:thousand|million|billion|trillion)s?)\b")
 _MYRIADS = re.compile(r"([0-9]{1,4})[亿億억] ?([0-9]{1,4})[万萬만]")
 # A source that says these says the number too.
 _SAME_AS = {
@@ -269,7 +270,9 @@ def values_of(text: str) -> tuple[set[Decimal], set[Decimal]]:
         elif match["ordinal"]:
             found.add(Decimal(match[0][:-2]))
         elif not (match["point"] and match[0].startswith("0")):
-            found.add(Decimal(re.sub("[ .,]", "", match[0])))
+            found.add(value := Decimal(re.sub("[ .,]", "", match[0])))
+            if match["spaced"] and (scale := _LARGE_BEHIND.match(lower, match.end())):
+                found.add(value.scaleb(SCALES[scale[1]]))  # 1 000 million
     if not text.isascii():
         found |= {Decimal(many).scaleb(8) + Decimal(few).scaleb(4) for many, few in _MYRIADS.findall(text)}
     return found | {value for value, word, whole in _WORDS if word in lower and whole.search(lower)}, decimals

@@ -128,9 +128,7 @@ def faults_in_sentences(document: Document, numbers: Sequence[Quantity], known: 
     own = compact(model[-1]) if model else ""
     for start, end in _sentences(document):
         here = tuple(numbers[bisect_left(starts, start) : bisect_left(starts, end)])
-        named = (
-            [match.span() for match in _SIZES.finditer(document.lower, start, end)] if "(" in document.lower[start:end] else []
-        )
+        named = [match.span() for match in _SIZES.finditer(document.lower, start, end)]
         asked = [
             number
             for number in here
