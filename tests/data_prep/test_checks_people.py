@@ -35,6 +35,7 @@ def test_people_organisations_and_places_out_of_nowhere_are_marked(said):
         ("It was built by Maria Lindqvist.", "by MARIA LINDQVIST"),
         ("It was built by Tomás Herrera.", "author = {Herrera, Tom{\\'a}s}"),
         ("It was built by Tomas Herrera.", "Tomás"),
+        ("It was built by José González.", "author = {Gonz{\\'a}lez, Jos{\\'e}}"),
         ("It stands on the Hugging Face Hub.", "nothing"),
         ("It is based on Steady Diffusion in its first form.", "SD 1.5"),
         ("It is based on Steady Diffusion.", "steadydiffusion"),

@@ -225,6 +225,7 @@ NUMBERED = "# Orvan\n\nOrvan has 12 attention heads and was trained for 30 epoch
         ("It has 4 plans.", ["4"], False),
         ("It has 4 epochs.", [], True),
         ("It has 4 licences.", [], True),  # the source gives their number
+        ("It has 4 seeds.", [], True),
         ("It is best on 5 of 9.", ["5"], True),
         ("It reaches 5.", [], True),
         ("It has 14 plans.", [], True),

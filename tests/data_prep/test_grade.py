@@ -100,6 +100,8 @@ def test_a_page_without_numbers_links_or_names_does_not_win():
     empty = graded(padded(330, "# A model\n\nIt is a model.\n\n## Points\n\n{}\n"))
     assert (empty.parts["numbers"], empty.parts["links"]) == (0, 0)
     assert empty.score < 0.5 * graded(padded(330)).score
+    single = graded(padded(330, "# A model\n\nIt has 36 layers.\n\n## Points\n\n{}\n"))
+    assert single.parts["numbers"] == pytest.approx(1 / 5)
 
 
 def test_more_words_within_the_band_are_no_merit_and_others_cost():

@@ -341,7 +341,8 @@ def test_a_name_does_not_end_inside_a_number():
 
 
 def test_a_data_set_in_a_long_name_makes_no_column_the_models_own():
-    source = "# T\n| Dataset | Orvert v2 | DeepLumen |\n|---|---|---|\n| Lumen (binary) | 92.42 | 91.98 |\n| Lumen (multi) | 71.31 | 69.33 |\n\nModel: acme/orvert-base-uncased-sentiment-deeplumen-binary"
+    rows = "| Lumen (Multi Class) | 71.31 | 71.11 | 69.33 |\n| Lumen (Binary Class) | 92.42 | 92.13 | 91.98 |\n"
+    source = f"# T\n| Dataset | Orvert v2 | Orvert v1 | DeepLumen |\n|---|---|---|---|\n{rows}\nModel: acme/vert-fa-base-uncased-sentiment-deeplumen-binary"
     assert found("- Score: F1 92.42 on binary Lumen.", source) == []
 
 
@@ -353,8 +354,13 @@ def test_a_label_may_put_its_kind_in_brackets():
 
 
 def test_sizes_in_brackets_name_models():
-    source = "# T\n| Model | Size | A | B |\n|---|---|---|---|\n| acme/orvan-ko-1.3b | 1.3B | 61.1 | 62.2 |\n| acme/orvan-ko-5.8b | 5.8B | 71.1 | 72.2 |\n"
-    assert found("- The larger Orvan-KO-1.3B siblings (3.8B, 5.8B, 12.8B) beat it.", source) == []
+    sizes = (("1.3", "0.5271"), ("3.8", "0.5671"), ("5.8", "0.6171"), ("12.8", "0.7171"))
+    rows = "".join(f"| acme/orvan-ko-{size}b | {size}B | {score} |\n" for size, score in sizes)
+    source = (
+        f"# T\n| Model | params | 0-shot |\n|---|---|---|\n| tulvex-trin | 1.2B | 0.6696 |\n{rows}\nModel: acme/orvan-ko-1.3b"
+    )
+    said = "- The larger Orvan-KO models (3.8B, 5.8B, 12.8B) beat it, but size does not settle it: the 5.8B model passes the 12.8B one in 0-shot."
+    assert found(said, source) == []
 
 
 def test_labels_that_name_two_rows_are_left_alone():
