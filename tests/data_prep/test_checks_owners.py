@@ -85,6 +85,9 @@ def test_repositories_with_another_owner_are_marked(said):
         ("the set NarrateQA", "the set NarrateQAs", True),
         ("the set NarrateQA", "the set NaritateQA", False),
         ("the set MiniQA", "the set ManiQA", False),  # too short to tell
+        ("RougeL of 31", "RougueL: 31", True),
+        ("RoBERT of 31", "RoBERTa: 31", False),  # another model
+        ("RougeX of 31", "RougueL: 31", False),
         ("a V100", "an H100, version 2", False),
         ("V2", "version 2", True),
     ],

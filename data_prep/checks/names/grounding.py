@@ -22,6 +22,7 @@ from data_prep.checks.names.versions import Versions
 from data_prep.checks.result import CheckResult, Span, looked_up
 
 LONG_NAME = 9  # letters of a name that one wrong letter leaves recognisable
+SHORT_NAME = 6  # of one that a letter too many or too few does
 OTHER_LETTERS = 20  # of another script, from which on names may be romanised
 LONG_INSIDE = 5  # letters of one that is looked for inside an identifier
 MAX_PIECES = 5  # of one name: Qwen / 2.5 / Coder / 32B / Instruct
@@ -134,10 +135,10 @@ class Names:
 
     @cached_property
     def long_words(self) -> Mapping[str, list[str]]:
-        """By their first two letters."""
+        """Those that may be misspelt, by their first two letters."""
         found = defaultdict[str, list[str]](list)
         for word in self.words:
-            if len(word) >= LONG_NAME:
+            if len(word) >= SHORT_NAME:
                 found[word[:2]].append(word)
         return dict(found)
 
@@ -356,11 +357,14 @@ def _opens_an_address(name: str, known: Names) -> bool:
 
 
 def _is_misspelt(name: str, known: Names) -> bool:
-    """NarrativeQA where the sources have NarritiveQA: of a long name, one letter."""
+    """NarrativeQA where the sources have NarritiveQA: of a long name, one letter; RougeL for RougueL, but not RoBERT for RoBERTa."""
     key = compact(name)
-    if not key.isalpha() or len(key) < LONG_NAME:
+    if not key.isalpha() or len(key) < SHORT_NAME:
         return False
-    return any(abs(len(word) - len(key)) < 2 and _differ_in_one(word, key) for word in known.long_words.get(key[:2], ()))
+    near = [word for word in known.long_words.get(key[:2], ()) if abs(len(word) - len(key)) < 2]
+    if len(key) < LONG_NAME:
+        near = [word for word in near if len(word) != len(key) and word[-1] == key[-1]]
+    return any(_differ_in_one(word, key) for word in near)
 
 
 def _differ_in_one(one: str, other: str) -> bool:

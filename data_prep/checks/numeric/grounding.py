@@ -19,6 +19,7 @@ from data_prep.checks.numeric.other_spellings import (
     identifiers_of,
     is_keyed_score,
     names_and_versions,
+    numbers_apart_in,
     sizes_of,
     values_of,
 )
@@ -138,7 +139,7 @@ def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
     named, versions = names_and_versions(source)
     identifiers, alone = identifiers_of(source)
     values, commas = values_of(text)
-    others = values | commas | sizes_of(source, text) | alone
+    others = values | commas | sizes_of(source, text) | alone | numbers_apart_in(_URL.findall(source))
     for date in dates_of(source):
         found.add_date(date, others)
     plain = found.plain | others

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from urllib.parse import unquote
 
 from data_prep.checks.numeric.quantities import SCALES, Quantity
 
@@ -42,11 +43,11 @@ _MONTHS = (
     "dec dez dic déc gru дек",
 )
 _MONTH_OF = {beginning: month for month, beginnings in enumerate(_MONTHS, 1) for beginning in beginnings.split()}
-# Joined to its year a month is an English one, whole or short: `base-dec2021`, 2023-Jan-16, Dec '21. The martin2020 of an entry is none.
+# Joined to its year a month is an English one, whole or short: `base-dec2021`, 2023-Jan-16, (2022, October), Dec '21. The martin2020 of an entry is none.
 _ENGLISH = "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
 _JOINED_BEFORE = re.compile(rf"(?:(?<![0-9])([0-3]?[0-9])[-_.]?)?(?<![^\W\d_])({_ENGLISH})[-_./]?\Z")
 _JOINED_BEHIND = re.compile(
-    rf"[-_./]?({_ENGLISH})(?![^\W\d_])(?:[-_./]?([0-3]?[0-9])(?![0-9]))?|[-_](0[1-9]|1[0-2])(?![0-9]|[-_./][0-9])()"
+    rf"(?:[-_./]|, )?({_ENGLISH})(?![^\W\d_])(?:[-_./]?([0-3]?[0-9])(?![0-9]))?|[-_](0[1-9]|1[0-2])(?![0-9]|[-_./][0-9])()"
 )
 _SHORT_YEAR = re.compile(r"['’][0-9]{2}(?![0-9])")
 _BEFORE_SHORT_YEAR = re.compile(rf"(?<![^\W\d_])({_ENGLISH})\.?[ ]?\Z")
@@ -186,17 +187,17 @@ _DEVICES = re.compile(r"([1-9](?<![\w.].)[0-9]{0,2})[xX×](?=[A-Z])")  # 4XTesla
 _BITS = re.compile(
     r"[1-9](?:(?<=int.)|(?<=float.)|(?<=[^a-z][nbf][fp].)|(?<=mxfp.)|(?<=[^a-z][qw].)|(?<=[^a-z]iq.)|(?<=[0-9]a.))[0-9]?(?![0-9])"
 )
+_INITIALS_AND_VERSION = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2,5}([0-9]{1,2}\.[0-9]{1,2})(?![0-9A-Za-z]|\.[0-9])")  # SD1.5
 _SCALE_LETTERS = frozenset("kmbt")
 
 
 def identifiers_of(source: str) -> tuple[dict[Decimal, frozenset[str]], set[Decimal]]:
     """Numbers inside identifiers and addresses with the letters that they stick to: 12 and "l" of `12L`, 14 and "patch" of
     `patch14`, 8 and "bit" of Q8_0. And those that may be said of anything: a whole part (`checkpoint-4500`, `patch14-384`), a
-    side of 32x32, three digits behind small letters (`i2048`). Not 100 of H100, which is a name."""
+    side of 32x32, three digits behind small letters (`i2048`), the version of SD1.5. Not 100 of H100, which is a name."""
     found: dict[Decimal, set[str]] = defaultdict(set)
-    alone = {Decimal(number) for pair in _TIMES.findall(source) for number in pair} | set(
-        map(Decimal, _DEVICES.findall(source))
-    )
+    alone = {Decimal(number) for pair in _TIMES.findall(source) for number in pair}
+    alone |= {Decimal(number) for pattern in (_DEVICES, _INITIALS_AND_VERSION) for number in pattern.findall(source)}
     for match in _DIGITS.finditer(source):
         start, after = match.start(), match["after"].lower()
         digits = source[start : match.start("after")]
@@ -218,6 +219,16 @@ def identifiers_of(source: str) -> tuple[dict[Decimal, frozenset[str]], set[Deci
     for digits in _BITS.findall(source.lower()):
         found[Decimal(digits)].add("bit")
     return {value: frozenset(affixes) for value, affixes in found.items()}, alone
+
+
+_SENTENCE = re.compile(r"%20(?:=%20|%3D%20)?[0-9]", re.IGNORECASE)
+_SET_APART = re.compile(r"(?<![\w.%-])[0-9]{1,6}(?:\.[0-9]{1,4})?(?![\w%-]|\.[0-9])")
+
+
+def numbers_apart_in(addresses: Iterable[str]) -> set[Decimal]:
+    """Numbers that stand apart in addresses that are sentences: of a picture named `a%20dog%2C%20gs%20%3D%209.png`."""
+    sentences = (unquote(address) for address in addresses if _SENTENCE.search(address))
+    return {Decimal(number) for sentence in sentences for number in _SET_APART.findall(sentence)}
 
 
 def _is_part(source: str, start: int, end: int) -> bool:
