@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from data_prep.checks.denials import denials
 from data_prep.checks.document import Document
-from data_prep.checks.facts import LANGUAGE, Fact, stated_amounts
+from data_prep.checks.facts import LANGUAGE, LANGUAGE_NAMES, Fact, stated_amounts
 from data_prep.checks.licences import agree
 from data_prep.checks.names.grounding import Names, is_known
 from data_prep.checks.numeric.grounding import Numbers
@@ -41,7 +41,7 @@ _SET_APART = re.compile(
 )
 APART_CHARACTERS = 70
 _LANGUAGE_RUN = re.compile(
-    rf"(?P<label>\b[Ll]anguages?[*_: ]{{1,6}}(?<=[:*] ))?{LANGUAGE.pattern}(?:(?:, (?:and )?| and ){LANGUAGE.pattern})*"
+    rf"(?P<label>(?<![Hh]eld-out )(?<!xcluded )(?<!nsupported )(?<!issing )\b[Ll]anguages?[*_: ]{{1,6}}(?<=[:*] ))?{LANGUAGE.pattern}(?:(?:, (?:and )?| and ){LANGUAGE.pattern})*"
 )
 
 
@@ -102,8 +102,16 @@ def _languages(document: Document, fact: Fact, names: Names) -> Iterator[Span]:
     listed_there = {str(value).lower() for value in fact.values}
     for run in _LANGUAGE_RUN.finditer(document.prose):
         said = list(LANGUAGE.finditer(document.prose, *run.span()))
-        strange = [name for name in said if name[0].lower() not in listed_there and name[0].lower() not in names.lower]
+        strange = [name for name in said if name[0].lower() not in listed_there and not _is_spoken_of(name[0].lower(), names)]
         is_plain = run["label"] or len({name[0] for name in said} - {name[0] for name in strange}) > 1
         if strange and is_plain and not _is_set_apart(document, run.start()):
             for name in strange:
                 yield Span(*name.span(), f"{name[0]} is listed as a language, the sources say {fact.display}")
+
+
+def _is_spoken_of(language: str, names: Names) -> bool:
+    """By name or, in quotes or a cell of a table, by its code: "bg"."""
+    if language in names.lower:
+        return True
+    codes = [code for code, name in LANGUAGE_NAMES.items() if name.lower() == language]
+    return any(re.search(rf"[\"'`|][ ]?{code}[ ]?[\"'`|]", names.lower) for code in codes)

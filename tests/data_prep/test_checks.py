@@ -893,13 +893,17 @@ def test_contradictions_beside_a_denial_in_words_and_in_other_licences(said):
         ("- **Languages**: Swedish and Polish.", ["Swedish"]),
         ("- Language: Swedish.", ["Swedish"]),
         ("- **Languages**: Greek.", []),
+        ("- **Languages**: Thai and Dutch.", ["Dutch"]),  # the source has "th"
+        ("- **Held-out languages**: Swedish and Danish.", []),
         ("The languages of Swedish cards are no matter.", []),
         ("It does not read English, Polish and Swedish alike.", []),
         ("It reads English, German and Greek.", []),  # the source speaks of Greek
     ],
 )
 def test_a_language_in_a_list_of_the_cards_is_the_cards(said, strange):
-    source = "---\nlanguage: [en, de, pl, ko]\n---\n# Orvan\n\nAll but Greek letters.\n\nModel: acme/Orvan"
+    source = (
+        '---\nlanguage: [en, de, pl, ko]\n---\n# Orvan\n\nAll but Greek letters, tested on ["th"] and nl.\n\nModel: acme/Orvan'
+    )
     assert [said[span.start : span.end] for span in result("contradiction", said, source).spans] == strange
 
 

@@ -122,3 +122,21 @@ def test_hostile_names_that_are_nearly_those_of_the_source_take_no_long_time():
     started = time.process_time()
     assert not names(said, " ".join(words)).passed
     assert time.process_time() - started < 20
+
+
+@pytest.mark.parametrize(
+    ("said", "passed"),
+    [
+        ("## Missing\n\n- Any metric such as QuillScore.", True),
+        ("## What the card leaves out\n\nQuillScore, for one.", True),
+        ("## What the card doesn't say\n\n- QuillScore.", True),
+        ("## Missing\n\n- Much.\n\n## Results\n\n- QuillScore is 3.", False),
+        ("## Leaves of trees\n\n- QuillScore.", False),
+        ("There is no QuillScore, no QuillTest score.", True),
+        ("It offers no baseline or QuillScore.", True),
+        ("There is no baseline, and QuillScore is high.", False),
+    ],
+)
+def test_what_a_page_says_is_lacking_is_no_invented_name(said, passed):
+    found = check_summary(f"# Orvan\n\n{said}\n", "A model of leaves.")
+    assert next(result for result in found if result.name == "names").passed is passed

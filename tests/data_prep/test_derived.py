@@ -227,6 +227,8 @@ NUMBERED = "# Orvan\n\nOrvan has 12 attention heads and was trained for 30 epoch
         ("It has 4 licences.", [], True),  # the source gives their number
         ("It has 4 seeds.", [], True),
         ("It is best on 5 of 9.", ["5"], True),
+        ("It leads on four epochs.", ["four"], False),  # of the thirty
+        ("It leads by four epochs.", [], True),
         ("It reaches 5.", [], True),
         ("It has 14 plans.", [], True),
         ("It has eleven plans.", [], True),

@@ -74,6 +74,9 @@ _POINTING = re.compile(
 _REST = ("other", "remaining")
 _SOME_OF = ("last", "first", "latter", "former")
 _TOP = re.compile(r"\btop[ -]\Z", re.IGNORECASE)
+_COMPARED_ON = re.compile(
+    r"\b(?:leads?|ahead|wins?|beats?|best|first|tops?|highest|lowest|behind|worse|better)\b[^.;:\n]{0,30} (?:on|in|for) \Z"
+)
 _REPEATED = re.compile(
     r"\b(?:sa(?:ys|id|ying)|states?|stated|repeats?|repeated|mentions?|mentioned|appears?|occurs?|warns?|names?|named|stands?)\b"
 )
@@ -191,6 +194,8 @@ def is_doubtful(unstated: Quantity, document: Document, together: Together) -> b
         is_count = phrase.plural and not _is_measured(phrase) and together.numbered.isdisjoint(counted)
         return is_count or _OF_FIGURE.match(text, end) is not None
     if (pointing := _POINTING.search(text, max(0, start - 30), start)) and pointing["word"]:
+        return True
+    if _COMPARED_ON.search(text, max(0, start - 50), start):  # "leads on four languages" of the six that it has
         return True
     if counted == ("point",):  # "it makes four points" has nothing of a score
         return not _MARGIN.search(text, max(0, start - 12), start) and not _MARGIN_BEHIND.match(text[end : end + 30])

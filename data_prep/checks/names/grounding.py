@@ -72,7 +72,8 @@ _DENIAL = re.compile(
 _CAPITALS = re.compile("[A-Z]{2,}")  # NATO
 _NO = re.compile(r"\b(?:no|neither|nor) [^,]{0,40}\Z")
 _GIVES_NO = re.compile(
-    r"\b(?:gives?|has|states?|reports?|names?|mentions?|shows?|prints?|lists?|with) (?:no|neither|nor)(?: [a-z-]+){0,2}[ *_`]{0,3}\Z"
+    r"\b(?:gives?|has|states?|reports?|names?|mentions?|shows?|prints?|lists?|offers?|contains?|includes?|with|there (?:is|are))"
+    r" (?:no|neither|nor)(?:(?: [\w-]+){1,3},? (?:no|nor|or))*(?: [a-z-]+){0,2}[ *_`]{0,3}\Z"
 )
 _IS_GIVEN = re.compile(
     r"[^.,;:!?\n]{1,60} (?:is|are|was|were) (?:given|reported|printed|stated|named|listed|shown|mentioned|told)\b"
@@ -81,6 +82,11 @@ _IS_MISSING = re.compile(
     r"[^.;:!?\n]{0,60} (?:is|are|was|were) (?:missing|absent|left out|unstated|not (?:given|reported|printed|stated|named|listed|mentioned))\b"
 )
 DENIAL_CHARACTERS = 120
+# What a section under such a heading names is what the sources lack: "Any metric such as FID".
+_LACKING = re.compile(
+    r"\b(?:missing|absent|gaps|unanswered|unknowns?|not (?:stated|given|said|told|covered|documented|reported|there)"
+    r"|(?:leaves?|left) (?:out|open|unsaid)|does(?: not|n[’']t) (?:say|state|tell|give|cover|report)|silent|no word)\b"
+)
 _SHOUTED_LINE = re.compile(r"^(?![ \t>]*\|)[^a-z\n]*[A-Z]{3}[^a-z\n]*$", re.MULTILINE)  # not the row of a table
 
 # Terms of the trade. They name no model, data set or tool, so using one that the sources spell out, or leave out, invents nothing.
@@ -382,13 +388,21 @@ def _is_denied(text: str, start: int) -> bool:
     return _NO.search(sentence) is not None and _IS_GIVEN.match(text, start) is not None
 
 
+def _of_what_is_lacking(document: Document) -> list[tuple[int, int]]:
+    """The sections whose headings say that the sources lack what stands in them."""
+    headings = [block for block in document.blocks if block.kind == "heading"]
+    ends = [*(block.start for block in headings[1:]), len(document.text)]
+    return [(block.end, end) for block, end in zip(headings, ends, strict=False) if _LACKING.search(block.text.lower())]
+
+
 def check_names(document: Document, licences_named: Sequence[Span], known: Names) -> CheckResult:
     """`value`: share of the summary's names that the sources have; None where it names nothing. Licences have a check of their own."""
+    set_apart = [*_of_what_is_lacking(document), *((span.start, span.end) for span in licences_named)]
     found = [
         span
         for span in names_in(document.prose)
         if not _is_denied(document.lower, span.start)
-        and not any(span.start < other.end and other.start < span.end for other in licences_named)
+        and not any(span.start < end and start < span.end for start, end in set_apart)
     ]
     found = [span for span in found if "/" not in span.label or _NAME.search(span.label) or _is_repository(span.label, known)]
     if not found:

@@ -60,6 +60,9 @@ _ENTRY_CHARACTERS = 3000
 _CITED = re.compile(
     rf"(?<![0-9])((?:19|20)[0-9]{{2}})\.[^\n]{{0,300}}?\bpreprint,? ({_ENGLISH})\b"
 )  # 2022. 'Title'. Preprint, June.
+_ARXIV = re.compile(
+    r"arxiv(?:\.org/[a-z]{3}/|[: ]{1,2}(?:preprint )?(?:arxiv:)?)([0-2][0-9])(0[1-9]|1[0-2])\.[0-9]{4,5}(?![0-9])"
+)  # its number begins with year and month
 _FIELDS = {
     name: re.compile(rf"(?<![a-z]){name}\s{{0,20}}=\s{{0,20}}[{{\"']{{0,2}}\s?({value})")
     for name, value in (("year", "(?:19|20)[0-9]{2}"), ("month", "[a-z]{3,9}|[0-9]{1,2}"), ("day", "[0-9]{1,2}"))
@@ -68,12 +71,13 @@ _FIELDS = {
 
 def dates_of(source: str) -> set[Date]:
     """Dates with the year first, wherever they stand (`v2021-08-07`, 20210807), or with a name or number of a month joined to it
-    (dec2021, 1/16/23), in BibTeX fields, and in other languages."""
+    (dec2021, 1/16/23), in BibTeX fields and arXiv's numbers, and in other languages."""
     lower = source.lower()
     return {*_packed(lower), *_joined(lower), *_numeric(lower), *_with_month_names(lower), *_in_entries(lower), *_cited(lower)}
 
 
 def _cited(lower: str) -> Iterator[Date]:
+    yield from ((2000 + int(year), int(month), None) for year, month in _ARXIV.findall(lower))
     for match in _CITED.finditer(lower) if "preprint" in lower else ():
         yield int(match[1]), _month_of(match[2]), None
 
