@@ -19,16 +19,35 @@ class Decoding:
 
 GREEDY = Decoding("greedy", 0, 0.0, 1.0)
 DRAWS_VERSION = 2  # 1: one stream of random numbers for a batch. With others the same model writes another text
+LIKELIEST = 64  # tokens that top_p is looked for among first
 
 
 def warpers(decoding: Decoding) -> list[Any]:
     """What `generate` does to the scores before it draws; nothing where it takes the likeliest."""
-    from transformers import TemperatureLogitsWarper, TopPLogitsWarper
+    from transformers import TemperatureLogitsWarper
 
     if not decoding.temperature:
         return []
-    top_p = [TopPLogitsWarper(decoding.top_p)] if decoding.top_p < 1 else []
-    return [TemperatureLogitsWarper(float(decoding.temperature)), *top_p]
+    return [TemperatureLogitsWarper(float(decoding.temperature)), *([TopP(decoding.top_p)] if decoding.top_p < 1 else [])]
+
+
+class TopP:
+    """Keeps what transformers' TopPLogitsWarper keeps, which sorts the whole vocabulary: ten times the time at 49,152 tokens."""
+
+    def __init__(self, top_p: float) -> None:
+        from transformers import TopPLogitsWarper
+
+        self._top_p, self._sorting = top_p, TopPLogitsWarper(top_p)
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """`scores`, shape (rows, tokens), with -inf for what is left out."""
+        chances = scores.softmax(dim=-1)
+        likeliest = chances.topk(min(LIKELIEST, chances.shape[-1])).values
+        before = likeliest.cumsum(dim=-1) - likeliest  # what the likelier ones add up to
+        if (before[:, -1] < self._top_p).any():
+            return self._sorting(input_ids, scores)
+        least = likeliest.masked_fill(before >= self._top_p, 1.0).amin(dim=-1, keepdim=True)
+        return scores.masked_fill(chances < least, float("-inf"))
 
 
 class Draws:

@@ -11,7 +11,7 @@ from data_prep.prompts.student import build_prompt, render, source_text
 from data_prep.synthetic.world import raw_cards
 from eval import sampling_benchmark
 from eval.decoding import kv_cache, shared_prefill
-from eval.decoding.sampling import Decoding, Draws
+from eval.decoding.sampling import Decoding, Draws, TopP
 from eval.decoding.shared_prefill import read_once
 from eval.generation import transformers_backend
 from eval.generation.local_model import open_model, summary
@@ -148,3 +148,15 @@ def test_the_benchmark_measures_the_batches_of_both_ways(monkeypatch, capsys):
     assert "apart: 3 batches, prompts" in apart
     assert "side by side: 2 batches, prompts" in together
     assert float(ratio.split()[-1]) > 0
+
+
+@pytest.mark.parametrize("sharpness", [0.1, 1.0, 8.0])  # the first needs more than the likeliest tokens that are tried
+@pytest.mark.parametrize("tokens", [10, 3_000])
+@pytest.mark.parametrize("top_p", [0.3, 0.95])
+def test_top_p_keeps_what_transformers_keeps(sharpness: float, tokens: int, top_p: float):
+    from transformers import TopPLogitsWarper
+
+    scores = torch.randn(6, tokens, generator=torch.Generator().manual_seed(4)) * sharpness
+    kept = TopP(top_p)(None, scores)
+    assert torch.equal(kept, TopPLogitsWarper(top_p)(None, scores))
+    assert kept.isfinite().any(dim=-1).all()
