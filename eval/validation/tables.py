@@ -52,7 +52,7 @@ def _opening(made: dict[str, Any]) -> list[str]:
     mended = {
         "work": "Checks are mended on this half, so expect less of other cards: [checks.md](checks.md) says how much.",
         "fresh": "Checks are mended on these cards, which are in neither half; [checks.md](checks.md) says what to expect of others.",
-        "unseen": "No check was mended on these cards, which are in neither half; their pages are of other writers, without notes.",
+        "unseen": "These cards are in neither half, their pages of other writers, without notes; no check had been mended on them when these figures were made.",
         "final": "No check was mended on this half: [checks_work.md](checks_work.md) is the other.",
     }
     return [
