@@ -1,10 +1,11 @@
-"""Has a teacher mend the SFT model's own failing samples: chosen texts that differ from the rejected where the fault is.
+"""Mends the SFT model's own failing samples: chosen texts that differ from the rejected where the fault is.
 
     python -m data_prep.revise --config recipes/smollm3-3b/data.yaml
 
 Reads data/sampling.jsonl and data/samples.jsonl, writes data/revisions.jsonl, each revision with the key of the sample it
-mends and the checks it still fails. The teacher is told what the checks found (CLAIR, arXiv 2408.06266: the smallest change
-that helps makes the clearest pair). Without `revise.teacher` nothing is asked and the file is empty.
+mends and the checks it still fails. Who mends: `by: reference` sets the card's own reference beside the sample and takes the lines that
+a check marks from there (candidates/spliced.py); `by: teacher` asks `revise.teacher`, which is told what the checks found (CLAIR, arXiv
+2408.06266: the smallest change that helps makes the clearest pair). Without either the file is empty.
 """
 
 from __future__ import annotations
@@ -13,25 +14,29 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from tqdm import tqdm
 
 from data_prep.candidates.checked import CheckedSummary
 from data_prep.candidates.from_teacher import candidate_of, refuse_licences
+from data_prep.candidates.spliced import spliced
 from data_prep.chat.client import Answer, Endpoint, Question, Usage, ask_all
-from data_prep.core.files import read_jsonl, replacing, samples_of, to_json
+from data_prep.core.files import read_jsonl, replacing, samples_of, stable_id, to_json
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command
-from data_prep.core.records import Candidate, HeldOut
+from data_prep.core.records import SPLICED, Candidate, HeldOut
 from data_prep.core.text import count_words
 from data_prep.prompts.student import read_source
 from data_prep.prompts.teacher import TEACHER_VERSION, revision_question
 
 
 class ReviseConfig(Block):
+    by: Literal["teacher", "reference"] = "teacher"
+    """Who mends: a model that is asked, or the card's reference, whose lines replace those that a check marks."""
     teacher: Endpoint | None = None
-    """Who mends the samples; its licence must let its words be trained on."""
+    """The model that is asked; its licence must let its words be trained on."""
     allow_licences: list[str] = []
     """Licences of the teacher beyond the permissive ones."""
     per_card: int = Field(1, ge=1)
@@ -40,6 +45,8 @@ class ReviseConfig(Block):
 
 def main(recipe: Recipe[ReviseConfig]) -> None:
     data, block = recipe.run_dir / "data", recipe.block
+    if block.teacher and block.by == "reference":
+        raise ValueError("revise.by is reference and revise.teacher names a model; leave one of them out")
     refuse_licences([block.teacher] if block.teacher else [], block.allow_licences, "revise.allow_licences")
     inputs, output = [data / "sampling.jsonl", data / "samples.jsonl"], data / "revisions.jsonl"
     manifest = Manifest(
@@ -49,12 +56,12 @@ def main(recipe: Recipe[ReviseConfig]) -> None:
         return
     counts, usage = Counter(revisions=0), Usage()
     with replacing(output) as handle:
-        for revision in revisions(data, block, usage) if block.teacher else ():
+        for revision in revisions(data, block, usage):
             counts["revisions"] += 1
             counts["pass_every_check"] += not revision.failed
             handle.write(to_json(revision) + "\n")
-    if block.teacher:
-        print(f"revise: {count_words(counts)}; {usage.line()}")
+    if block.teacher or block.by == "reference":
+        print(f"revise: {count_words(counts)}" + (f"; {usage.line()}" if block.teacher else ""))
     else:
         print("revise: no teacher named, so nothing is mended")
     if usage.failures:
@@ -64,21 +71,38 @@ def main(recipe: Recipe[ReviseConfig]) -> None:
 
 
 def revisions(data: Path, block: ReviseConfig, usage: Usage) -> Iterator[Candidate]:
-    assert block.teacher is not None
-    for (card, sample), answer in ask_all(block.teacher, data / "answers.sqlite", questions(data, block), usage):
-        if isinstance(answer, Answer):  # a failure is counted by `usage` and asked again by the next run
-            made = candidate_of(answer, block.teacher, card.id, sample.key, revises=sample.key)
-            yield replace(made, failed=CheckedSummary.candidate(made, card.source, "revision").failed)
+    if block.by == "reference":
+        yield from (of_reference(card, item) for card, item in failing(data, block))
+    elif block.teacher:
+        for (card, sample), answer in ask_all(block.teacher, data / "answers.sqlite", questions(data, block), usage):
+            if isinstance(answer, Answer):  # a failure is counted by `usage` and asked again by the next run
+                yield checked(candidate_of(answer, block.teacher, card.id, sample.key, revises=sample.key), card)
+
+
+def of_reference(card: HeldOut, sample: CheckedSummary) -> Candidate:
+    text = spliced(sample.text, sample.results, card.reference)
+    finish = {} if sample.finished else {"finish_reason": "loop" if sample.looped else "length"}
+    made = Candidate(stable_id(card.id, sample.key, text), card.id, text, SPLICED, decoding=finish, revises=sample.key)
+    return checked(made, card)
+
+
+def checked(made: Candidate, card: HeldOut) -> Candidate:
+    return replace(made, failed=CheckedSummary.candidate(made, card.source, "revision").failed)
 
 
 def questions(data: Path, block: ReviseConfig) -> Iterator[tuple[tuple[HeldOut, CheckedSummary], Question]]:
+    for card, item in failing(data, block):
+        _, model_id, _ = read_source(card.source)
+        yield (card, item), Question(revision_question(model_id, card.source, item.text, item.reason))
+
+
+def failing(data: Path, block: ReviseConfig) -> Iterator[tuple[HeldOut, CheckedSummary]]:
+    """The samples to be mended, of each card those with the fewest faults."""
     cards = list(read_jsonl(data / "sampling.jsonl", HeldOut))
     for card, samples in tqdm(samples_of(cards, data / "samples.jsonl"), "revise", len(cards), unit=" cards", mininterval=1):
         judged = (CheckedSummary.sample(sample, card.source) for sample in samples)
-        failing = sorted((item for item in judged if not item.accepted), key=lambda item: len(item.failed))
-        _, model_id, _ = read_source(card.source)
-        for item in failing[: block.per_card]:
-            yield (card, item), Question(revision_question(model_id, card.source, item.text, item.reason))
+        faulty = sorted((item for item in judged if not item.accepted), key=lambda item: len(item.failed))
+        yield from ((card, item) for item in faulty[: block.per_card])
 
 
 if __name__ == "__main__":
