@@ -10,7 +10,9 @@ from functools import cached_property, lru_cache
 from data_prep.checks.copying import SourceWords, index_words
 from data_prep.checks.denials import settings_of
 from data_prep.checks.derived.arithmetic import NumberLine, operands_of
+from data_prep.checks.derived.groups import figure
 from data_prep.checks.derived.together import Together, together_of
+from data_prep.checks.derived.words import stem
 from data_prep.checks.facts import Fact, facts_of, list_lengths
 from data_prep.checks.language import mojibake_of
 from data_prep.checks.licences import named_in
@@ -85,5 +87,6 @@ class SourceIndex:
 
 
 def forget() -> None:
-    """Empties the cache, for those who measure."""
-    SourceIndex.from_source.cache_clear()
+    """Empties the caches, for those who measure."""
+    for cached in (SourceIndex.from_source, figure, stem):
+        cached.cache_clear()

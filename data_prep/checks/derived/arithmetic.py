@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import combinations, islice
 from math import prod
 
-from data_prep.checks.derived.groups import TOTAL, figure
+from data_prep.checks.derived.groups import TOTAL, figure, has_digit
 from data_prep.checks.derived.words import STOP, line_around, sentence_around
 from data_prep.checks.document import Document
 from data_prep.checks.names.grounding import compact
@@ -69,8 +69,10 @@ _FRACTION = re.compile(
 )
 _PARTS = {name: number for number, name in enumerate("third quarter fifth sixth seventh eighth ninth tenth".split(), 3)}
 _NEAR = Decimal("0.025")  # by so much a share may differ from two thirds and the like
+_ADDING = frozenset(("sum", "mean"))  # operations that take all numbers of a line, whatever the sentence names
 _SAID_IN_WORDS = ("ratio", "points")  # operations whose result is a number in words as well
 _TOKEN = re.compile(r"[a-z0-9]+(?:\.[0-9]+)?")
+_NAMELESS = frozenset[str]()
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,14 @@ class NumberLine:
     labels: tuple[frozenset[str], ...]
     named: frozenset[str]
     place: str
+
+    @cached_property
+    def is_labelled(self) -> bool:
+        return any(self.labels)
+
+    @cached_property
+    def distinct(self) -> frozenset[Decimal]:
+        return frozenset(self.values)
 
 
 def operands_of(blocks: Iterable[str], tables: Tables, own_name: str) -> tuple[NumberLine, ...]:
@@ -98,12 +108,20 @@ def _tokens_of(text: str) -> frozenset[str]:
 
 
 def _of_blocks(blocks: Iterable[str]) -> Iterator[NumberLine]:
+    """A line for each block with several numbers; of blocks that are alike, the same one."""
+    read: dict[str, NumberLine | None] = {}
     for block in blocks:
-        if any(character.isdigit() for character in block):
-            found = (quantity.readings[0].value for quantity in quantities(block, bounds=False) if quantity.readings)
-            values = tuple(islice(found, MAX_VALUES))
-            if len(values) > 1:
-                yield NumberLine(values, (frozenset(),) * len(values), _tokens_of(block), "a sentence or list")
+        if block not in read:
+            read[block] = _of_block(block) if has_digit(block) else None
+        if line := read[block]:
+            yield line
+
+
+def _of_block(block: str) -> NumberLine | None:
+    found = (quantity.readings[0].value for quantity in quantities(block, bounds=False) if quantity.readings)
+    values = tuple(islice(found, MAX_VALUES))
+    # Nothing names its numbers, and so its own name is not asked for.
+    return NumberLine(values, (_NAMELESS,) * len(values), _NAMELESS, "a sentence or list") if len(values) > 1 else None
 
 
 def _number_lines(table: Table, own_name: str) -> Iterator[NumberLine]:
@@ -217,6 +235,8 @@ def _found(
 ) -> tuple[str, str] | None:
     spent = 0
     for line in lines:
+        if not line.is_labelled and _ADDING.isdisjoint(asked.operations) and line.distinct.isdisjoint(told):
+            continue  # nothing of it is named or repeated
         known = [value in told or bool(label & tokens) for value, label in zip(line.values, line.labels, strict=True)]
         enough = _enough(asked, line, tokens)
         spent += sum(known) * len(known)
@@ -233,7 +253,7 @@ def _enough(asked: _Asked, line: NumberLine, tokens: frozenset[str]) -> int:
     """How many of two operands the sentence must name or repeat. Where many digits make an accident unlikely, or a line that the
     sentence names holds few numbers, one may go without its name: the model itself, or what it is compared with. Of two numbers alone,
     and of a small table of the summary's own, both may."""
-    named = bool(line.named & tokens) and any(line.labels)
+    named = line.is_labelled and not line.named.isdisjoint(tokens)
     of_few = len(line.values) <= (FEW if line.place == _OWN_TABLE else 2)
     if of_few and named and asked.digits > 1 and not asked.is_percent:
         return 0
@@ -311,7 +331,7 @@ def _ratios(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[tu
 
 def _shares(line: NumberLine, known: Sequence[bool], enough: int) -> Iterator[tuple[Decimal, str]]:
     """One of another, one of all, and those that the sentence names of all."""
-    if any(line.labels) and len(line.values) > 2 and (total := sum(line.values, Decimal(0))) > 0:
+    if line.is_labelled and len(line.values) > 2 and (total := sum(line.values, Decimal(0))) > 0:
         picked = _picked(line, known)
         for part in (*picked, sum(picked, Decimal(0))):
             yield part / total * 100, f"{part} of {len(line.values)} numbers"

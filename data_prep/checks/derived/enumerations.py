@@ -13,6 +13,7 @@ MAX_ITEM_WORDS = 7  # of an enumeration: what is longer is a clause
 _CLAUSE_END = re.compile(r":(?=\s)|[()\[\]]|\s[–—-]\s")
 _COMMA = re.compile(r"[,、，]\s*(?:(?P<last>(?:and|or|as well as)\s|&\s?))?")
 _AND = re.compile(r"\s(?:and|or|as well as)\s|\s?&\s?")
+_SIGNS, _WORDS = frozenset(",、，;/&"), frozenset(("and", "or", "well"))  # without one nothing is enumerated
 _SLASHES = re.compile(r"(?<![\w/.:])[^\W_][\w+-]{0,30}(?: ?/ ?[^\W_][\w+-]{0,30}){1,20}(?![\w/]|\.\w)")
 _LANGUAGES = stems(" ".join(LANGUAGE_NAMES.values()))
 
@@ -20,6 +21,8 @@ _LANGUAGES = stems(" ".join(LANGUAGE_NAMES.values()))
 def enumerations(text: str, heading: frozenset[str]) -> Iterator[Group]:
     """ "English, French and German", also with slashes and semicolons, and "A and B", which is no list by itself."""
     for sentence in SENTENCE_END.split(text.replace("\n", " ") if "\n" in text else text):
+        if _SIGNS.isdisjoint(sentence) and _WORDS.isdisjoint(sentence.split()):
+            continue  # most sentences
         if ";" in sentence and (count := len([part for part in sentence.split(";") if part.strip()])) > 2:
             yield Group(count, "items of an enumeration", stems(sentence[:200]) | heading, stems(sentence))
         if "/" in sentence:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from data_prep.checks.derived.words import PLAIN_WORD, stem, stems
 from data_prep.checks.numeric.quantities import quantities
@@ -14,6 +15,9 @@ from data_prep.checks.numeric.quantities import quantities
 FAMILY = "items of one name"
 TOTAL = re.compile(r"\b(?:g?mean|average|avg|overall|total|sum|macro|micro|all)\b", re.IGNORECASE)
 _SIZED = re.compile(r"(?<![\w.])[0-9]{1,4}(?:\.[0-9]{1,2})?[BM]\b")
+_DIGIT = re.compile("[0-9]")
+_PLAIN = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3})?\Z")  # most figures; a longer one may be a date or the number of a paper
+CACHED_CELLS = 4_096
 _TAGS = re.compile(r"(?:[^,.:;|={}\[\]\"']{1,40},[ ]){3,80}[^,.:;|={}\[\]\"']{1,40}")
 
 
@@ -118,6 +122,14 @@ def _make(parts: list[Decimal | None], whole: Decimal | None) -> bool:
     return abs(added / len(parts) - whole) <= near or abs(added - whole) <= near
 
 
+def has_digit(text: str) -> bool:
+    return _DIGIT.search(text) is not None or (not text.isascii() and any(map(str.isdigit, text)))
+
+
+@lru_cache(CACHED_CELLS)
 def figure(cell: str) -> Decimal | None:
-    numbers = list(quantities(cell[:40], bounds=False)) if any(map(str.isdigit, cell[:40])) else []
+    """The number of a cell that holds a single one."""
+    if _PLAIN.match(cell):
+        return Decimal(cell)
+    numbers = list(quantities(cell[:40], bounds=False)) if has_digit(cell[:40]) else []
     return numbers[0].readings[0].value if len(numbers) == 1 and numbers[0].readings else None

@@ -18,7 +18,7 @@ MAX_AUTHORS = 5_000  # characters that the authors of one entry take
 PRINTED = "entries of a printed list"
 AUTHORS = "authors"
 UNFILLED = "parts without content"
-FENCE = re.compile(r"[ \t>]{0,12}(?:`{3,}|~{3,})")
+_FENCE = re.compile(r"[ \t>]{0,12}(?:`{3,}|~{3,})")
 _BIBTEX = re.compile(r"^[ \t]{0,8}@[A-Za-z]{3,20}[{(]", re.MULTILINE)
 _AUTHORS = re.compile(r"\bauthors?\s{0,4}=\s{0,4}([{\"])", re.IGNORECASE)
 _AUTHOR_END = re.compile(r"\sand\s")
@@ -35,6 +35,10 @@ _HTML_LIST = re.compile(r"<(/?)(table|tr|ul|ol|li)\b", re.IGNORECASE)
 _OPENS_LIST = re.compile(r"[=:]\s{0,2}(?=[\[({])")
 _KEY_BEFORE = re.compile(r"(?<!\w)(\w{1,40})['\"]?\s{0,2}\Z")
 _NEXT_ENTRY = re.compile(r"(?:\}\s{0,9},\s{0,40}\{|\)\s{0,9},\s{0,40}\(|\]\s{0,9},\s{0,40}\[)")
+
+
+def is_fence(line: str) -> bool:
+    return ("```" in line or "~~~" in line) and _FENCE.match(line) is not None
 
 
 def of_metadata(value: Any, key: str = "") -> Iterator[Group]:
@@ -65,15 +69,16 @@ def of_headings(headings: list[tuple[int, str]]) -> Iterator[Group]:
 
 def of_shapes(body: str) -> Iterator[Group]:
     """Things that are told by their shape, wherever they stand: they are counted only under their own name."""
-    fences = sum(bool(FENCE.match(line)) for line in body.splitlines())
-    images = list(_IMAGE.finditer(body))
+    lower = body.lower()
+    fences = sum(map(is_fence, body.splitlines()))
+    images = list(_IMAGE.finditer(body)) if "![" in body or "<img" in lower else []
     shown = sum(not image["linked"] and not _BADGE.search(image[2] or image[3] or "") for image in images)
     for size, kind, named in (
-        (len(_BIBTEX.findall(body)), "BibTeX entries", "row bibtex citation link paper"),
+        (len(_BIBTEX.findall(body)) if "@" in body else 0, "BibTeX entries", "row bibtex citation link paper"),
         (len(images), "images", "image"),
         (shown, "images that are no badges", "image sample"),
         (len(_COMMENT.findall(body)), "HTML comments", "comment"),
-        (len(_UNFILLED.findall(body)), UNFILLED, "section placeholder field"),
+        (len(_UNFILLED.findall(body)) if "more information" in lower else 0, UNFILLED, "section placeholder field"),
         (len(_SAID.findall(body)), "lines in quotation marks", "row example image caption quotation"),
         (fences // 2, "blocks of code", "block example code"),
     ):
@@ -81,7 +86,7 @@ def of_shapes(body: str) -> Iterator[Group]:
     yield from _authors(body)
     files: dict[str, set[str]] = defaultdict(set)
     # The pattern tries every letter anew, and few words hold a point before another letter.
-    for match in (match for word in body.split() if "." in word[:-1] for match in _FILE.finditer(word)):
+    for match in (match for word in dict.fromkeys(body.split()) if "." in word[:-1] for match in _FILE.finditer(word)):
         files[match[1]].add(match[0])
     for ending, names in files.items():
         yield Group(len(names), "files of one kind", frozenset(("file", ending)), explicit=False)
@@ -92,10 +97,11 @@ def of_shapes(body: str) -> Iterator[Group]:
 
 def _authors(body: str) -> Iterator[Group]:
     """Authors of BibTeX entries, and of lines as "Moor, A., Tarn, B. C., & Rill, E.". Held are their names."""
-    for match in islice(_AUTHORS.finditer(body), MAX_SHAPES):
+    for match in islice(_AUTHORS.finditer(body) if "author" in body.lower() else (), MAX_SHAPES):
         names = _until_closed(body[match.end() : match.end() + MAX_AUTHORS], "}" if match[1] == "{" else match[1])
         yield Group(len(_AUTHOR_END.findall(names)) + 1, AUTHORS, frozenset({"author"}), stems(names), explicit=False)
-    for match in islice(_CITED.finditer(body), MAX_SHAPES):
+    lines = (line for line in body.splitlines() if len(_CITED_NAME.findall(line)) > 1) if _CITED_NAME.search(body) else ()
+    for match in islice((match for line in lines for match in _CITED.finditer(line)), MAX_SHAPES):
         yield Group(len(_CITED_NAME.findall(match[0])), AUTHORS, frozenset({"author"}), stems(match[0]), explicit=False)
 
 

@@ -15,7 +15,7 @@ from functools import cached_property
 from data_prep.cards.front_matter import split_front_matter
 from data_prep.checks.derived.enumerations import enumerations
 from data_prep.checks.derived.groups import Group, families, of_table, shared, tags, without_totals
-from data_prep.checks.derived.shapes import FENCE, MAX_LINE, entries, of_headings, of_metadata, of_shapes
+from data_prep.checks.derived.shapes import MAX_LINE, entries, is_fence, of_headings, of_metadata, of_shapes
 from data_prep.checks.derived.words import SENTENCE_END, STOP, plain, running, stems
 from data_prep.checks.numeric.quantities import WORD
 from data_prep.checks.tables.source import markdown_grids
@@ -30,6 +30,9 @@ _NUMBERED = re.compile(rf"(?<![\w.-])(?:[0-9][0-9,.]{{0,12}}|{WORD})[ -]((?:[a-z
 _REPORT_ROW = re.compile(r"[ \t]*(\S{1,40}(?:[ ]\S{1,20}){0,2})(?:[ \t]{1,40}[0-9][0-9.,]{0,20}){3,8}[ \t]*$")
 _CAPTION = re.compile(r"[ \t]{0,8}(?:_[^_\n]{1,200}_|\*[^*\n]{1,200}\*|<i>[^<\n]{1,200}</i>)(?:<br ?/?>)?[ \t]*$")
 _TABLE = re.compile(r"<table\b", re.IGNORECASE)
+# With what a line may begin that a pattern is asked about: most lines are none of these.
+_ITEM_SIGNS = frozenset("-*+•–(0123456789")
+_CAPTION_SIGNS = frozenset("_*<")
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,11 @@ class Together:
 
     groups: tuple[Group, ...]
     blocks: tuple[str, ...]
-    words: frozenset[str]
     text: str
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        return stems(self.text)
 
     @cached_property
     def telling(self) -> frozenset[str]:
@@ -67,11 +73,11 @@ def together_of(text: str) -> Together:
     tables = page.tables + len(_TABLE.findall(front.body))
     page.groups.append(Group(tables, "tables", frozenset({"table"}), explicit=False))
     groups = [*of_metadata(front.metadata), *page.groups, *of_headings(page.headings), *of_shapes(front.body)]
-    for piece, heading in page.texts:
+    for piece, heading in dict.fromkeys(page.texts):  # what is said twice makes the same groups
         groups += [*enumerations(piece, heading), *entries(piece, heading)]
     sentences = [sentence for piece, _ in page.texts for sentence in SENTENCE_END.split(piece)]
     sized = dict.fromkeys(group for group in groups if group.size > 1)
-    return Together(tuple(sized), tuple([*page.lists, *sentences]), stems(text), text)
+    return Together(tuple(sized), tuple([*page.lists, *sentences]), text)
 
 
 @dataclass
@@ -81,6 +87,15 @@ class _List:
     indent: int
     named: frozenset[str]
     items: list[str] = field(default_factory=list)
+
+
+def _heading(line: str) -> re.Match[str] | None:
+    match line.lstrip(" \t")[:1]:
+        case "#":
+            return _HEADING.match(line)
+        case "*" | "_":
+            return _BOLD_LINE.match(line)
+    return None
 
 
 class _Page:
@@ -106,7 +121,7 @@ class _Page:
         self.tables = 0
 
     def add(self, line: str) -> None:
-        if FENCE.match(line):
+        if is_fence(line):
             self.close()
             self._end_report()
             self._in_code = not self._in_code
@@ -117,12 +132,12 @@ class _Page:
         elif not line.strip():
             self._end_block()
             self._blank = True
-        elif heading := _HEADING.match(line) or _BOLD_LINE.match(line):
+        elif heading := _heading(line):
             self.end_section()
             self._start_section(heading)
         elif line.count("|") > 1 or (self._rows and "|" in line):
             self._row(line)
-        elif item := _ITEM.match(line):
+        elif line.lstrip(" \t>")[:1] in _ITEM_SIGNS and (item := _ITEM.match(line)):
             self._item(line, item)
         else:
             self._text(line)
@@ -175,7 +190,7 @@ class _Page:
         self.groups += families(items, named)
 
     def _key(self, line: str) -> None:
-        if key := _KEY.match(line):
+        if (":" in line or "=" in line or "  " in line or "\t" in line) and (key := _KEY.match(line)):
             if self._keys and self._mark != key[1].strip():
                 self._end_keys()
             if not self._keys:
@@ -186,7 +201,7 @@ class _Page:
             self._end_keys()
 
     def _text(self, line: str) -> None:
-        if _CAPTION.match(line):
+        if line.lstrip(" \t")[:1] in _CAPTION_SIGNS and _CAPTION.match(line):
             self._captions.append(plain(line))
         if self._open and self._blank and line[:1] not in " \t":
             self._close_lists(-1)

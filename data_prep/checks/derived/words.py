@@ -64,7 +64,7 @@ def stem(word: str) -> str:
 
 
 def stems(text: str) -> frozenset[str]:
-    return frozenset(map(stem, PLAIN_WORD.findall(text)))
+    return frozenset(map(stem, set(PLAIN_WORD.findall(text))))
 
 
 def running(text: str) -> str:

@@ -6,11 +6,11 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
 
-from data_prep.checks.document import Document, blank, lines_of
+from data_prep.checks.document import Document, blank
 from data_prep.checks.numeric.notation import plain as plain_notation
 from data_prep.checks.numeric.notation import plain_with_offsets
 from data_prep.checks.numeric.other_spellings import (
@@ -46,6 +46,7 @@ _VERSION_NUMBERS = re.compile(r"[0-9.]+")
 _VERSION_WORD = re.compile("version|revision|release|edition")
 _POINT_ZEROS = re.compile(r"(?:\.0)+\Z")
 _LAST_LETTERS = re.compile(r"[^\W\d_]+\Z")
+_NO_SCALES = frozenset[int]()
 NUMBERS_EXPECTED = 5  # a source with this many distinct numbers deserves a summary with one
 
 # "Params (B)", "Params [M]" or "Params / M" of a column.
@@ -128,12 +129,20 @@ def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
     text = _URL.sub(" ", source)
     found = _Written({Decimal(count) for count in counts if count > 1})
     head: tuple[Columns, frozenset[int]] | None = None  # units and scales of the table that the line is in
-    for _, line in lines_of(text):
-        head = None if "|" not in line else head or (named_by_column(line), _scales(line))
-        columns, scales = (
-            (head[0], head[1] | _scales(line)) if head else ({}, _scales(line) if ":" in line else frozenset[int]())
-        )
-        for quantity in quantities(line, bounds=False):
+    read = set[str]()  # lines that stand in no table: pages of one site have many in common
+    for line in text.splitlines(keepends=True):
+        if "|" in line:
+            head = head or (named_by_column(line), _scales(line))
+        else:
+            head = None
+            if line in read:
+                continue
+            read.add(line)
+        stated = list(quantities(line, bounds=False))
+        if not stated:
+            continue
+        columns, scales = (head[0], head[1] | _scales(line)) if head else ({}, _scales(line) if ":" in line else _NO_SCALES)
+        for quantity in stated:
             found.add(quantity, line, scales, columns)
     distinct = len(found.plain) + len(found.signed)
     named, versions = names_and_versions(source)
@@ -387,11 +396,11 @@ def _cut_off(found: Quantity) -> Quantity:
         return found
     value = found.readings[0].value
     step = Decimal(1).scaleb(value.as_tuple().exponent)  # type: ignore[arg-type]
-    return replace(found, readings=(Reading(value, value, value + step),))
+    return found._replace(readings=(Reading(value, value, value + step),))
 
 
 def _moved(found: Quantity, start: int, end: int, text: str) -> Quantity:
-    return replace(found, text=text[start:end], start=start, end=end)
+    return found._replace(text=text[start:end], start=start, end=end)
 
 
 def check_numbers(
