@@ -10,6 +10,8 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
+from data_prep.cards.scan import matches_at
+
 # What no address holds unencoded (RFC 3986), and what ends one in Markdown or code. Letters of scripts that are written with
 # spaces may stand, since people copy `Künstliche_Intelligenz` from a browser; a sentence in Chinese or Thai begins with no space.
 _ENDS = (
@@ -26,6 +28,7 @@ _ADDRESS = re.compile(
     rf"|(?<![a-z0-9_./@:-])(?:github\.com|huggingface\.co|hf\.co|arxiv\.org|(?:dx\.)?doi\.org)/{_REST})",
     re.IGNORECASE,
 )
+_BEGINNINGS = ("http", "git+http", "www.", "github.com/", "huggingface.co/", "hf.co/", "arxiv.org/", "doi.org/", "dx.doi.org/")
 _LETTERS = re.compile(rf"(?:{_PLAIN}|\w|\u2013(?=\w)){{1,300}}")  # an address as the bar of a browser shows it
 _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")
 _PINNED = re.compile(r"git\+(https?://[^@/]+/[^@]*)(?:@.*)?", re.IGNORECASE | re.DOTALL)
@@ -44,10 +47,13 @@ _DOI = re.compile(rf"10\.(?<![\w/.]10\.)\d{{4,9}}/(?:[-.;()/:\w+%]|{_RARE}){{2,2
 
 def mentions(text: str) -> Iterator[str]:
     """Addresses in `text`, in order: those spelt out, git's as the repository's page, a paper's for an arXiv id or a DOI."""
-    spelt = [(*match.span(), _read(match[0])) for match in _ADDRESS.finditer(text)]
-    named = [(match.start(), f"https://arxiv.org/abs/{match[1]}") for match in _ARXIV.finditer(text)]
+    spelt = [(*match.span(), _read(match[0])) for match in matches_at(_BEGINNINGS, _ADDRESS, text)]
+    papers = matches_at(("arxiv", "eprint", "abs/"), _ARXIV, text)
+    named = [(match.start(), f"https://arxiv.org/abs/{match[1]}") for match in papers]
     named += [(match.start(), f"https://doi.org/{_read(match[0])}") for match in _DOI.finditer(text)]
-    named += [(match.start(), trimmed_url(f"https://{match[1]}/{match[2]}")) for match in _GIT.finditer(text)]
+    named += [
+        (match.start(), trimmed_url(f"https://{match[1]}/{match[2]}")) for match in matches_at(("git", "ssh:"), _GIT, text)
+    ]
     starts = [start for start, _, _ in spelt]
     for at, address in named:
         before = bisect_right(starts, at)
@@ -58,7 +64,7 @@ def mentions(text: str) -> Iterator[str]:
 
 def other_readings(text: str) -> Iterator[str]:
     """What the addresses of a text may be as well (`longer_readings`). To be compared with, not to be asked for."""
-    for match in _ADDRESS.finditer(text):
+    for match in matches_at(_BEGINNINGS, _ADDRESS, text):
         yield from _longer(text, match)
 
 

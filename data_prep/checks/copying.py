@@ -52,7 +52,9 @@ def index_words(source: str) -> SourceWords:
     places: dict[tuple[str, str], list[int]] = defaultdict(list)
     for place, pair in enumerate(pairwise(words)):
         places[pair].append(place)
-    return SourceWords(tuple(words), {pair: tuple(found[:PLACES]) for pair, found in places.items()}, frozenset(words))
+    for found in places.values():
+        del found[PLACES:]
+    return SourceWords(tuple(words), dict(places), frozenset(words))
 
 
 def extractive_fragments(words: Sequence[str], source: SourceWords) -> Iterator[Fragment]:

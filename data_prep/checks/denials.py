@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from data_prep.cards.scan import matches_in_lines
 from data_prep.checks.document import Document
 from data_prep.checks.facts import Fact
 from data_prep.checks.licences import agree
@@ -64,7 +65,7 @@ NEAR_CHARACTERS = 60
 def settings_of(source: str) -> dict[str, str]:
     """Settings of the training that `source` lists as `key: value`, by the name that people give them, as they stand there."""
     found: dict[str, str] = {}
-    for match in _SETTING.finditer(source):
+    for match in matches_in_lines(("learning_rate", "train_batch_size", "epochs"), _SETTING, source):
         name = (match.lastgroup or "").replace("_", " ")
         found.setdefault(name, match[0].strip(" \t>*+-"))
     return found

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Any
 from urllib.parse import unquote
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from data_prep.cards.mentions import BARE, address_of, trimmed_url
+from data_prep.checks.plain_markdown import CODE_SIGNS, blocks_of, inline_of
 
 MAX_CHARACTERS = 20_000  # 500 words are 4,000 characters
 MAX_BRACKETS = 500  # the parser's time is quadratic in opening brackets; 500 words hold a few dozen
 
-_MARKDOWN = MarkdownIt("commonmark").enable("table")
+# In two steps: most blocks that the one finds, plain_markdown.py reads.
+_BLOCKS = MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"])
+_INLINE = MarkdownIt("commonmark")
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _WITHIN_LINE = re.compile(r"[^\n]")
 _NEWLINE = re.compile(r"\r\n|\r|\n")
@@ -35,8 +39,6 @@ _NOT_PROSE = re.compile(
     rf"|(?P<bare>{BARE}))",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
-# Inline code that is a name or an amount (`Lumen-3B`, `65,536`) is read like prose: else backticks would hide it from the checks.
-_CODE_SIGNS = re.compile(r"[=(){}\[\]<>;$\\|]|--|::|_")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")  # `acme/foo_base` is a name with its owner
 
 
@@ -93,7 +95,7 @@ def read(summary: str) -> Document:
     echo = _FRONT_MATTER.match(text)
     # Blanked, not cut: the offsets stay. Parsed as Markdown it would be a rule and a heading.
     body = blank(text, [echo.span()]) if echo else text
-    walk = _walk(_MARKDOWN.parse(body), body)
+    walk = _walk(body)
     hidden, bare = _not_prose(blank(body, walk.code))
     prose = blank(body, [*walk.code, *hidden])
     return Document(
@@ -140,11 +142,26 @@ def rendered_words(text: str) -> tuple[str, ...]:
     return tuple(piece for piece in text.split() if piece[0].isalnum() or _LETTER_OR_DIGIT.search(piece))
 
 
-def _walk(tokens: list[Token], text: str) -> _Walk:
-    found = _Walk()
+def _walk(text: str) -> _Walk:
     starts = [0, *(match.end() for match in _NEWLINE.finditer(text))]
+    found = _Walk()
+    blocks = blocks_of(text)
+    if blocks is None:
+        _walk_tokens(found, text, text, starts)
+    for block in blocks or ():
+        if block.kind == "table":
+            _walk_tokens(found, text, block.content, [*starts[block.first : block.last + 1]])
+            continue
+        end = starts[block.last] if block.last < len(starts) else len(text)
+        _add(found, text, block.content, Block(starts[block.first], end, "", block.kind, (), block.level), {})
+    return found
+
+
+def _walk_tokens(found: _Walk, text: str, part: str, starts: list[int]) -> None:
+    """Of a `part` of the text, whose lines have these `starts`."""
+    references: dict[str, Any] = {}
     lists = cells = heading = 0
-    for token in tokens:
+    for token in _BLOCKS.parse(part, references):
         first, last = token.map or (0, 0)
         start = starts[first] if first < len(starts) else len(text)
         end = starts[last] if last < len(starts) else len(text)
@@ -166,16 +183,27 @@ def _walk(tokens: list[Token], text: str) -> _Walk:
                 found.code.append((start, end))
             case "inline":
                 kind = "heading" if heading else "bullet" if lists else "cell" if cells else "text"
-                shown = _rendered(token.children or [])
-                found.blocks.append(Block(start, end, shown, kind, rendered_words(shown), heading))
-                for child in token.children or []:
-                    if child.type == "html_inline":
-                        found.html.append(_find(text, child.content, start, end))
-                    elif child.type in ("link_open", "image"):
-                        target = str(child.attrGet("src" if child.type == "image" else "href") or "")
-                        # A bare address is found in the text itself; an autolink's text is its address.
-                        found.links.append(Link(target, *_find(text, target, start, end)))
-    return found
+                _add(found, text, token.content, Block(start, end, "", kind, (), heading), references)
+
+
+def _add(found: _Walk, text: str, content: str, block: Block, references: dict[str, Any]) -> None:
+    """The block with the rendered text of its `content`, and the links and HTML in it."""
+    start, end = block.start, block.end
+    if plain := inline_of(content):
+        shown = plain.shown
+        found.links += [Link(target, *_find(text, target, start, end)) for target in plain.targets]
+    else:
+        [inline] = _INLINE.parseInline(content, references)
+        shown = _rendered(inline.children or [])
+        for child in inline.children or []:
+            if child.type == "html_inline":
+                found.html.append(_find(text, child.content, start, end))
+            elif child.type in ("link_open", "image"):
+                target = str(child.attrGet("src" if child.type == "image" else "href") or "")
+                # A bare address is found in the text itself; an autolink's text is its address.
+                found.links.append(Link(target, *_find(text, target, start, end)))
+    shown = re.sub(r"https?://\S+", " ", shown) if "://" in shown else shown
+    found.blocks.append(replace(block, text=shown, words=rendered_words(shown)))
 
 
 def _is_closed(token: Token, block: str) -> bool:
@@ -197,11 +225,10 @@ def _rendered(children: list[Token]) -> str:
             case "text" if not address:
                 parts.append(child.content)
             case "code_inline":
-                parts.append(" " if _CODE_SIGNS.search(child.content) else child.content)
+                parts.append(" " if CODE_SIGNS.search(child.content) else child.content)
             case "softbreak" | "hardbreak" | "html_inline":
                 parts.append(" ")
-    text = "".join(parts)
-    return re.sub(r"https?://\S+", " ", text) if "://" in text else text
+    return "".join(parts)
 
 
 def _find(text: str, wanted: str, start: int, end: int) -> tuple[int, int]:
@@ -219,7 +246,7 @@ def _not_prose(text: str) -> tuple[list[tuple[int, int]], list[Link]]:
     """Spans to blank, and the bare addresses among them."""
     hidden, bare = [], []
     for match in _NOT_PROSE.finditer(text):
-        if match["code"] and (not _CODE_SIGNS.search(match["inside"]) or _REPOSITORY.fullmatch(match["inside"])):
+        if match["code"] and (not CODE_SIGNS.search(match["inside"]) or _REPOSITORY.fullmatch(match["inside"])):
             continue
         start, end = match.span()
         if match["target"]:

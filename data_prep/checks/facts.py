@@ -13,6 +13,7 @@ from typing import Any
 
 from data_prep.cards.front_matter import split_front_matter
 from data_prep.cards.parse import base_models, languages, licence
+from data_prep.cards.scan import lines_with, matches_at
 from data_prep.checks import licences
 from data_prep.checks.document import Document, lowered
 from data_prep.checks.names.grounding import compact
@@ -96,12 +97,9 @@ _SPELLED_PATTERNS = {
     for name in ("parameters", "tokens")
 }
 # Each pattern asks for one of its fact's words, and but for a setting's name and value ("max_seq_len:") for all in one line.
-_KEYWORDS = {
-    "parameters": re.compile("param"),
-    "tokens": re.compile(r"tokens|token[*:|= ]"),
-    "context": re.compile("context|max|read"),
-}
+_KEYWORDS = {"parameters": ("param",), "tokens": ("token",), "context": ("context", "max", "read")}
 _ACROSS_LINES = r"\W"
+_KEYS = ("max_position_embeddings", "max_seq_len", "model_max_length")
 # Below these an amount is something else: "3 parameters to set", "context of 5 examples".
 _LEAST = {"parameters": Decimal(100_000), "tokens": Decimal(1_000_000), "context": Decimal(256)}
 _MOST = {"parameters": Decimal(10**14), "tokens": Decimal(10**15), "context": Decimal(10**8)}
@@ -136,7 +134,8 @@ def _benchmarks(source: str) -> Iterator[str]:
     lines = source.splitlines()
     for number, line in enumerate(lines):
         if not (
-            _SCORE.search(line) or (line.lstrip().startswith("|") and _SCORE.search(" ".join(lines[number + 1 : number + 3])))
+            ("." in line and _SCORE.search(line))
+            or (line.lstrip().startswith("|") and _SCORE.search(" ".join(lines[number + 1 : number + 3])))
         ):
             continue
         for match in _BENCHMARK.finditer(line):
@@ -189,12 +188,13 @@ def stated_amounts(name: str, text: str) -> Iterator[tuple[Decimal, Span]]:
     """Amounts that `text` states as parameters, training tokens or context length: a value for each reading, and the
     characters, with the spelling as label."""
     lower = lowered(text)
-    lines = list(_lines_with(_KEYWORDS[name], lower))
+    lines = list(lines_with(_KEYWORDS[name], lower))
     spelled = [line for line in lines if "illion" in lower[slice(*line)]]
-    asked = [(pattern, [(0, len(lower))] if _ACROSS_LINES in pattern.pattern else lines) for pattern in _PATTERNS[name]]
+    asked = [(pattern, lines) for pattern in _PATTERNS[name]]
     asked += [(pattern, spelled) for pattern in _SPELLED_PATTERNS.get(name, ())]
     for pattern, places in asked:
-        for match in (match for place in places for match in pattern.finditer(lower, *place)):
+        found = (match for place in places for match in pattern.finditer(lower, *place))
+        for match in matches_at(_KEYS, pattern, lower) if _ACROSS_LINES in pattern.pattern else found:
             start = match.start("amount")
             spelling = text[start : match.end("amount")].rstrip(".,")
             if start and (text[start - 1].isalnum() or text[start - 1] in ".-_/"):
@@ -203,16 +203,6 @@ def stated_amounts(name: str, text: str) -> Iterator[tuple[Decimal, Span]]:
                 for reading in quantity.readings[:2]:
                     if _LEAST[name] <= reading.value <= _MOST[name]:
                         yield reading.value, Span(start, start + len(spelling), spelling)
-
-
-def _lines_with(word: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
-    """Where the lines begin and end that hold the word."""
-    end = -1
-    for match in word.finditer(text):
-        if match.start() > end:
-            end = text.find("\n", match.end())
-            end = len(text) if end < 0 else end
-            yield text.rfind("\n", 0, match.start()) + 1, end
 
 
 def _licences_near_the_word(source: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from data_prep.cards.scan import matches_at
 from data_prep.checks.document import lowered
 from data_prep.checks.result import Span
 
@@ -37,6 +38,9 @@ _LICENCE = re.compile(
     """,
     re.VERBOSE,
 )
+_BEGINNINGS = (
+    "apache cc creative bsd 2-clause 3-clause gnu agpl lgpl gpl lesser affero general mpl mozilla big openrail rail llama mit".split()
+) + ["2 clause", "3 clause"]
 # MIT is also a university, Apache a foundation, RAIL a word: those need a word of licensing nearby.
 _CONTEXT = re.compile(r"licen[cs]|released under|available under|under the|terms of")
 CONTEXT_CHARACTERS = 60
@@ -56,7 +60,7 @@ PUBLIC_DOMAIN = frozenset("public-domain cc0-1.0 cc0 unlicense pddl cc-pddc".spl
 def licences_in(text: str) -> Iterator[Span]:
     """Every licence that `text` names; the label is its identifier: `apache-2.0`, or `gpl` where no version is named."""
     lower = lowered(text)
-    for match in _LICENCE.finditer(lower):
+    for match in matches_at(_BEGINNINGS, _LICENCE, lower):
         name = identifier(match)
         if name == "mit" and _UNIVERSITY.match(lower, match.start()):
             continue

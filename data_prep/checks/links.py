@@ -12,6 +12,7 @@ from markdown_it.helpers import parseLinkDestination
 
 from data_prep.cards.links import is_followable
 from data_prep.cards.mentions import longer_readings, mentions, other_readings
+from data_prep.cards.scan import matches_at
 from data_prep.checks.document import Document, blank
 from data_prep.checks.result import CheckResult, Span, looked_up
 
@@ -103,9 +104,9 @@ def links_of(source: str) -> frozenset[str]:
 
 def _delimited(source: str) -> Iterator[tuple[int, int, str]]:
     """Addresses letter by letter, as the parser of the summary reads them in a link, and where they end for sure."""
-    for match in _DELIMITED.finditer(source):
+    for match in matches_at(("<http", "href", "src"), _DELIMITED, source):
         yield *match.span(match.lastindex or 0), match[match.lastindex or 0]
-    for match in _TARGET.finditer(source):
+    for match in matches_at(("](", "]:"), _TARGET, source):
         start = match.end()
         target = parseLinkDestination(source, start, min(len(source), start + _LONGEST))
         if target.ok:

@@ -181,11 +181,13 @@ def _words_of(source: str) -> frozenset[str]:
     of one ("Qwen3-32B" gives qwen, qwen3 and qwen332b), and of the acronyms that capitalised words spell;
     words of mixed scripts as they are, in lower case."""
     pieces = _PIECE.findall(source.replace("_", " "))
-    keys = [piece.lower().replace(".", "") for piece in pieces]
+    key_of = {piece: piece.lower().replace(".", "") for piece in set(pieces)}
+    keys = [*map(key_of.__getitem__, pieces)]
     found = {compact(token) for token in set(_WHOLE.findall(source))} | _acronyms(source) | set(_ARXIV.findall(source))
     found |= _mixed(source) | _of_several(source)
     found |= {key.rstrip("0123456789") for key in set(keys) if key[-1:].isdigit() and not key.isdigit()}
-    begins = [piece[0].isupper() or not key.isalpha() for piece, key in zip(pieces, keys, strict=True)]
+    may_begin = {piece: piece[0].isupper() or not key.isalpha() for piece, key in key_of.items()}
+    begins = [*map(may_begin.__getitem__, pieces)]
     found.update(keys)
     runs = list(compress(keys, begins))
     for length in range(1, MAX_PIECES):
@@ -210,7 +212,7 @@ def _mixed(text: str) -> set[str]:
 def _acronyms(source: str) -> set[str]:
     """ "Anchored Preference Optimization" says APO."""
     found = set()
-    for run in _CAPITALISED_RUN.findall(source):
+    for run in set(_CAPITALISED_RUN.findall(source)):
         letters = "".join(word[0] for word in re.split(r"[\s-]", run)).lower()
         found |= {letters[start:end] for start in range(len(letters)) for end in range(start + 3, len(letters) + 1)}
     return found

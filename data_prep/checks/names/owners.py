@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+from data_prep.cards.scan import matches_in_lines
+
 _CHAIN = re.compile(r"[\w.+-](?<![\w.+-].)[\w.+-]*(?:/[\w.+-]*\w)+")
 _HOSTS = ("huggingface.co", "hf.co", "github.com")
 _KINDS = frozenset(("datasets", "spaces", "models"))
@@ -31,7 +33,7 @@ class Owners:
     @classmethod
     def of(cls, source: str, compact: Callable[[str], str]) -> Owners:
         chains, owned = set[str](), set[str]()
-        for match in _CHAIN.finditer(source):
+        for match in matches_in_lines(("/",), _CHAIN, source):
             chains.add(match[0])
             parts = match[0].split("/")
             if parts[0].lower().removeprefix("www.") in _HOSTS:

@@ -13,12 +13,14 @@ LONGEST = 80  # letters and digits of a run that is looked for
 
 # What ends a name; between its parts a line may end.
 _ZERO = "\u2060"  # stands for `^` until the source's own signs are gone
-_BARRIER = re.compile(rf"[^A-Za-z0-9\s_/'’@\\{_ZERO}-]+|\n[ \t\r]*\n| [-/] ")
+# One after the other, since each begins with a sign that is found fast, and no two of them share one.
+_BARRIERS = (re.compile(rf"[^A-Za-z0-9\s_/'’@\\{_ZERO}-]+"), re.compile(r"\n[ \t\r]*\n"), re.compile(" [-/] "))
 _JOINT = re.compile(r"[\s_/'’@\\-]{2,}|[\n_/'’@\\-]")
 # Where a part begins inside a word: 2022quartz, headModel, GPTNeo. Where one may end: yoloV8, 2.0.
 _AFTER_DIGIT = re.compile(r"[0-9](?=[A-Z][A-Za-z]|[a-z]{3})")
-_CAMEL = re.compile(r"[a-z](?=[A-Z][A-Za-z])|[A-Z](?=[A-Z][a-z])")
-_BEFORE_VERSION = re.compile(r"[A-Za-z](?=[vV][0-9]|[0-9]{1,2} ?[bB]it)")
+# From the sign behind the place on, which few have.
+_CAMEL = re.compile(r"[A-Z](?:(?<=[a-z].)(?=[A-Za-z])|(?<=[A-Z].)(?=[a-z]))")
+_BEFORE_VERSION = re.compile(r"[vV0-9](?<=[A-Za-z].)(?:(?<=[vV])(?=[0-9])|(?<=[0-9])(?=[0-9]? ?[bB]it))")
 _POINT_ZERO = re.compile(r"\.(?<=[0-9]\.)(?=0(?!\.?[0-9]))")
 _POINT = re.compile(r"\.(?<=[0-9]\.)(?=[0-9])")
 
@@ -34,8 +36,10 @@ class Running:
     @classmethod
     def of(cls, source: str) -> Running:
         text = _POINT.sub("", _POINT_ZERO.sub(_ZERO, source))
-        text = _JOINT.sub(" ", _BARRIER.sub("|", text)).replace(_ZERO, "^")
-        text = _CAMEL.sub(r"\g<0>~", _BEFORE_VERSION.sub(r"\g<0>^", _AFTER_DIGIT.sub(r"\g<0> ", text)))
+        for barrier in _BARRIERS:
+            text = barrier.sub("|", text)
+        text = _JOINT.sub(" ", text).replace(_ZERO, "^")
+        text = _CAMEL.sub(r"~\g<0>", _BEFORE_VERSION.sub(r"^\g<0>", _AFTER_DIGIT.sub(r"\g<0> ", text)))
         text = text.lower()
         return cls(text, text.replace(" ", "").replace("~", "").replace("^", ""))
 

@@ -10,7 +10,6 @@ MOST_PLACES = 50  # of one name that are looked at: hostile text has thousands
 
 WINDOW = 40  # characters behind a name in which its versions stand: "Orvan v0.3 (formerly v0.2)"
 
-_SPACES = re.compile(r"\s+")
 _NUMBER = r"[0-9]{1,6}(?:[._ -][0-9]{1,6}){0,4}"
 _NUMBERS = re.compile(r"[0-9](?<![0-9.][0-9])[0-9]{0,5}(?:[._-][0-9]{1,6}){0,4}(?![0-9])")
 _NEXT = re.compile(rf"[ (-]{{0,2}}(?P<word>v(?:er|ersion)?[ .-]?)?({_NUMBER})(?![a-z0-9])")
@@ -36,12 +35,12 @@ class Versions:
     @classmethod
     def of(cls, source: str) -> Versions:
         lower = source.lower()
-        text = _SPACES.sub(" ", lower.replace("_", "-"))
+        text = " ".join(f".{lower}.".replace("_", "-").split())[1:-1]
         ranks = {number for match in _RANK.finditer(lower) for number in re.findall("[0-9]+", match[0])}
         return cls(
             text=text,
             parted=text.replace("-", " "),
-            numbers=frozenset(number for match in _NUMBERS.finditer(lower) for number in _beginnings(match[0])),
+            numbers=frozenset(number for found in set(_NUMBERS.findall(lower)) for number in _beginnings(found)),
             ranks=frozenset(ranks | set(_AT.findall(lower)) if ranks else ()),
             any=_ANY.search(lower) is not None,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -132,7 +132,7 @@ def faults_in_sentences(document: Document, numbers: Sequence[Quantity], known: 
         asked = [
             number
             for number in here
-            if _is_specific(number) and known.have(number) and not any(begin < number.start < stop for begin, stop in named)
+            if _is_specific(number) and known.having(number) and not any(begin < number.start < stop for begin, stop in named)
         ]
         if not asked or len(here) > MAX_NUMBERS:
             continue
@@ -159,7 +159,8 @@ def _tables(mentions: Sequence[Mention], asked: Sequence[Quantity], known: Table
     if found := {index for mention in mentions for index in known.naming[mention.form]}:
         yield from (known.tables[index] for index in sorted(found))
     elif len(exact := [number for number in asked if "." in number.literal]) > 1:  # 4096 may be many things
-        yield from (table for table in known.tables if sum(bool(table.places(number)) for number in exact) > 1)
+        counts = Counter(id(table) for number in exact for table in known.having(number))
+        yield from (table for table in known.tables if counts[id(table)] > 1)
 
 
 def _scenes(views: Sequence[View], own: str) -> list[Scene]:
@@ -184,7 +185,7 @@ def _scenes(views: Sequence[View], own: str) -> list[Scene]:
 def _stray(number: Quantity, scenes: Sequence[Scene], known: Tables) -> tuple[Table, Place, Place] | None:
     """A number that no table has where the words of the sentence lead."""
     tables = [scene.table for scene in scenes]
-    if any(table not in tables and table.places(number) for table in known.tables):
+    if any(table not in tables for table in known.having(number)):
         return None
     found = None
     for scene in scenes:
@@ -296,7 +297,7 @@ def _fault(number: Quantity, views: Sequence[View], known: Tables) -> tuple[Tabl
         if bound is None:
             continue
         if table.holds(number, *bound) or any(
-            _has(other, table, bound, number) for other in known.tables if other is not table
+            _has(other, table, bound, number) for other in known.having(number) if other is not table
         ):
             return None
         if found is None and (places := table.moved(number, *bound)):
@@ -307,8 +308,6 @@ def _fault(number: Quantity, views: Sequence[View], known: Tables) -> tuple[Tabl
 def _has(other: Table, table: Table, bound: tuple[Labels | None, Labels | None], number: Quantity) -> bool:
     """True where another table has the number beside a name that is bound to it."""
     homes = other.places(number)
-    if not homes:
-        return False
     forms = {form for side in (0, 1) for label in bound[side] or () for form in table.labels[side][label].forms}
     return any(home[side] in other.named[side].get(form, ()) for form in forms for home in homes for side in (0, 1))
 

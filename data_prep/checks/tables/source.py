@@ -18,7 +18,7 @@ from typing import Any
 from data_prep.cards.front_matter import split_front_matter
 from data_prep.checks.document import lines_of
 from data_prep.checks.names.grounding import compact
-from data_prep.checks.numeric.quantities import Quantity, contains, quantities
+from data_prep.checks.numeric.quantities import Quantity, quantities
 
 MAX_CELLS = 6_000  # of one source: cards are hostile, and a summary quotes a few dozen
 MAX_TABLES = 60
@@ -181,8 +181,9 @@ class Tables:
     lines: frozenset[str]
 
     @cached_property
-    def values(self) -> list[Decimal]:
-        return sorted({value for table in self.tables for value, *_ in table.by_value})
+    def by_value(self) -> list[tuple[Decimal, int]]:
+        """Every number, with the tables that it stands in."""
+        return sorted({(value, at) for at, table in enumerate(self.tables) for cell in table.values.values() for value in cell})
 
     @cached_property
     def openings(self) -> frozenset[str]:
@@ -190,8 +191,15 @@ class Tables:
         plain = [form.lstrip("^") for form in self.naming]
         return frozenset(form[:length] for form in plain for length in range(1, OPENING + 1))
 
-    def have(self, number: Quantity) -> bool:
-        return any(contains(self.values, reading) for reading in number.readings)
+    def having(self, number: Quantity) -> list[Table]:
+        """The tables that have the number, or one that is rounded to it."""
+        found = set[int]()
+        for reading in number.readings:
+            at = bisect_left(self.by_value, (reading.low, -1))
+            while at < len(self.by_value) and self.by_value[at][0] <= reading.high:
+                found.add(self.by_value[at][1])
+                at += 1
+        return [self.tables[at] for at in sorted(found)]
 
 
 def tables_of(source: str) -> Tables:
