@@ -36,6 +36,15 @@ def matches_at(signs: Sequence[str], pattern: re.Pattern[str], text: str) -> Ite
             yield match
 
 
+def without(signs: Sequence[str], pattern: re.Pattern[str], text: str) -> str:
+    """What `pattern.sub(" ", text)` gives, where each match begins with one of the `signs`, which are in small letters."""
+    parts, position = [], 0
+    for match in matches_at(signs, pattern, text):
+        parts.append(text[position : match.start()])
+        position = match.end()
+    return " ".join([*parts, text[position:]])
+
+
 def lines_with(signs: Sequence[str], text: str) -> Iterator[tuple[int, int]]:
     """Where the lines begin and end that hold one of the signs, in order."""
     end = -1

@@ -15,7 +15,7 @@ from data_prep.checks.facts import LANGUAGE, LANGUAGE_NAMES, Fact, stated_amount
 from data_prep.checks.licences import agree
 from data_prep.checks.names.grounding import Names, is_known
 from data_prep.checks.numeric.grounding import Numbers
-from data_prep.checks.numeric.quantities import contains, quantities
+from data_prep.checks.numeric.quantities import contains, quantities_of
 from data_prep.checks.result import CheckResult, Span, listed
 
 _AMOUNTS = {
@@ -83,7 +83,7 @@ def _licences(document: Document, named: Sequence[Span], fact: Fact, known: Call
 
 def _amounts(document: Document, fact: Fact, numbers: Numbers) -> Iterator[Span]:
     for span in dict.fromkeys(span for _, span in stated_amounts(fact.name, document.prose)):
-        readings = [reading for quantity in quantities(span.label) for reading in quantity.readings]
+        readings = [reading for quantity in quantities_of(span.label) for reading in quantity.readings]
         if not any(contains(numbers.plain, reading) for reading in readings) and not _is_set_apart(document, span.start):
             said = f"{span.label} is stated as {_AMOUNTS[fact.name]}, the sources say {fact.display}"
             yield Span(span.start, span.end, said)

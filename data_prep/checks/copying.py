@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from data_prep.cards.scan import without
 from data_prep.checks.document import Document, lowered
 from data_prep.checks.result import CheckResult, Span, listed
 
@@ -48,7 +49,7 @@ def words_of(text: str) -> list[str]:
 
 
 def index_words(source: str) -> SourceWords:
-    words = words_of(_UNREAD.sub(" ", source))
+    words = words_of(without(("](", "http", "<", "&"), _UNREAD, source))
     places: dict[tuple[str, str], list[int]] = defaultdict(list)
     for place, pair in enumerate(pairwise(words)):
         places[pair].append(place)

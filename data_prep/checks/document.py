@@ -16,6 +16,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from data_prep.cards.mentions import BARE, address_of, trimmed_url
+from data_prep.cards.scan import matches_at
 from data_prep.checks.plain_markdown import CODE_SIGNS, blocks_of, inline_of
 
 MAX_CHARACTERS = 20_000  # 500 words are 4,000 characters
@@ -40,6 +41,9 @@ _NOT_PROSE = re.compile(
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")  # `acme/foo_base` is a name with its owner
+
+
+_BEGINNINGS = ("`", "](", "<", "[", "http", "git+http")
 
 
 @dataclass(frozen=True)
@@ -245,7 +249,7 @@ def _find(text: str, wanted: str, start: int, end: int) -> tuple[int, int]:
 def _not_prose(text: str) -> tuple[list[tuple[int, int]], list[Link]]:
     """Spans to blank, and the bare addresses among them."""
     hidden, bare = [], []
-    for match in _NOT_PROSE.finditer(text):
+    for match in matches_at(_BEGINNINGS, _NOT_PROSE, text):
         if match["code"] and (not CODE_SIGNS.search(match["inside"]) or _REPOSITORY.fullmatch(match["inside"])):
             continue
         start, end = match.span()

@@ -17,7 +17,7 @@ from data_prep.cards.scan import lines_with, matches_at
 from data_prep.checks import licences
 from data_prep.checks.document import Document, lowered
 from data_prep.checks.names.grounding import compact
-from data_prep.checks.numeric.quantities import WORD, Quantity, binary_aliases, contains, quantities
+from data_prep.checks.numeric.quantities import WORD, Quantity, binary_aliases, contains, quantities_of
 from data_prep.checks.result import CheckResult, Span, listed
 
 FACT_RECALL_MIN = 0.5  # share of the stated facts that a summary must recall
@@ -98,6 +98,7 @@ _SPELLED_PATTERNS = {
 }
 # Each pattern asks for one of its fact's words, and but for a setting's name and value ("max_seq_len:") for all in one line.
 _KEYWORDS = {"parameters": ("param",), "tokens": ("token",), "context": ("context", "max", "read")}
+_DIGIT = re.compile("[0-9]")
 _ACROSS_LINES = r"\W"
 _KEYS = ("max_position_embeddings", "max_seq_len", "model_max_length")
 # Below these an amount is something else: "3 parameters to set", "context of 5 examples".
@@ -189,7 +190,8 @@ def stated_amounts(name: str, text: str) -> Iterator[tuple[Decimal, Span]]:
     characters, with the spelling as label."""
     lower = lowered(text)
     lines = list(lines_with(_KEYWORDS[name], lower))
-    spelled = [line for line in lines if "illion" in lower[slice(*line)]]
+    spelled = [line for line in lines if lower.find("illion", *line) >= 0]
+    lines = [line for line in lines if _DIGIT.search(lower, *line)]
     asked = [(pattern, lines) for pattern in _PATTERNS[name]]
     asked += [(pattern, spelled) for pattern in _SPELLED_PATTERNS.get(name, ())]
     for pattern, places in asked:
@@ -199,7 +201,7 @@ def stated_amounts(name: str, text: str) -> Iterator[tuple[Decimal, Span]]:
             spelling = text[start : match.end("amount")].rstrip(".,")
             if start and (text[start - 1].isalnum() or text[start - 1] in ".-_/"):
                 continue  # the end of a name or of a longer number
-            for quantity in quantities(spelling):
+            for quantity in quantities_of(spelling):
                 for reading in quantity.readings[:2]:
                     if _LEAST[name] <= reading.value <= _MOST[name]:
                         yield reading.value, Span(start, start + len(spelling), spelling)

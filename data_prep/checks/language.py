@@ -22,6 +22,7 @@ SHORT_BLOCK = 250  # characters
 LEAST_FOREIGN = 40  # letters of a foreign script that are no quoted example
 
 _WORD = re.compile(r"[^\W\d_]+")
+_ASCII_WORD = re.compile("[A-Za-z]+")  # the same where nothing else is, in a third of the time
 _PLAIN_WORD = re.compile(r"(?<![\w-])[^\W\d_]{4,}(?![\w-])")
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
 # UTF-8 read as Windows-1252: two or three characters for one.
@@ -36,7 +37,8 @@ def mojibake_of(source: str) -> frozenset[str]:
 
 def check_language(document: Document, broken_in_source: frozenset[str]) -> CheckResult:
     """`value`: share of the rendered words that stand in blocks of English or in blocks too short to tell."""
-    found = [match for match in _MOJIBAKE.finditer(document.prose) if match[0] not in broken_in_source]
+    broken = () if document.prose.isascii() else _MOJIBAKE.finditer(document.prose)
+    found = [match for match in broken if match[0] not in broken_in_source]
     spans = [Span(*match.span(), "letters broken by a wrong encoding") for match in found]
     foreign = dict(_foreign(document))
     spans += [Span(block.start, block.end, f"not English: {code}") for block, code in foreign.items()]
@@ -87,7 +89,7 @@ def _other_script(text: str) -> str | None:
 
 
 def _is_english(text: str) -> bool:
-    words = _WORD.findall(text.lower())
+    words = (_ASCII_WORD if text.isascii() else _WORD).findall(text.lower())
     return sum(map(_ENGLISH_WORDS.__contains__, words)) >= ENGLISH_SHARE * len(words)
 
 

@@ -6,13 +6,14 @@ import html
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from markdown_it.helpers import parseLinkDestination
 
 from data_prep.cards.links import is_followable
 from data_prep.cards.mentions import longer_readings, mentions, other_readings
-from data_prep.cards.scan import matches_at
+from data_prep.cards.scan import matches_at, matches_in_lines
 from data_prep.checks.document import Document, blank
 from data_prep.checks.result import CheckResult, Span, looked_up
 
@@ -27,6 +28,7 @@ _DELIMITED = re.compile(
     re.IGNORECASE,
 )
 _LONGEST = 2000  # characters of an address
+CACHED_ADDRESSES = 4_096
 _ARXIV_PATH = re.compile(r"/(?:abs|pdf|html)/(.+?)(?:v\d+)?(?:\.pdf)?", re.IGNORECASE)
 _PAPER_PAGE = re.compile(r"/papers/(\d{4}\.\d{4,5})(?:v\d+)?")
 _README = re.compile(r"/(?:blob|tree|raw|resolve)/(?:main|master)(?:/readme\.md)?$")
@@ -46,6 +48,7 @@ _SAME_HOST = {
 _CASE_BLIND = ("github.com", "huggingface.co")  # both redirect whatever the case of owner and name
 
 
+@lru_cache(CACHED_ADDRESSES)
 def canonical(url: str) -> str:
     """One spelling for one page: no scheme, lower-case host without www, no fragment, tracking, trailing slash or percent-encoding;
     arXiv abs, pdf, html, DOI, versions and the Hub's page are one paper; a repository's README or `.git` is the repository. An
@@ -98,7 +101,7 @@ def links_of(source: str) -> frozenset[str]:
     addresses = {*mentions(bare), *other_readings(bare), *(address for _, _, address in delimited)}
     # The pattern tries every letter anew, and few words hold the sign.
     addresses.update(f"mailto:{address}" for word in source.split() if "@" in word for address in _MAIL.findall(word))
-    addresses.update(f"https://huggingface.co/{match[1]}" for match in _MODEL_LINE.finditer(source))
+    addresses.update(f"https://huggingface.co/{match[1]}" for match in matches_in_lines(("Model: ",), _MODEL_LINE, source))
     return frozenset(canonical(address) for address in addresses)
 
 
@@ -121,7 +124,7 @@ def _delimited(source: str) -> Iterator[tuple[int, int, str]]:
 
 def has_links_to_cite(source: str, links: frozenset[str]) -> bool:
     """False where the model's own page, pictures and mail boxes are all that could be linked."""
-    own = {canonical(f"https://huggingface.co/{match[1]}") for match in _MODEL_LINE.finditer(source)}
+    own = {canonical(f"https://huggingface.co/{match[1]}") for match in matches_in_lines(("Model: ",), _MODEL_LINE, source)}
     return any(not link.startswith("mailto:") and is_followable(f"https://{link}") for link in links - own)
 
 

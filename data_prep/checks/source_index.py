@@ -9,17 +9,18 @@ from functools import cached_property, lru_cache
 
 from data_prep.checks.copying import SourceWords, index_words
 from data_prep.checks.denials import settings_of
-from data_prep.checks.derived.arithmetic import NumberLine, operands_of
+from data_prep.checks.derived.arithmetic import NumberLine, operands_of, operations_at
 from data_prep.checks.derived.groups import figure
-from data_prep.checks.derived.together import Together, together_of
+from data_prep.checks.derived.together import Together
 from data_prep.checks.derived.words import stem
 from data_prep.checks.facts import Fact, facts_of, list_lengths
 from data_prep.checks.language import mojibake_of
 from data_prep.checks.licences import named_in
-from data_prep.checks.links import has_links_to_cite, links_of
+from data_prep.checks.links import canonical, has_links_to_cite, links_of
 from data_prep.checks.names.grounding import Names, compact, names_of
 from data_prep.checks.numeric.grounding import Numbers, numbers_of
-from data_prep.checks.tables.source import Tables, tables_of
+from data_prep.checks.numeric.quantities import quantities_of
+from data_prep.checks.tables.source import Tables, cell_numbers, tables_of
 from data_prep.checks.wording import praise_of
 
 _MODEL = re.compile(r"^Model: [^\s/]{1,100}/(\S{1,100})$", re.MULTILINE)
@@ -77,7 +78,7 @@ class SourceIndex:
     @cached_property
     def together(self) -> Together:
         """What stands together in the source, to be counted."""
-        return together_of(self.text)
+        return Together(self.text)
 
     @cached_property
     def operands(self) -> tuple[NumberLine, ...]:
@@ -88,5 +89,5 @@ class SourceIndex:
 
 def forget() -> None:
     """Empties the caches, for those who measure."""
-    for cached in (SourceIndex.from_source, figure, stem):
+    for cached in (SourceIndex.from_source, figure, stem, quantities_of, cell_numbers, canonical, operations_at):
         cached.cache_clear()

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from data_prep.checks import CheckResult, check_summary
-from data_prep.checks.derived.together import together_of
+from data_prep.checks.derived.together import Together
 
 CARD = """---
 license: apache-2.0
@@ -437,7 +437,7 @@ def test_a_table_is_counted_by_rows_columns_and_values():
         "| Revision | Task | Licence |\n|---|---|---|\n| a1 | tagging | MIT |\n| b2 | tagging | MIT |\n| c3 | tagging | GPL |\n"
         "| d4 | parsing | GPL |\n| e5 | parsing | GPL |\n| f6 | ranking | MIT |\n\nModel: a/b"
     )
-    sizes = {(group.kind, group.size) for group in together_of(source).groups}
+    sizes = {(group.kind, group.size) for group in Together(source).groups}
     assert {("rows of a table", 6), ("values of a column", 3), ("rows with one value", 2)} <= sizes
     assert is_borne_out("The card lists six revisions.", source)
     assert not is_borne_out("The card lists five revisions.", source)
@@ -459,7 +459,7 @@ def test_a_table_is_counted_by_rows_columns_and_values():
     ],
 )
 def test_groups_are_found_in_each_way_of_writing_them(source, size):
-    assert size in {group.size for group in together_of(source).groups}
+    assert size in {group.size for group in Together(source).groups}
 
 
 SIGNALS = """# Orvan

@@ -26,6 +26,7 @@ MAX_JOINED = 4  # numbers of one operation in a row
 MAX_VALUES = 60  # of a column, row, list or sentence
 FEW = 6  # numbers of one line that are told apart by little
 MAX_FACTORS = 12  # numbers of one line of which three are multiplied
+CACHED_OPERATIONS = 512  # each number is tried twice
 EXACT = 3  # digits that are no accident
 _COLUMN = "a column"
 _SENTENCE = "the summary"
@@ -162,7 +163,7 @@ def computed(
     points = _POINTS.search(quantity.text)
     is_percent = quantity.kind == "percent" and not points
     last = quantity.end - (len(points[0]) if points else 0)
-    operations = _operations(text[start : min(end, quantity.end + 60)], quantity.start - start, last - start)
+    operations = operations_at(text[start : min(end, quantity.end + 60)], quantity.start - start, last - start)
     unfit = ("ratio", "product") if quantity.kind == "percent" else ("share",)
     operations = [name for name in operations if name not in unfit and (quantity.literal or name in _SAID_IN_WORDS)]
     if not operations:
@@ -268,7 +269,8 @@ def _spoken_of(lines: Sequence[NumberLine], tokens: frozenset[str]) -> list[Numb
     return [line for line in lines if not named or line.place != _COLUMN or id(line) in named]
 
 
-def _operations(line: str, start: int, end: int) -> list[str]:
+@lru_cache(CACHED_OPERATIONS)
+def operations_at(line: str, start: int, end: int) -> Sequence[str]:
     """What the words at a number say of how it was reckoned. "by 1.3 points on A and 1.5 on B": the second is reckoned like the first."""
     for _ in range(MAX_JOINED):
         before, behind = line[max(0, start - 80) : start], line[end : end + 60]

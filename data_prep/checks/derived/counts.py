@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from data_prep.checks.derived.arithmetic import NumberLine, computed
 from data_prep.checks.derived.groups import FAMILY, Group
 from data_prep.checks.derived.shapes import AUTHORS, PRINTED, UNFILLED
-from data_prep.checks.derived.together import Together, together_of
+from data_prep.checks.derived.together import Together
 from data_prep.checks.derived.words import SENTENCE_END, STOP, line_around, running, sentence_around, stem, stems
 from data_prep.checks.document import Document
 from data_prep.checks.numeric.quantities import UNITS, WORD, Quantity
@@ -320,7 +320,7 @@ def _pointed(
     if size == 2:
         return "the two before"
     start = text.rfind("\n", 0, max(0, quantity.start - BEFORE)) + 1
-    listed = together_of(document.text[start : quantity.start]).groups
+    listed = Together(document.text[start : quantity.start]).groups
     sizes = {group.size for group in listed if group.held & together.words} | {_small(one) for one in before}
     if word in _REST:
         return "the rest of those before" if any(whole - size in sizes | {1} for whole in sizes) else None

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 from data_prep.cards.front_matter import split_front_matter
 from data_prep.checks.derived.enumerations import enumerations
@@ -37,11 +37,35 @@ _CAPTION_SIGNS = frozenset("_*<")
 
 @dataclass(frozen=True)
 class Together:
-    """`blocks`: texts whose numbers stand together, each a list or a sentence. `running`: the words alone, in order."""
+    """All that stands together in `text`, in time that is linear in its length. `running`: the words alone, in order."""
 
-    groups: tuple[Group, ...]
-    blocks: tuple[str, ...]
     text: str
+
+    @cached_property
+    def _page(self) -> _Page:
+        page = _Page()
+        for line in split_front_matter(self.text).body.splitlines()[:MAX_LINES]:
+            page.add(line[:MAX_LINE])
+        page.end_section()
+        return page
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        front, page = split_front_matter(self.text), self._page
+        tables = page.tables + len(_TABLE.findall(front.body))
+        groups = [*of_metadata(front.metadata), *(group for found in page.groups for group in found())]
+        groups.append(Group(tables, "tables", frozenset({"table"}), explicit=False))
+        groups += [*of_headings(page.headings), *of_shapes(front.body)]
+        for piece, named in dict.fromkeys(page.texts):  # what is said twice makes the same groups
+            heading = _stems(named)
+            groups += [*enumerations(piece, heading), *entries(piece, heading)]
+        return tuple(dict.fromkeys(group for group in groups if group.size > 1))
+
+    @cached_property
+    def blocks(self) -> tuple[str, ...]:
+        """Texts whose numbers stand together, each a list or a sentence."""
+        sentences = (sentence for piece, _ in self._page.texts for sentence in SENTENCE_END.split(piece))
+        return (*self._page.lists, *sentences)
 
     @cached_property
     def words(self) -> frozenset[str]:
@@ -63,21 +87,11 @@ class Together:
         return running(self.text)
 
 
-def together_of(text: str) -> Together:
-    """All that stands together in `text`, in time that is linear in its length."""
-    front = split_front_matter(text)
-    page = _Page()
-    for line in front.body.splitlines()[:MAX_LINES]:
-        page.add(line[:MAX_LINE])
-    page.end_section()
-    tables = page.tables + len(_TABLE.findall(front.body))
-    page.groups.append(Group(tables, "tables", frozenset({"table"}), explicit=False))
-    groups = [*of_metadata(front.metadata), *page.groups, *of_headings(page.headings), *of_shapes(front.body)]
-    for piece, heading in dict.fromkeys(page.texts):  # what is said twice makes the same groups
-        groups += [*enumerations(piece, heading), *entries(piece, heading)]
-    sentences = [sentence for piece, _ in page.texts for sentence in SENTENCE_END.split(piece)]
-    sized = dict.fromkeys(group for group in groups if group.size > 1)
-    return Together(tuple(sized), tuple([*page.lists, *sentences]), text)
+Named = tuple[str, ...]  # texts whose words name what stands below them
+
+
+def _stems(named: Named) -> frozenset[str]:
+    return frozenset[str]().union(*map(stems, named))
 
 
 @dataclass
@@ -85,7 +99,7 @@ class _List:
     """An open list: the column its markers stand in, and the words before it."""
 
     indent: int
-    named: frozenset[str]
+    named: Named
     items: list[str] = field(default_factory=list)
 
 
@@ -99,19 +113,20 @@ def _heading(line: str) -> re.Match[str] | None:
 
 
 class _Page:
-    """Reads a body line by line and keeps what it found."""
+    """Reads a body line by line and keeps what it found. `groups` are made when they are asked for: most sources are only asked
+    which numbers stand together."""
 
     def __init__(self) -> None:
-        self.groups: list[Group] = []
+        self.groups: list[Callable[[], Iterable[Group]]] = []
         self.lists: list[str] = []
-        self.texts: list[tuple[str, frozenset[str]]] = []  # paragraphs, items and long cells, with their heading
+        self.texts: list[tuple[str, Named]] = []  # paragraphs, items and long cells, with their heading
         self.headings: list[tuple[int, str]] = []
-        self._heading: frozenset[str] = frozenset()
-        self._intro: frozenset[str] = frozenset()
+        self._heading: Named = ()
+        self._intro: Named = ()
         self._open: list[_List] = []
         self._rows: list[str] = []
         self._keys: list[str] = []
-        self._keys_named: frozenset[str] = frozenset()
+        self._keys_named: Named = ()
         self._mark = ""  # what parts key and value in them
         self._paragraph: list[str] = []
         self._captions: list[str] = []  # lines of the section in italics
@@ -128,7 +143,7 @@ class _Page:
         elif self._in_code:
             if row := _REPORT_ROW.match(line):
                 self._report.append(row[1])
-            self.groups += tags(line)
+            self.groups.append(partial(tags, line))
         elif not line.strip():
             self._end_block()
             self._blank = True
@@ -151,29 +166,26 @@ class _Page:
 
     def _end_report(self) -> None:
         """Rows of a table that is printed in code, most often the classes of a report."""
-        named = self._heading | self._intro | {"row", "class"}
-        self.groups += without_totals(self._report, "rows of a table", named, stems(" ".join(self._report)))
+        self.groups.append(partial(_of_report, self._report, (*self._heading, *self._intro)))
         self._report = []
 
     def end_section(self) -> None:
         self.close()
-        held = stems("\n".join(self._captions))
-        self.groups.append(
-            Group(len(self._captions), "lines in italics", self._heading | {"row", "image"}, held, explicit=False)
-        )
+        if self._captions:
+            self.groups.append(partial(_of_captions, self._captions, self._heading))
         self._captions = []
 
     def _start_section(self, heading: re.Match[str]) -> None:
         text = plain(heading[heading.lastindex or 0])
         self.headings.append((len(heading[1]) if heading[0].lstrip().startswith("#") else 7, text))
-        self._heading = self._intro = stems(text)
+        self._heading = self._intro = (text,)
 
     def _end_block(self) -> None:
         if self._paragraph:
             text = "\n".join(self._paragraph)
             self.texts.append((text, self._heading))
             # "per-entity scores" are of entities.
-            self._intro = stems(SENTENCE_END.split(text.strip(" .:"))[-1][-200:].replace("-", " "))
+            self._intro = (SENTENCE_END.split(text.strip(" .:"))[-1][-200:].replace("-", " "),)
             self._paragraph = []
         if self._rows:
             self._close_table()
@@ -183,18 +195,16 @@ class _Page:
             self._add_list(self._keys, "lines of one kind", self._keys_named)
         self._keys = []
 
-    def _add_list(self, items: Sequence[str], kind: str, named: frozenset[str]) -> None:
+    def _add_list(self, items: Sequence[str], kind: str, named: Named) -> None:
         self.lists.append("\n".join(items))
-        held = stems(self.lists[-1])
-        self.groups.append(Group(len(items), kind, named | shared(items), held))
-        self.groups += families(items, named)
+        self.groups.append(partial(_of_list, items, kind, named))
 
     def _key(self, line: str) -> None:
         if (":" in line or "=" in line or "  " in line or "\t" in line) and (key := _KEY.match(line)):
             if self._keys and self._mark != key[1].strip():
                 self._end_keys()
             if not self._keys:
-                self._keys_named = self._heading | self._intro
+                self._keys_named = (*self._heading, *self._intro)
             self._mark = key[1].strip()
             self._keys.append(line)
         elif line.strip():
@@ -219,7 +229,7 @@ class _Page:
         indent = len(item[1].expandtabs(4))
         self._close_lists(indent)
         if not self._open or self._open[-1].indent < indent:
-            above = stems(self._open[-1].items[-1][:200]) if self._open else self._heading | self._intro
+            above = (self._open[-1].items[-1][:200],) if self._open else (*self._heading, *self._intro)
             self._open.append(_List(indent, above))
         self._open[-1].items.append(plain(line[item.end() :]))
 
@@ -242,8 +252,27 @@ class _Page:
             header, *rows = ([plain(cell.text) for cell in row] for row in grid)
             rows = [row for row in rows if any(cell.strip("-: ") for cell in row)]
             self.tables += 1
-            self.groups += of_table(header, rows, self._heading | self._intro)
-            self.texts += [
-                (cell, stems(name)) for row in rows for name, cell in zip(header, row, strict=False) if len(cell) > 20
-            ]
+            self.groups.append(partial(_of_table, header, rows, (*self._heading, *self._intro)))
+            self.texts += [(cell, (name,)) for row in rows for name, cell in zip(header, row, strict=False) if len(cell) > 20]
         self._rows = []
+
+
+# --- groups of what is read -------------------------------------------------------------------------------------------
+
+
+def _of_report(names: list[str], named: Named) -> Iterator[Group]:
+    return without_totals(names, "rows of a table", _stems(named) | {"row", "class"}, stems(" ".join(names)))
+
+
+def _of_captions(lines: list[str], named: Named) -> Iterator[Group]:
+    yield Group(len(lines), "lines in italics", _stems(named) | {"row", "image"}, stems("\n".join(lines)), explicit=False)
+
+
+def _of_list(items: Sequence[str], kind: str, named: Named) -> Iterator[Group]:
+    above = _stems(named)
+    yield Group(len(items), kind, above | shared(items), stems("\n".join(items)))
+    yield from families(items, above)
+
+
+def _of_table(header: list[str], rows: list[list[str]], named: Named) -> Iterator[Group]:
+    return of_table(header, rows, _stems(named))

@@ -149,6 +149,11 @@ class Names:
         return dict(found)
 
     @cached_property
+    def asked(self) -> dict[str, bool]:
+        """Names that summaries have been asked about, and whether they are known: pages on one source name the same things."""
+        return {}
+
+    @cached_property
     def owners(self) -> Owners:
         return Owners.of(self.source, compact)
 
@@ -249,6 +254,12 @@ def _before(text: str, start: int) -> int:
 def is_known(name: str, known: Names) -> bool:
     """True where the sources have the name or a longer one that begins with it, or where it is put together from such
     names and plain words (H100-hours, DPO/APO). A size belongs to its name: Qwen3-70B is not known from Qwen3-32B."""
+    if name not in known.asked:
+        known.asked[name] = _is_known(name, known)
+    return known.asked[name]
+
+
+def _is_known(name: str, known: Names) -> bool:
     if _ARXIV.fullmatch(name):
         return name in known.words
     if is_run(name):

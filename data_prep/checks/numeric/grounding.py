@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
 
+from data_prep.cards.scan import without
 from data_prep.checks.document import Document, blank
 from data_prep.checks.numeric.notation import plain as plain_notation
 from data_prep.checks.numeric.notation import plain_with_offsets
@@ -125,8 +126,9 @@ class _Written:
 
 def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
     """Indexes the numbers of a source text. `counts` are lengths of its lists: eight languages are listed, not counted."""
-    source = _DATE_IN_NAME.sub(" ", _WIDE_GAP.sub(" ", plain_notation(source)))
-    text = _URL.sub(" ", source)
+    source = plain_notation(source)
+    source = _DATE_IN_NAME.sub(" ", _WIDE_GAP.sub(" ", source) if "  " in source else source)
+    text = without(("http", "data:"), _URL, source)
     found = _Written({Decimal(count) for count in counts if count > 1})
     head: tuple[Columns, frozenset[int]] | None = None  # units and scales of the table that the line is in
     read = set[str]()  # lines that stand in no table: pages of one site have many in common

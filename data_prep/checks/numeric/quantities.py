@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from data_prep.checks.document import blank, lowered
@@ -28,7 +30,17 @@ _MONTHS = "january february march april may june july august september october n
 _MONTH = "|".join(f"{name[:3]}(?:{name[3:]})?" if len(name) > 3 else name for name in _MONTHS).replace(
     "sep(?:tember)?", "sept?(?:ember)?"
 )
-WORD = rf"(?:{'|'.join(sorted(WORDS, key=len, reverse=True))})(?:-(?:one|two|three|four|five|six|seven|eight|nine))?(?![a-z])"
+
+
+def _either(words: Iterable[str]) -> str:
+    """A pattern of words that are tried in this order, told by their first letter: of forty only some are looked at."""
+    rests: dict[str, list[str]] = defaultdict(list)
+    for word in words:
+        rests[word[0]].append(word[1:])
+    return "|".join(f"{letter}(?:{'|'.join(rest)})" for letter, rest in rests.items())
+
+
+WORD = rf"(?:{_either(sorted(WORDS, key=len, reverse=True))})(?:-(?:one|two|three|four|five|six|seven|eight|nine))?(?![a-z])"
 # Of a day without a year; "may" is a verb more often.
 _WHOLE_MONTH = "|".join(name for name in _MONTHS if name != "may")
 _RAISED = {ord(raised): plain for raised, plain in zip("⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹", "-+0123456789", strict=True)}
@@ -85,7 +97,7 @@ _WIDE = re.compile("[０-９％]")
 _MINUS = "-−–‐‑－"
 _PLAIN_MINUS = {ord(minus): "-" for minus in _MINUS}
 
-_SCALE_WORDS = "|".join(sorted((name for name in SCALES if len(name) > 2), key=len, reverse=True))
+_SCALE_WORDS = _either(sorted((name for name in SCALES if len(name) > 2), key=len, reverse=True))
 _EUROPEAN = r"[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,8}(?![.\w])"  # 1.543.714.304
 # 71,2 % and 3,4 GB, but not 1,2 of a list.
 _DECIMAL_COMMA = (
@@ -96,7 +108,7 @@ _TIMES = r"x(?=[0-9]|[a-z]{1,4}[0-9]|[gtcn]pus?\b)"  # 224x224, 8x80GB, 4xA100
 
 _NAME = r"[^\W\d_]\w*(?:[-_./+](?![0-9]{1,3},[0-9]{3})\w+)*"  # of dialogs/942,766 the first word
 # What follows a name and cannot be a number word, a month or the x of 8x80GB is passed over with it.
-_NO_NAME = "|".join(sorted({name[:3] for name in (*WORDS, *_MONTHS)} | {"x"}))
+_NO_NAME = _either(sorted({name[:3] for name in (*WORDS, *_MONTHS)} | {"x"}))
 _WORD_OR_NAME = rf"""(?=[ofnstez])(?P<word>{WORD})(?:[ -](?P<word_scale>dozen|hundred|thousand|million|billion|trillion)\b)?
   | (?P<identifier>{_NAME}(?:[ ](?!{_NO_NAME}){_NAME})*)"""
 _LARGE = "thousand|million|billion|trillion"
@@ -145,6 +157,9 @@ _MORE = {
 _WORDS_ALONE = re.compile(_WORD_OR_NAME, re.VERBOSE)  # for what has no digit, twice as fast
 _NUMBER_WORDS = tuple("two three four five six seven eight nine ten eleven twelve thirt fift twent fort one zero".split())
 _DIGIT = re.compile("[0-9]")
+_LAST_DIGIT = re.compile(".*[0-9]", re.DOTALL)
+CACHED_SPELLINGS = 2_048
+_AROUND = 50  # characters of a number's scale, unit or month
 
 # Matched on lower-case text, with the first letters ahead of each alternative: three times as fast as ignoring case.
 _SCAN = re.compile(
@@ -264,7 +279,7 @@ def quantities(text: str, bounds: bool = True) -> Iterator[Quantity]:
         yield from _in_words_alone(text, lower, bounds)
         return
     past = 0  # of a number in several words
-    for match in _SCAN.finditer(lower):
+    for match in _SCAN.finditer(lower, *_stretch(lower)):
         if match.lastgroup == "identifier" or match.start() < past:
             continue  # most matches
         if match["number"] == "00" and text[match.start() - 1 : match.start()] == ":":
@@ -286,6 +301,28 @@ def quantities(text: str, bounds: bool = True) -> Iterator[Quantity]:
             quantity = None
         if quantity is not None:
             yield quantity
+
+
+@lru_cache(CACHED_SPELLINGS)
+def quantities_of(spelling: str) -> tuple[Quantity, ...]:
+    """The numbers of a few characters on their own, which are asked for again and again."""
+    return tuple(quantities(spelling))
+
+
+def _stretch(lower: str) -> tuple[int, int]:
+    """The part of a line that its digits stand in, with what may belong to them: all of it where there may be numbers in words, or
+    wide gaps in a date."""
+    first, last = _DIGIT.search(lower), _LAST_DIGIT.match(lower)
+    if (
+        first is None
+        or last is None
+        or len(lower) < 2 * _AROUND
+        or "   " in lower
+        or any(word in lower for word in _NUMBER_WORDS)
+    ):
+        return 0, len(lower)
+    start, end = lower.rfind(" ", 0, max(0, first.start() - _AROUND)), lower.find(" ", last.end() + _AROUND)
+    return max(0, start), end if end >= 0 else len(lower)
 
 
 def _in_words_alone(text: str, lower: str, bounds: bool) -> Iterator[Quantity]:

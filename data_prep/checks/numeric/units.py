@@ -24,6 +24,7 @@ KEY_CHARACTERS = 48
 LONGEST_ROW = 3000  # characters: no table that people read is wider
 LONGEST_LABEL = 120
 _WORDS = re.compile(r"[^\W\d_]+")
+_ASCII_WORDS = re.compile("[a-z]+")
 # By the first letters: nouns of other languages, and some that nobody speaks (minuts); tCO₂eq.
 _STEMS = {"minut": "minutes", "sekun": "seconds", "segun": "seconds", "stund": "hours", "heure": "hours", "horas": "hours"}
 _OF_CARBON = {"tco": "tonnes", "kgc": "kg", "gco": "g"}
@@ -65,7 +66,7 @@ def announced(line: str, start: int, columns: Columns) -> Iterable[str]:
 
 def spoken(lower: str) -> dict[str, frozenset[Decimal]]:
     """Kind of unit -> sizes. Where a source says hours and nothing of minutes, its bare numbers are none of minutes."""
-    words = set(_WORDS.findall(lower))
+    words = set((_ASCII_WORDS if lower.isascii() else _WORDS).findall(lower))
     begun = {word[:5] for word in words}
     words.update(unit for stem, unit in _STEMS.items() if stem in begun)
     words.update(unit for stem, unit in _OF_CARBON.items() if any(word.startswith(stem) for word in begun))

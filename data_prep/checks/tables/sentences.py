@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+from data_prep.cards.scan import matches_in_lines
 from data_prep.checks.document import Document
 from data_prep.checks.names.grounding import compact
 from data_prep.checks.numeric.quantities import Quantity
@@ -124,7 +125,7 @@ class Side:
 def faults_in_sentences(document: Document, numbers: Sequence[Quantity], known: Tables, source: str) -> Iterator[Span]:
     """`numbers`: in order. Those of the summary's prose that stand beside a name which has others in the source's tables."""
     starts = [number.start for number in numbers]
-    model = _MODEL.findall(source)
+    model = [match[1] for match in matches_in_lines(("Model: ",), _MODEL, source)]
     own = compact(model[-1]) if model else ""
     for start, end in _sentences(document):
         here = tuple(numbers[bisect_left(starts, start) : bisect_left(starts, end)])

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +22,7 @@ from data_prep.checks.numeric.quantities import Quantity, quantities
 
 MAX_CELLS = 6_000  # of one source: cards are hostile, and a summary quotes a few dozen
 MAX_TABLES = 60
+CACHED_CELLS = 4_096
 MAX_LABEL = 120  # characters of a label that are read
 MANY = 50  # cells with one number, or rows of one name: they say nothing, and cost time
 _SCALES = (0, -9, -6, -3, -2, 2, 3, 6, 9)  # powers of ten: 1.55B where a column of millions has 1550, 0.712 for 71.2
@@ -389,7 +390,7 @@ def _table(grid: Grid) -> Table | None:
     for r, row in enumerate(rows):
         for c, text in enumerate(row[: len(grid[0])]):
             # A first cell that is a number alone is one of the figures: logs begin with the loss.
-            if (c or PLAIN_NUMBER.match(text.strip())) and (numbers := _numbers(text)):
+            if (c or PLAIN_NUMBER.match(text.strip())) and (numbers := cell_numbers(text)):
                 values[r, c], texts[r, c] = numbers, _cleaned(text)
     heads = [label_of(text) for text in grid[0]]
     heads = [Label(head.text, head.forms | set(_beginnings(head.text))) for head in heads]
@@ -413,7 +414,8 @@ def _label_width(rows: Grid) -> int:
     return 1
 
 
-def _numbers(text: str) -> tuple[Decimal, ...]:
+@lru_cache(CACHED_CELLS)
+def cell_numbers(text: str) -> tuple[Decimal, ...]:
     """The numbers of a cell, fractions as percentages too: tables leave the sign out."""
     if bare := _BARE_NUMBER.match(text):  # most cells, in a tenth of the time
         value = Decimal(bare[1])
@@ -456,7 +458,7 @@ def _model_index(source: str) -> Table | None:
         for metric in _dicts([result], "metrics"):
             place = len(rows) - 1, columns.setdefault(_entry_label(metric), len(columns))
             text = str(metric.get("value") or "")[:40]
-            if numbers := _numbers(text):
+            if numbers := cell_numbers(text):
                 values[place], texts[place] = (*values.get(place, ()), *numbers), text
     return _made((tuple(rows), tuple(columns)), values, texts)
 
