@@ -35,16 +35,15 @@ NEGATED_CHARACTERS = 48
 
 def check_repetition(document: Document) -> CheckResult:
     """`value`: share of the summary's word 4-grams that stood in it before, counted inside blocks."""
-    grams = Counter(gram for block in document.blocks for gram in _grams(block.words))
-    total = sum(grams.values())
-    value = (total - len(grams)) / total if total else 0.0
+    grams = [gram for block in document.blocks for gram in _grams(block.words)]
+    value = (len(grams) - len(set(grams))) / len(grams) if grams else 0.0
     repeats = _said_again(document)
     if repeats:
         spans = [Span(block.start, block.end, "said before") for block in dict.fromkeys(block for block, _ in repeats)]
         said = listed(f"“{text[:60]}”" for _, text in repeats)
         return CheckResult("repetition", False, value, f"said more than once: {said}", spans)
     if value > REPETITION_MAX:
-        most = " ".join(grams.most_common(1)[0][0])
+        most = " ".join(Counter(grams).most_common(1)[0][0])
         reason = f"{value:.0%} of the word 4-grams repeat, at most {REPETITION_MAX:.0%} allowed; most often “{most}”"
         seen: set[tuple[str, ...]] = set()
         return CheckResult("repetition", False, value, reason, [s for b in document.blocks if (s := _mostly_old(b, seen))])

@@ -18,7 +18,7 @@ from data_prep.checks.derived.groups import TOTAL, figure, has_digit
 from data_prep.checks.derived.words import STOP, line_around, sentence_around
 from data_prep.checks.document import Document
 from data_prep.checks.names.grounding import compact
-from data_prep.checks.numeric.quantities import WORD, Quantity, quantities
+from data_prep.checks.numeric.quantities import WORD, Quantity, has_number_word, quantities
 from data_prep.checks.tables.source import Table, Tables, tables_of
 
 MAX_PAIRS = 40_000  # pairs of operands that are tried for one number
@@ -73,6 +73,7 @@ _NEAR = Decimal("0.025")  # by so much a share may differ from two thirds and th
 _ADDING = frozenset(("sum", "mean"))  # operations that take all numbers of a line, whatever the sentence names
 _SAID_IN_WORDS = ("ratio", "points")  # operations whose result is a number in words as well
 _TOKEN = re.compile(r"[a-z0-9]+(?:\.[0-9]+)?")
+_SEVERAL = re.compile(r"\d[^\d]+\d")
 _NAMELESS = frozenset[str]()
 
 
@@ -119,6 +120,8 @@ def _of_blocks(blocks: Iterable[str]) -> Iterator[NumberLine]:
 
 
 def _of_block(block: str) -> NumberLine | None:
+    if not _SEVERAL.search(block) and not has_number_word(block):
+        return None
     found = (quantity.readings[0].value for quantity in quantities(block, bounds=False) if quantity.readings)
     values = tuple(islice(found, MAX_VALUES))
     # Nothing names its numbers, and so its own name is not asked for.

@@ -21,6 +21,7 @@ from data_prep.checks.numeric.quantities import WORD
 from data_prep.checks.tables.source import markdown_grids
 
 MAX_LINES = 6_000  # beyond these nothing is looked for
+MOST_INTRO = 200  # characters of the sentence before a list
 TELLING = 3  # a word that stands in more lists than these tells none apart
 _ITEM = re.compile(r"([ \t>]{0,40})(?:[-*+•–]|\(?[0-9]{1,2}[.)])[ \t]+(?=\S)")
 _HEADING = re.compile(r"[ ]{0,3}(#{1,6})[ \t]+(\S.*)")
@@ -185,7 +186,8 @@ class _Page:
             text = "\n".join(self._paragraph)
             self.texts.append((text, self._heading))
             # "per-entity scores" are of entities.
-            self._intro = (SENTENCE_END.split(text.strip(" .:"))[-1][-200:].replace("-", " "),)
+            end = text.strip(" .:")[-MOST_INTRO - 2 :]  # the point before it, and the space behind
+            self._intro = (SENTENCE_END.split(end)[-1][-MOST_INTRO:].replace("-", " "),)
             self._paragraph = []
         if self._rows:
             self._close_table()

@@ -78,4 +78,4 @@ def plain(text: str) -> str:
         text = _LINK.sub(r"\1", text)
     if "://" in text:
         text = _URL.sub(" ", text)
-    return _MARKS.sub("", text).strip()
+    return (_MARKS.sub("", text) if "*" in text or "`" in text or "_" in text or "<" in text else text).strip()

@@ -27,7 +27,8 @@ OTHER_LETTERS = 20  # of another script, from which on names may be romanised
 LONG_INSIDE = 5  # letters of one that is looked for inside an identifier
 MAX_PIECES = 5  # of one name: Qwen / 2.5 / Coder / 32B / Instruct
 
-_TOKEN = re.compile(r"(?<![\w@#&])[A-Za-z](?:[\w.+-]*\w)?(?:/[A-Za-z0-9](?:[\w.+-]*\w)?)*")
+# Not a word in small letters, which is no name: so are most.
+_TOKEN = re.compile(r"(?<![\w@#&])(?![a-z]++(?![\w.+/-]))[A-Za-z](?:[\w.+-]*\w)?(?:/[A-Za-z0-9](?:[\w.+-]*\w)?)*")
 _JOINTS = re.compile("[-_]")
 _OF_TASKS = re.compile("-(?:to|of|in|or|and|the)-")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # written without spaces: no part of the name before it
@@ -234,7 +235,7 @@ def names_in(text: str) -> Iterator[Span]:
     yield from (Span(*match.span(), match[0]) for match in _VERSION_AND_SIZE.finditer(text))
     for match in _TOKEN.finditer(text):
         if match[0].islower() and match[0].isalpha():
-            continue  # most words; the rest costs ten times as much
+            continue  # before a full stop
         if (_NAME.search(match[0]) or match[0].count("/") == 1) and not any(
             start <= match.start() < end for start, end in shouted
         ):

@@ -274,7 +274,7 @@ def quantities(text: str, bounds: bool = True) -> Iterator[Quantity]:
         text = _NO_SCALE.sub("，", text.translate(_FULL_WIDTH) if _WIDE.search(text) else text)
     lower = lowered(text)
     if not _DIGIT.search(lower):
-        if not any(word in lower for word in _NUMBER_WORDS):
+        if not has_number_word(lower):
             return
         yield from _in_words_alone(text, lower, bounds)
         return
@@ -309,17 +309,17 @@ def quantities_of(spelling: str) -> tuple[Quantity, ...]:
     return tuple(quantities(spelling))
 
 
+def has_number_word(text: str) -> bool:
+    """False where no part of a word says a number."""
+    lower = text.lower()
+    return any(word in lower for word in _NUMBER_WORDS)
+
+
 def _stretch(lower: str) -> tuple[int, int]:
     """The part of a line that its digits stand in, with what may belong to them: all of it where there may be numbers in words, or
     wide gaps in a date."""
     first, last = _DIGIT.search(lower), _LAST_DIGIT.match(lower)
-    if (
-        first is None
-        or last is None
-        or len(lower) < 2 * _AROUND
-        or "   " in lower
-        or any(word in lower for word in _NUMBER_WORDS)
-    ):
+    if first is None or last is None or len(lower) < 2 * _AROUND or "   " in lower or has_number_word(lower):
         return 0, len(lower)
     start, end = lower.rfind(" ", 0, max(0, first.start() - _AROUND)), lower.find(" ", last.end() + _AROUND)
     return max(0, start), end if end >= 0 else len(lower)
@@ -363,7 +363,7 @@ def _number(match: re.Match[str], text: str, lower: str, bounds: bool) -> Quanti
     is_bare = not percent and not scale
     after = lower[end : end + 1]
     noun = _noun(glued, text, end) if is_bare and (glued or after in _GAPS) else ""
-    readings = _readings(literal, scale, _half_widths(literal, scale, kind, bool(noun), before) if bounds else None)
+    readings = _readings(literal, scale, kind, bool(noun), _roughly(before) if bounds else None)
     upto = _RANGE.match(lower, end) if is_bare and after in _RANGE_SIGNS else None
     if is_bare and (upto or len(literal) < 3):
         readings += _otherwise(literal, upto["scale"] if upto else "", before, lower[end : end + 12] if bounds else "")
@@ -456,7 +456,14 @@ def _power(match: re.Match[str], text: str) -> Quantity:
     return Quantity(text[slice(*match.span())], *match.span(), _exactly(value))
 
 
-def _half_widths(literal: str, scale: str, kind: str, counts: bool, before: str) -> tuple[Decimal, Decimal]:
+def _roughly(before: str) -> str:
+    """ "about", "more" or "less", where what stands before a number says so."""
+    end = before.rstrip().rstrip("$€£USus").rstrip().lower()
+    roughly = _ROUGHLY.search(before) if end.endswith(_ROUGHLY_ENDS) else None
+    return (roughly and roughly.lastgroup) or ""
+
+
+def _half_widths(literal: str, scale: str, kind: str, counts: bool, roughly: str) -> tuple[Decimal, Decimal]:
     """How far below and above the written number a source's number may lie and still be rounded to it, in written units."""
     if "e" in literal:
         mantissa, _, exponent = literal.partition("e")
@@ -475,9 +482,7 @@ def _half_widths(literal: str, scale: str, kind: str, counts: bool, before: str)
         # A bare small number, a count or a year is meant exactly; 71 for a score of 71.2 is rounding.
         unit = _NONE if counts or len(whole) in (1, 4) else _ONE
     rough = unit if decimals else max(unit, _POWERS[zeros])
-    end = before.rstrip().rstrip("$€£USus").rstrip().lower()
-    roughly = _ROUGHLY.search(before) if end.endswith(_ROUGHLY_ENDS) else None
-    match roughly and roughly.lastgroup:
+    match roughly:
         case "more":
             return _NONE, rough
         case "less":
@@ -487,11 +492,13 @@ def _half_widths(literal: str, scale: str, kind: str, counts: bool, before: str)
     return unit / 2, unit / 2
 
 
-def _readings(literal: str, scale: str, widths: tuple[Decimal, Decimal] | None) -> tuple[Reading, ...]:
+@lru_cache(CACHED_SPELLINGS)
+def _readings(literal: str, scale: str, kind: str, counts: bool, roughly: str | None) -> tuple[Reading, ...]:
+    """`roughly`: None for a source's number, which has no bounds."""
     value = Decimal(literal)
-    below, above = widths or (_NONE, _NONE)
+    below, above = (_NONE, _NONE) if roughly is None else _half_widths(literal, scale, kind, counts, roughly)
     if not scale:
-        return (Reading(value, value - below, value + above),) if widths else _exactly(value)
+        return _exactly(value) if roughly is None else (Reading(value, value - below, value + above),)
     power = _power_of_ten(scale)
     factor = Decimal(1).scaleb(power)
     found = [Reading(value * factor, (value - below) * factor, (value + above) * factor)]
@@ -518,7 +525,9 @@ def _spelled(match: re.Match[str], text: str, lower: str, bounds: bool) -> Quant
     literal = str(value)
     before = text[max(0, start - 20) : start]
     below, above = (
-        _half_widths(literal, scale, kind, True, before) if bounds and value == int(value) else (Decimal(0), Decimal(0))
+        _half_widths(literal, scale, kind, True, _roughly(before))
+        if bounds and value == int(value)
+        else (Decimal(0), Decimal(0))
     )
     factor = Decimal(1).scaleb(SCALES.get(scale, 0))
     reading = Reading(value * factor, (value - below) * factor, (value + above) * factor)

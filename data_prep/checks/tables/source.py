@@ -225,6 +225,7 @@ def tables_of(source: str) -> Tables:
 # --- labels -----------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(CACHED_CELLS)
 def label_of(*texts: str) -> Label:
     """The label that the first cells of a row make, or the head of a column."""
     parts = [_cleaned(text) for text in texts]
@@ -253,14 +254,15 @@ def _cleaned(text: str) -> str:
     return " ".join(text.split()).strip("*_`[]|: ")[:MAX_LABEL]
 
 
-def _beginnings(text: str) -> Iterator[str]:
+@lru_cache(CACHED_CELLS)
+def _beginnings(text: str) -> frozenset[str]:
     """Falcon and Llama 2 of "Falcon 7B" and "Llama 2 7B", but not Training of "Training Loss"."""
+    found = {f"~{compact(size)}" for size in SIZE.findall(text)}
     words = _WORD.findall(text.rpartition("/")[2])
     for count in range(1, min(len(words), 6)):
         if len(words[0]) > 3 and not stems_of(" ".join(words[:count])) <= _OF_A_RUN:
-            yield f"^{compact(''.join(words[:count]))}"
-    for size in SIZE.findall(text):
-        yield f"~{compact(size)}"
+            found.add(f"^{compact(''.join(words[:count]))}")
+    return frozenset(found)
 
 
 # --- grids ------------------------------------------------------------------------------------------------------------
@@ -385,7 +387,7 @@ def _table(grid: Grid) -> Table | None:
     for row in rows:
         label = label_of(*row[:width])
         more = {f"#{row[column].strip()}" for column in steps}
-        labels.append(Label(label.text, label.forms | more | set(_beginnings(label.text))))
+        labels.append(Label(label.text, label.forms | more | _beginnings(label.text)))
     values, texts = {}, {}
     for r, row in enumerate(rows):
         for c, text in enumerate(row[: len(grid[0])]):
@@ -393,7 +395,7 @@ def _table(grid: Grid) -> Table | None:
             if (c or PLAIN_NUMBER.match(text.strip())) and (numbers := cell_numbers(text)):
                 values[r, c], texts[r, c] = numbers, _cleaned(text)
     heads = [label_of(text) for text in grid[0]]
-    heads = [Label(head.text, head.forms | set(_beginnings(head.text))) for head in heads]
+    heads = [Label(head.text, head.forms | _beginnings(head.text)) for head in heads]
     return _made((tuple(labels), tuple(heads)), values, texts)
 
 
