@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from data_prep.cards.scan import matches_at
 from data_prep.checks.denials import denials
 from data_prep.checks.document import Document
 from data_prep.checks.facts import LANGUAGE, LANGUAGE_NAMES, Fact, stated_amounts
@@ -43,6 +44,7 @@ APART_CHARACTERS = 70
 _LANGUAGE_RUN = re.compile(
     rf"(?P<label>(?<![Hh]eld-out )(?<!xcluded )(?<!nsupported )(?<!issing )\b[Ll]anguages?[*_: ]{{1,6}}(?<=[:*] ))?{LANGUAGE.pattern}(?:(?:, (?:and )?| and ){LANGUAGE.pattern})*"
 )
+_LANGUAGES = ("language", *(name.lower() for name in LANGUAGE_NAMES.values()))
 
 
 def check_contradiction(
@@ -100,7 +102,7 @@ def _base_models(document: Document, fact: Fact, names: Names) -> Iterator[Span]
 def _languages(document: Document, fact: Fact, names: Names) -> Iterator[Span]:
     """Swedish in "English, Polish, Swedish" or behind "Languages:", where the sources have the others and nowhere speak of it."""
     listed_there = {str(value).lower() for value in fact.values}
-    for run in _LANGUAGE_RUN.finditer(document.prose):
+    for run in matches_at(_LANGUAGES, _LANGUAGE_RUN, document.prose):
         said = list(LANGUAGE.finditer(document.prose, *run.span()))
         strange = [name for name in said if name[0].lower() not in listed_there and not _is_spoken_of(name[0].lower(), names)]
         is_plain = run["label"] or len({name[0] for name in said} - {name[0] for name in strange}) > 1

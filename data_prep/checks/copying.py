@@ -22,7 +22,8 @@ from data_prep.checks.result import CheckResult, Span, listed
 LONGEST_RUN = 60
 PLACES = 500  # of one pair of words that are looked at: bounds the time on text that repeats itself
 
-_WORD = re.compile(r"[^\W_]+(?:[-.,'’][^\W_]+)*")
+_WORD = re.compile(r"[^\W_]++(?:[-.,'’][^\W_]++)*+")
+_ASCII_WORD = re.compile(r"[a-z0-9]++(?:[-.,'][a-z0-9]++)*+")  # the same where nothing else is, in half the time
 _UNREAD = re.compile(r"\]\([^()\s]*\)|https?://[^\s<>\[\]\"'`)]+|<[!/A-Za-z][^<>\n]{0,200}>|&[a-z]{2,8};")
 
 
@@ -45,7 +46,7 @@ class Fragment:
 
 def words_of(text: str) -> list[str]:
     """Lower-case runs of letters and digits; "8.3", "long-context" and "model's" are one word each."""
-    return _WORD.findall(lowered(text))
+    return (_ASCII_WORD if text.isascii() else _WORD).findall(lowered(text))
 
 
 def index_words(source: str) -> SourceWords:

@@ -22,7 +22,7 @@ SHORT_BLOCK = 250  # characters
 LEAST_FOREIGN = 40  # letters of a foreign script that are no quoted example
 
 _WORD = re.compile(r"[^\W\d_]+")
-_ASCII_WORD = re.compile("[A-Za-z]+")  # the same where nothing else is, in a third of the time
+_ASCII_WORD = re.compile("[A-Za-z]++")  # the same where nothing else is, in a third of the time
 _PLAIN_WORD = re.compile(r"(?<![\w-])[^\W\d_]{4,}(?![\w-])")
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
 # UTF-8 read as Windows-1252: two or three characters for one.

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import groupby
 
+from data_prep.cards.scan import matches_at
 from data_prep.checks.document import Block, Document, lowered
 from data_prep.checks.result import CheckResult, Span, listed
 
@@ -23,6 +24,10 @@ _PRAISE = re.compile(
     r"|(?:sets?|setting) (?:a )?new (?:standards?|benchmarks?|bars?|records?)|outperforms all|beats all|phenomenal|extraordinary"
     r"|breathtaking|awe-inspiring|mind-blowing|jaw-dropping|flawless(?:ly)?|superhuman)(?![^\W_])"
 )
+_BEGINNINGS = (
+    "state sota best first class world industry market ground revolution game unpar unmat unriv unprec unbeat unsurp cutting bleeding"
+    " second peerless sets setting outperforms beats phenomenal extraord breathtaking awe mind-blowing jaw-dropping flawless superhuman"
+).split() + ["set a", "set new"]
 # "nowhere called a groundbreaking model", "does not claim to be ..."; not "not only fast but ...".
 _NEGATED = re.compile(
     r"(?:\b(?:not|no|never|nor|nowhere|without|rather than)|n[’']t)"
@@ -105,7 +110,7 @@ def _mostly_old(block: Block, seen: set[tuple[str, ...]]) -> Span | None:
 
 def praise_of(source: str) -> frozenset[str]:
     """The superlatives that the source uses itself; quoting them is fair."""
-    return frozenset(_plain(match[0]) for match in _PRAISE.finditer(lowered(source)))
+    return frozenset(_plain(match[0]) for match in matches_at(_BEGINNINGS, _PRAISE, lowered(source)))
 
 
 def _plain(praise: str) -> str:
@@ -121,7 +126,7 @@ def check_praise(document: Document, given: Callable[[], frozenset[str]]) -> Che
     """`value`: how often the summary uses a superlative that the sources do not. Most use none: then `given` is not asked for."""
     found = [
         match
-        for match in _PRAISE.finditer(document.lower)
+        for match in matches_at(_BEGINNINGS, _PRAISE, document.lower)
         if _plain(match[0]) not in given()
         and not _NEGATED.search(document.lower, max(0, match.start() - NEGATED_CHARACTERS), match.start())
     ]

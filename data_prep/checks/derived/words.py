@@ -15,7 +15,7 @@ SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
 _LINK = re.compile(r"!?\[([^\[\]\n]{0,200})\]\([^()\s]{0,500}\)")
 _URL = re.compile(r"https?://[^\s<>\[\]\"'|)]{1,500}")
 _MARKS = re.compile(r"(?=[<*`_])(?:<[^<>\n]{1,300}>|[*`]{1,3}|(?<!\w)_{1,3}|_{1,3}(?!\w))")
-PLAIN_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+PLAIN_WORD = re.compile(r"[^\W\d_]++(?:['’-][^\W\d_]++)*+")
 
 # Words for one kind of thing, each line led by the one that stands for all.
 _ALIKE = """

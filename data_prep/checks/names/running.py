@@ -15,7 +15,7 @@ LONGEST = 80  # letters and digits of a run that is looked for
 _ZERO = "\u2060"  # stands for `^` until the source's own signs are gone
 # One after the other, since each begins with a sign that is found fast, and no two of them share one.
 _BARRIERS = (re.compile(rf"[^A-Za-z0-9\s_/'’@\\{_ZERO}-]+"), re.compile(r"\n[ \t\r]*\n"), re.compile(" [-/] "))
-_JOINT = re.compile(r"[\s_/'’@\\-]{2,}|[\n_/'’@\\-]")
+_JOINT = re.compile(r"[\s_/'’@\\-](?:[\s_/'’@\\-]++|(?<=[\n_/'’@\\-]))")
 # Where a part begins inside a word: 2022quartz, headModel, GPTNeo. Where one may end: yoloV8, 2.0.
 _AFTER_DIGIT = re.compile(r"[0-9](?=[A-Z][A-Za-z]|[a-z]{3})")
 # From the sign behind the place on, which few have.

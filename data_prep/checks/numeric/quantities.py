@@ -106,11 +106,11 @@ _DECIMAL_COMMA = (
 )
 _TIMES = r"x(?=[0-9]|[a-z]{1,4}[0-9]|[gtcn]pus?\b)"  # 224x224, 8x80GB, 4xA100
 
-_NAME = r"[^\W\d_]\w*(?:[-_./+](?![0-9]{1,3},[0-9]{3})\w+)*"  # of dialogs/942,766 the first word
+_NAME = r"[^\W\d_]\w*+(?:[-_./+](?![0-9]{1,3},[0-9]{3})\w++)*+"  # of dialogs/942,766 the first word
 # What follows a name and cannot be a number word, a month or the x of 8x80GB is passed over with it.
 _NO_NAME = _either(sorted({name[:3] for name in (*WORDS, *_MONTHS)} | {"x"}))
 _WORD_OR_NAME = rf"""(?=[ofnstez])(?P<word>{WORD})(?:[ -](?P<word_scale>dozen|hundred|thousand|million|billion|trillion)\b)?
-  | (?P<identifier>{_NAME}(?:[ ](?!{_NO_NAME}){_NAME})*)"""
+  | (?P<identifier>{_NAME}(?:[ ](?!{_NO_NAME}){_NAME})*+)"""
 _LARGE = "thousand|million|billion|trillion"
 _FACTORS = {"dozen": 12, "hundred": 100}
 # What goes on behind a number word. Between "two hundred and fifty" and "two hundred and fifty thousand" nothing else stands.

@@ -24,7 +24,7 @@ KEY_CHARACTERS = 48
 LONGEST_ROW = 3000  # characters: no table that people read is wider
 LONGEST_LABEL = 120
 _WORDS = re.compile(r"[^\W\d_]+")
-_ASCII_WORDS = re.compile("[a-z]+")
+_ASCII_WORDS = re.compile("[a-z]++")
 # By the first letters: nouns of other languages, and some that nobody speaks (minuts); tCO₂eq.
 _STEMS = {"minut": "minutes", "sekun": "seconds", "segun": "seconds", "stund": "hours", "heure": "hours", "horas": "hours"}
 _OF_CARBON = {"tco": "tonnes", "kgc": "kg", "gco": "g"}

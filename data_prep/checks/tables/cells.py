@@ -40,6 +40,7 @@ _SET_RIGHT = re.compile(
     r"\b(?:columns?|rows?|headers?|headings?|labels?|values|figures)\b[^.\n]{0,40}"
     r"\b(?:swapped|exchanged|interchanged|transposed|reversed|switched|mixed up|the wrong way round)\b"
 )
+_SET_RIGHT_WORDS = "swapped exchanged interchanged transposed reversed switched".split() + ["mixed up", "the wrong way"]
 _SEVERAL = re.compile("[,/&+]")
 
 Spots = list[tuple[Place, set[Place]]]  # where each number of the summary's table is, and where the source's has it
@@ -81,7 +82,11 @@ def misplaced(document: Document, numbers: Sequence[Quantity], known: Tables, so
         for rows, (start, end) in zip(grids, inside, strict=True)
         for span in _in_own(_own(rows, numbers, start, end), known, document.lower)
     ]
-    return [*found, *(() if _SET_RIGHT.search(document.lower) else faults_in_sentences(document, told, known, source))]
+    return [*found, *(() if _is_set_right(document.lower) else faults_in_sentences(document, told, known, source))]
+
+
+def _is_set_right(text: str) -> bool:
+    return any(word in text for word in _SET_RIGHT_WORDS) and _SET_RIGHT.search(text) is not None
 
 
 def _own(rows: list[list[Cell]], numbers: Sequence[Quantity], start: int, end: int) -> Own:
@@ -108,7 +113,7 @@ def _in_own(own: Own, known: Tables, text: str) -> Iterator[Span]:
         right |= (fine - more.keys()) | joined  # a label of both is nearer than votes
         wrong = {**faults, **more, **wrong}
     wrong = {number: fault for number, fault in wrong.items() if number not in right}
-    exchanged = {fault[1:] for fault in wrong.values()} if wrong and _SET_RIGHT.search(text) else set()
+    exchanged = {fault[1:] for fault in wrong.values()} if wrong and _is_set_right(text) else set()
     for number, (table, place, home) in wrong.items():
         if (home, place) not in exchanged:
             yield Span(number.start, number.end, table.reason(number, place, home))
