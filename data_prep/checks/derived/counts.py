@@ -93,11 +93,14 @@ def derive(
     has to reckon with, asked for where some number says that it was reckoned."""
     open_starts = {quantity.start for quantity in unstated}
     derived: dict[int, Derived] = {}
-    tried = unstated[:MAX_UNSTATED]
+    numbers = range(min(len(unstated), MAX_UNSTATED))
+    tried: dict[int, int] = {}  # number -> how many were derived then
     # From the last to the first, since "seven of ten" stands on the ten; then on, since "the ten" may stand on an earlier ten.
-    for quantity in (*reversed(tried), *tried):
-        if quantity.start in derived:
-            continue
+    for number in (*reversed(numbers), *numbers):
+        quantity = unstated[number]
+        if quantity.start in derived or tried.get(number) == len(derived):
+            continue  # nothing has been settled since
+        tried[number] = len(derived)
         settled = [one for one in found if one.start not in open_starts or one.start in derived]
         if counted := _count(quantity, settled, document, together):
             derived[quantity.start] = Derived(quantity.start, quantity.end, f"{quantity.text} ({counted})", "count", counted)

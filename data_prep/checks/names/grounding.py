@@ -189,7 +189,7 @@ def _words_of(source: str) -> frozenset[str]:
     pieces = _PIECE.findall(source.replace("_", " "))
     key_of = {piece: piece.lower().replace(".", "") for piece in set(pieces)}
     keys = [*map(key_of.__getitem__, pieces)]
-    found = {compact(token) for token in set(_WHOLE.findall(source))} | _acronyms(source) | set(_ARXIV.findall(source))
+    found = set(map(compact, set(_WHOLE.findall(source)))) | _acronyms(source) | set(_ARXIV.findall(source))
     found |= _mixed(source) | _of_several(source)
     found |= {key.rstrip("0123456789") for key in set(keys) if key[-1:].isdigit() and not key.isdigit()}
     may_begin = {piece: piece[0].isupper() or not key.isalpha() for piece, key in key_of.items()}

@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from string import ascii_letters
 from urllib.parse import unquote
 
 from data_prep.checks.numeric.quantities import SCALES, Quantity
@@ -185,7 +186,6 @@ def sizes_of(source: str, text: str) -> set[Decimal]:
 _DIGITS = re.compile(
     r"[1-9](?<![0-9%].)(?:(?<=[A-Za-z_=/-].)|(?=[0-9]{0,11}[A-Za-z_=/-]))[0-9]{0,11}(?![0-9]|\.[0-9])(?P<after>[A-Za-z]{0,20})(?![0-9])"
 )
-_BEFORE = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]{0,20})([-_=]?)\Z")
 _TIMES = re.compile(r"([1-9](?<![0-9.].)[0-9]{0,4})[x×]([1-9][0-9]{0,4})(?![0-9])")
 _DEVICES = re.compile(r"([1-9](?<![\w.].)[0-9]{0,2})[xX×](?=[A-Z])")  # 4XTesla
 _BITS = re.compile(
@@ -205,8 +205,7 @@ def identifiers_of(source: str) -> tuple[dict[Decimal, frozenset[str]], set[Deci
     for match in _DIGITS.finditer(source):
         start, after = match.start(), match["after"].lower()
         digits = source[start : match.start("after")]
-        letters = _BEFORE.search(source[max(0, start - 22) : start])
-        before, joint = letters.groups() if letters else ("", "")
+        before, joint = _stuck_to(source[max(0, start - 22) : start])
         sticks = bool(before) and not joint
         if after:
             if (not sticks and after not in _SCALE_LETTERS) or after == "bit":
@@ -233,6 +232,15 @@ def numbers_apart_in(addresses: Iterable[str]) -> set[Decimal]:
     """Numbers that stand apart in addresses that are sentences: of a picture named `a%20dog%2C%20gs%20%3D%209.png`."""
     sentences = (unquote(address) for address in addresses if _SENTENCE.search(address))
     return {Decimal(number) for sentence in sentences for number in _SET_APART.findall(sentence)}
+
+
+def _stuck_to(before: str) -> tuple[str, str]:
+    """A word of at most 20 letters that ends `before`, and the sign that joins it to what follows; of a word with digits neither."""
+    joint = before[-1:] if before[-1:] in ("-", "_", "=") else ""
+    rest = before[: len(before) - len(joint)]
+    ahead = rest.rstrip(ascii_letters)
+    word = rest[len(ahead) :]
+    return ("", "") if len(word) > 20 or (ahead[-1:].isalnum() and ahead[-1:].isascii()) else (word, joint)
 
 
 def _is_part(source: str, start: int, end: int) -> bool:

@@ -204,6 +204,7 @@ _LABELS = re.compile(
 )
 _WORD_BEHIND = re.compile(r"[ \u00a0-]?([a-z]++)(?![\w'’])")
 _LEADING_WORD = re.compile(r"([A-Z]\w*|[a-z]{1,20}[0-9]\w*)[ \u00a0-]\Z")
+_CAPITAL_OR_DIGIT = re.compile("[A-Z0-9]")
 _SIGN = re.compile(r"(?:(?<![\w.)\]%+−^{-])|(?<=[~≈]))([-+−])\Z")
 _ROUGHLY = re.compile(
     r"(?:(?P<about>\b(?:about|around|roughly|approximately|approx\.?|circa|some|ca\.)|[~≈])"
@@ -282,9 +283,9 @@ def quantities(text: str, bounds: bool = True) -> Iterator[Quantity]:
     for match in _SCAN.finditer(lower, *_stretch(lower)):
         if match.lastgroup == "identifier" or match.start() < past:
             continue  # most matches
-        if match["number"] == "00" and text[match.start() - 1 : match.start()] == ":":
-            continue  # the minutes of 9:00 are none
-        if match["number"]:
+        if number := match["number"]:
+            if number == "00" and text[match.start() - 1 : match.start()] == ":":
+                continue  # the minutes of 9:00 are none
             quantity = _number(match, text, lower, bounds)
         elif match["word"]:
             quantity = _spelled(match, text, lower, bounds)
@@ -370,7 +371,7 @@ def _number(match: re.Match[str], text: str, lower: str, bounds: bool) -> Quanti
     unit = _unit(lower, match.start("glued") if glued else end) if is_bare and (glued or after in _GAPS) else None
     end = unit.end() if unit else end
     last = before[-1:]
-    word = _LEADING_WORD.search(before) if bounds and last in _GAPS else None
+    word = _LEADING_WORD.search(before) if bounds and last in _GAPS and _CAPITAL_OR_DIGIT.search(before) else None
     sign = _SIGN.search(before) if last in _SIGNS else None
     return Quantity(
         text[start:end],

@@ -129,12 +129,9 @@ def faults_in_sentences(document: Document, numbers: Sequence[Quantity], known: 
     own = compact(model[-1]) if model else ""
     for start, end in _sentences(document):
         here = tuple(numbers[bisect_left(starts, start) : bisect_left(starts, end)])
-        named = [match.span() for match in _SIZES.finditer(document.lower, start, end)]
-        asked = [
-            number
-            for number in here
-            if _is_specific(number) and known.having(number) and not any(begin < number.start < stop for begin, stop in named)
-        ]
+        asked = [number for number in here if _is_specific(number) and known.having(number)]
+        named = [match.span() for match in _SIZES.finditer(document.lower, start, end)] if asked else []
+        asked = [number for number in asked if not any(begin < number.start < stop for begin, stop in named)]
         if not asked or len(here) > MAX_NUMBERS:
             continue
         shown = _with_code(document, start, end)
