@@ -68,38 +68,47 @@ _AMOUNT = r"(?P<amount>[0-9](?<![0-9].)[0-9,.]{0,23}(?:[ -]?(?:[kmbt](?![a-z])|t
 _SPELLED = (
     rf"(?=[ofnstez])(?<!and )(?<!hundred )(?<!point )(?<!ty )(?<![a-z-])(?P<amount>{WORD}[ -](?:million|billion|trillion))"
 )
+# Patterns behind the words that a line must hold for them; but for a setting's name and value ("max_seq_len:"), all is in one line.
 # `~` is a gap: a space, a hyphen, or the stars of **3.2B** parameters.
-_STATED: dict[str, tuple[str, ...]] = {
+_STATED: dict[str, tuple[tuple[str, str], ...]] = {
     "parameters": (
-        rf"{_AMOUNT}~(?:\w+~)?param(?:eter)?s?\b",
-        rf"param(?:eter)?s?(?:~count)?[*:|=() ]{{1,8}}(?:is |of |about |around )?{_AMOUNT}",
+        ("param", rf"{_AMOUNT}~(?:\w+~)?param(?:eter)?s?\b"),
+        ("param", rf"param(?:eter)?s?(?:~count)?[*:|=() ]{{1,8}}(?:is |of |about |around )?{_AMOUNT}"),
     ),
     "tokens": (
-        rf"train(?:ed|ing)\b[^.\n]{{0,30}}?\b(?:on|with|over|using|for|covered)\b[^.\n0-9]{{0,30}}{_AMOUNT}~(?:\w+~){{0,2}}tokens",
-        rf"train(?:ed|ing)~tokens?[*:|= ]{{1,8}}{_AMOUNT}",
-        rf"(?:saw|seen|consumed|processed)~{_AMOUNT}~(?:\w+~){{0,2}}tokens",
-        rf"{_AMOUNT}~(?:\w+~)?(?:\w+-)?(?:pre|mid)?train(?:ed|ing)~tokens",
-        rf"{_AMOUNT}~tokens~(?:of|in)~(?:\w+~){{0,2}}(?:(?:pre|mid)?train(?:ed|ing)|text|data)",
+        (
+            "train tokens",
+            rf"train(?:ed|ing)\b[^.\n]{{0,30}}?\b(?:on|with|over|using|for|covered)\b[^.\n0-9]{{0,30}}{_AMOUNT}~(?:\w+~){{0,2}}tokens",
+        ),
+        ("train token", rf"train(?:ed|ing)~tokens?[*:|= ]{{1,8}}{_AMOUNT}"),
+        ("tokens", rf"(?:saw|seen|consumed|processed)~{_AMOUNT}~(?:\w+~){{0,2}}tokens"),
+        ("train tokens", rf"{_AMOUNT}~(?:\w+~)?(?:\w+-)?(?:pre|mid)?train(?:ed|ing)~tokens"),
+        ("tokens", rf"{_AMOUNT}~tokens~(?:of|in)~(?:\w+~){{0,2}}(?:(?:pre|mid)?train(?:ed|ing)|text|data)"),
     ),
     "context": (
-        rf"context(?:~(?:length|window|size))?\b[^.\n0-9]{{0,30}}{_AMOUNT}",
-        rf"{_AMOUNT}(?:~tokens?)?(?:~of)?~(?:\w+~)?context\b",
-        rf"(?:max_position_embeddings|max_seq_len(?:gth)?|model_max_length)\W{{1,6}}{_AMOUNT}",
-        rf"(?:maximum|max)~sequence~length\b[^.\n0-9]{{0,15}}{_AMOUNT}",
-        rf"reads?~(?:up~to~)?{_AMOUNT}~tokens",
+        ("context", rf"context(?:~(?:length|window|size))?\b[^.\n0-9]{{0,30}}{_AMOUNT}"),
+        ("context", rf"{_AMOUNT}(?:~tokens?)?(?:~of)?~(?:\w+~)?context\b"),
+        ("", rf"(?:max_position_embeddings|max_seq_len(?:gth)?|model_max_length)\W{{1,6}}{_AMOUNT}"),
+        ("sequence max", rf"(?:maximum|max)~sequence~length\b[^.\n0-9]{{0,15}}{_AMOUNT}"),
+        ("read tokens", rf"reads?~(?:up~to~)?{_AMOUNT}~tokens"),
     ),
 }
-_PATTERNS = {
-    name: tuple(re.compile(pattern.replace("~", r"[ *-]{1,5}")) for pattern in patterns) for name, patterns in _STATED.items()
-}
-_SPELLED_PATTERNS = {
-    name: tuple(re.compile(pattern.replace(_AMOUNT, _SPELLED).replace("~", r"[ *-]{1,5}")) for pattern in _STATED[name])
-    for name in ("parameters", "tokens")
-}
-# Each pattern asks for one of its fact's words, and but for a setting's name and value ("max_seq_len:") for all in one line.
-_KEYWORDS = {"parameters": ("param",), "tokens": ("token",), "context": ("context", "max", "read")}
+
+
+def _compiled(amount: str, ending: str) -> dict[str, tuple[tuple[list[str], re.Pattern[str]], ...]]:
+    """`ending`: a further word, which a line with such an amount must hold."""
+    return {
+        name: tuple(
+            ([*signs.split(), ending], re.compile(pattern.replace(_AMOUNT, amount).replace("~", r"[ *-]{1,5}")))
+            for signs, pattern in patterns
+        )
+        for name, patterns in _STATED.items()
+    }
+
+
+_PATTERNS = _compiled(_AMOUNT, "")
+_SPELLED_PATTERNS = {**_compiled(_SPELLED, "illion"), "context": ()}
 _DIGIT = re.compile("[0-9]")
-_ACROSS_LINES = r"\W"
 _KEYS = ("max_position_embeddings", "max_seq_len", "model_max_length")
 # Below these an amount is something else: "3 parameters to set", "context of 5 examples".
 _LEAST = {"parameters": Decimal(100_000), "tokens": Decimal(1_000_000), "context": Decimal(256)}
@@ -189,14 +198,8 @@ def stated_amounts(name: str, text: str) -> Iterator[tuple[Decimal, Span]]:
     """Amounts that `text` states as parameters, training tokens or context length: a value for each reading, and the
     characters, with the spelling as label."""
     lower = lowered(text)
-    lines = list(lines_with(_KEYWORDS[name], lower))
-    spelled = [line for line in lines if lower.find("illion", *line) >= 0]
-    lines = [line for line in lines if _DIGIT.search(lower, *line)]
-    asked = [(pattern, lines) for pattern in _PATTERNS[name]]
-    asked += [(pattern, spelled) for pattern in _SPELLED_PATTERNS.get(name, ())]
-    for pattern, places in asked:
-        found = (match for place in places for match in pattern.finditer(lower, *place))
-        for match in matches_at(_KEYS, pattern, lower) if _ACROSS_LINES in pattern.pattern else found:
+    for signs, pattern in (*_PATTERNS[name], *_SPELLED_PATTERNS[name]):
+        for match in _matches(signs, pattern, lower):
             start = match.start("amount")
             spelling = text[start : match.end("amount")].rstrip(".,")
             if start and (text[start - 1].isalnum() or text[start - 1] in ".-_/"):
@@ -205,6 +208,15 @@ def stated_amounts(name: str, text: str) -> Iterator[tuple[Decimal, Span]]:
                 for reading in quantity.readings[:2]:
                     if _LEAST[name] <= reading.value <= _MOST[name]:
                         yield reading.value, Span(start, start + len(spelling), spelling)
+
+
+def _matches(signs: Sequence[str], pattern: re.Pattern[str], lower: str) -> Iterator[re.Match[str]]:
+    if not signs[0]:
+        yield from matches_at(_KEYS, pattern, lower)
+        return
+    for line in lines_with(signs[:1], lower):
+        if all(lower.find(sign, *line) >= 0 for sign in signs) and (signs[-1] or _DIGIT.search(lower, *line)):
+            yield from pattern.finditer(lower, *line)
 
 
 def _licences_near_the_word(source: str) -> tuple[str, ...]:

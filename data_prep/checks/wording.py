@@ -71,9 +71,7 @@ def _said_again(document: Document) -> list[tuple[Block, str]]:
         before = block
         for sentence in _SENTENCE_END.split(block.text):
             words = _WORD.findall(sentence.lower())
-            if len(words) < SAME_WORDS_MIN or (
-                len(sentence) < 80 and _DIGIT.search(sentence) and _count(sentence) < SAME_WORDS_MIN
-            ):
+            if len(words) < SAME_WORDS_MIN or (len(sentence) < 80 and _DIGIT.search(sentence) and _has_few_words(sentence)):
                 continue
             key = (block.kind == "heading", " ".join(words))
             if key in seen:
@@ -96,9 +94,14 @@ def _rows_again(document: Document) -> Iterator[tuple[Block, str]]:
         seen.add(words)
 
 
-def _count(sentence: str) -> int:
-    """Words, where a name or a figure is one: polyglot-ko-1.3b, 2.5/2.1."""
-    return sum(1 if _DIGIT.search(piece) else len(_WORD.findall(piece)) for piece in sentence.split())
+def _has_few_words(sentence: str) -> bool:
+    """Fewer than SAME_WORDS_MIN, where a name or a figure is one: polyglot-ko-1.3b, 2.5/2.1."""
+    count = 0
+    for piece in sentence.split():
+        count += 1 if _DIGIT.search(piece) else len(_WORD.findall(piece))
+        if count >= SAME_WORDS_MIN:
+            return False
+    return True
 
 
 def _mostly_old(block: Block, seen: set[tuple[str, ...]]) -> Span | None:

@@ -372,6 +372,7 @@ def _opens_an_address(name: str, known: Names) -> bool:
     return (
         name.isupper()
         and name.isascii()
+        and name.lower() in known.source
         and re.search(rf"(?<=[/.]){re.escape(name.lower())}[a-z]*\.[a-z]", known.source) is not None
     )
 

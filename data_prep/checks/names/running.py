@@ -49,4 +49,5 @@ class Running:
         if run not in self.joined or not 0 < len(run) <= LONGEST:
             return False
         before = "a-z0-9^" if run.isalpha() else "a-z0-9~^"
-        return re.search(f"(?<![{before}]){'[ ~^]?'.join(run)}(?![a-z0-9])", self.text) is not None
+        first, rest = run[0], "".join(f"[ ~^]?{sign}" for sign in run[1:])
+        return re.search(f"{first}(?<![{before}]{first}){rest}(?![a-z0-9])", self.text) is not None
