@@ -19,8 +19,8 @@ from data_prep.checks.licences import named_in
 from data_prep.checks.links import canonical, has_links_to_cite, links_of
 from data_prep.checks.names.grounding import Names, compact, names_of
 from data_prep.checks.numeric.grounding import Numbers, numbers_of
-from data_prep.checks.numeric.quantities import quantities_of
-from data_prep.checks.tables.source import Tables, cell_numbers, tables_of
+from data_prep.checks.numeric.quantities import quantities_of, readings_of
+from data_prep.checks.tables.source import Tables, beginnings_of, cell_numbers, label_of, tables_of
 from data_prep.checks.wording import praise_of
 
 _MODEL = re.compile(r"^Model: [^\s/]{1,100}/(\S{1,100})$", re.MULTILINE)
@@ -87,7 +87,13 @@ class SourceIndex:
         return operands_of(self.together.blocks, self.tables, compact(own[-1]) if own else "")
 
 
+_CACHED = (
+    *(SourceIndex.from_source, stem, figure, canonical, operations_at),
+    *(quantities_of, readings_of, cell_numbers, label_of, beginnings_of),
+)
+
+
 def forget() -> None:
     """Empties the caches, for those who measure."""
-    for cached in (SourceIndex.from_source, figure, stem, quantities_of, cell_numbers, canonical, operations_at):
+    for cached in _CACHED:
         cached.cache_clear()

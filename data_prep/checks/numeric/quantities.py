@@ -367,7 +367,7 @@ def _number(match: re.Match[str], text: str, lower: str, bounds: bool) -> Quanti
     is_bare = not percent and not scale
     after = lower[end : end + 1]
     noun = _noun(glued, text, end) if is_bare and (glued or after in _GAPS) else ""
-    readings = _readings(literal, scale, kind, bool(noun), _roughly(before) if bounds else None)
+    readings = readings_of(literal, scale, kind, bool(noun), _roughly(before) if bounds else None)
     upto = _RANGE.match(lower, end) if is_bare and after in _RANGE_SIGNS else None
     if is_bare and (upto or len(literal) < 3):
         readings += _otherwise(literal, upto["scale"] if upto else "", before, lower[end : end + 12] if bounds else "")
@@ -497,7 +497,7 @@ def _half_widths(literal: str, scale: str, kind: str, counts: bool, roughly: str
 
 
 @lru_cache(CACHED_SPELLINGS)
-def _readings(literal: str, scale: str, kind: str, counts: bool, roughly: str | None) -> tuple[Reading, ...]:
+def readings_of(literal: str, scale: str, kind: str, counts: bool, roughly: str | None) -> tuple[Reading, ...]:
     """`roughly`: None for a source's number, which has no bounds."""
     value = Decimal(literal)
     below, above = (_NONE, _NONE) if roughly is None else _half_widths(literal, scale, kind, counts, roughly)

@@ -255,7 +255,7 @@ def _cleaned(text: str) -> str:
 
 
 @lru_cache(CACHED_CELLS)
-def _beginnings(text: str) -> frozenset[str]:
+def beginnings_of(text: str) -> frozenset[str]:
     """Falcon and Llama 2 of "Falcon 7B" and "Llama 2 7B", but not Training of "Training Loss"."""
     found = {f"~{compact(size)}" for size in SIZE.findall(text)}
     words = _WORD.findall(text.rpartition("/")[2])
@@ -387,7 +387,7 @@ def _table(grid: Grid) -> Table | None:
     for row in rows:
         label = label_of(*row[:width])
         more = {f"#{row[column].strip()}" for column in steps}
-        labels.append(Label(label.text, label.forms | more | _beginnings(label.text)))
+        labels.append(Label(label.text, label.forms | more | beginnings_of(label.text)))
     values, texts = {}, {}
     for r, row in enumerate(rows):
         for c, text in enumerate(row[: len(grid[0])]):
@@ -395,7 +395,7 @@ def _table(grid: Grid) -> Table | None:
             if (c or PLAIN_NUMBER.match(text.strip())) and (numbers := cell_numbers(text)):
                 values[r, c], texts[r, c] = numbers, _cleaned(text)
     heads = [label_of(text) for text in grid[0]]
-    heads = [Label(head.text, head.forms | _beginnings(head.text)) for head in heads]
+    heads = [Label(head.text, head.forms | beginnings_of(head.text)) for head in heads]
     return _made((tuple(labels), tuple(heads)), values, texts)
 
 
