@@ -20,7 +20,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from pydantic import Field
 
-from data_prep.core.files import write_text
+from data_prep.core.files import follow_umask, write_text
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.text import first_line
 from data_prep.prompts.chat_format import chat_format
@@ -115,6 +115,7 @@ def build(run: ModelRun, data: Data | None, block: PublishModelConfig, making: P
     model = making / "model"
     model.mkdir(parents=True)
     write_model(run.model, model, decoding(run))
+    follow_umask(model)
     finish(run, data, block, model, human_size(model), adapter=False)
     if block.adapter_repository:
         if not run.base.on_hub:
@@ -126,6 +127,7 @@ def build(run: ModelRun, data: Data | None, block: PublishModelConfig, making: P
         adapter.mkdir()
         write_adapter([trained.folder for trained in run.trained], adapter, run.base.name, run.base.revision)
         finish(run, data, block, adapter, "", adapter=True)
+        follow_umask(adapter)
 
 
 def decoding(run: ModelRun) -> dict[str, object]:

@@ -23,7 +23,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast, SmolLM3Config, SmolLM3ForCausalLM
 
-from data_prep.core.files import write_json
+from data_prep.core.files import follow_umask, write_json
 from data_prep.core.recipe import exit_on_mistake
 from data_prep.prompts.chat_format import CONTROL_WORDS, chat_format
 from data_prep.prompts.student import SYSTEM as PROMPT_SYSTEM
@@ -239,6 +239,7 @@ def recall(model: SmolLM3ForCausalLM, tokenizer: ChatTokenizer, cards: int = 40)
 def save(model: SmolLM3ForCausalLM, tokenizer: PreTrainedTokenizerBase, output: Path, facts: dict[str, object]) -> None:
     """Weights in bf16 safetensors as SmolLM3's own, tokenizer, and what was measured."""
     copy.deepcopy(model).bfloat16().save_pretrained(output)
+    follow_umask(output)
     tokenizer.save_pretrained(output)
     write_json(output / "training_record.json", facts)
 

@@ -7,8 +7,9 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,10 +60,22 @@ def made_whole(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    follow_umask(temporary)
     if folder.is_symlink():
         folder.unlink()
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(temporary, folder)
+
+
+def follow_umask(folder: Path) -> None:
+    """Gives the folder's weights the mode that any other new file has. safetensors writes them for their owner alone, and no
+    colleague and no server could read them. Another mode, or another's file, is somebody's choice and stays."""
+    umask = os.umask(0o077)  # can only be asked for by setting it; meanwhile a file of another thread is too private, never too open
+    os.umask(umask)
+    for path in folder.glob("*.safetensors"):
+        with suppress(PermissionError):
+            if stat.S_IMODE(path.stat().st_mode) == 0o600:
+                path.chmod(0o666 & ~umask)
 
 
 def to_json(record: Any) -> str:

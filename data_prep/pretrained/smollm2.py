@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
-from data_prep.core.files import sha256_file, write_text
+from data_prep.core.files import follow_umask, sha256_file, write_text
 from data_prep.core.user_cache import user_cache
 
 NAME = "SmolLM2-135M-Instruct"
@@ -108,8 +107,7 @@ def convert(gguf: Path, folder: Path) -> None:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_text(folder / "README.md", CARD)
-    for file in folder.iterdir():  # safetensors writes for its owner alone
-        shutil.copymode(folder / "README.md", file)
+    follow_umask(folder)
 
 
 def say(text: str) -> None:

@@ -1,4 +1,6 @@
 import json
+import os
+import stat
 
 import pytest
 
@@ -83,6 +85,23 @@ def test_a_folder_is_made_whole_or_stays_as_it_was(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fail(tmp_path / "there", KeyboardInterrupt)
     assert [path.name for path in tmp_path.rglob("*")] == ["there", "second"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_weights_in_a_folder_follow_the_umask_and_a_chosen_mode_stays(tmp_path, umask, mode):
+    import torch
+    from safetensors.torch import save_file
+
+    before = os.umask(umask)
+    try:
+        with made_whole(tmp_path / "model") as making:
+            save_file({"a": torch.zeros(1)}, making / "model.safetensors")
+            (making / "chosen.safetensors").touch(0o440)
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    modes = {path.stem: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "model").iterdir()}
+    assert modes == {"model": mode, "chosen": 0o440 & ~umask}
 
 
 def test_what_a_killed_run_left_of_a_folder_is_not_taken_over(tmp_path):

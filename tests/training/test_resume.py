@@ -29,6 +29,13 @@ def test_an_undisturbed_run_logs_every_step(undisturbed):
     assert {entry["step"] for entry in result["history"] if "eval_loss" in entry} == {5, 10}
 
 
+def test_others_may_read_the_weights_of_the_run_and_of_its_checkpoints(undisturbed):
+    output = undisturbed[0].output
+    weights = list(output.rglob("*.safetensors"))
+    assert {path.parent.name for path in weights} == {"sft", "checkpoint-8", "checkpoint-10"}
+    assert {path.stat().st_mode for path in weights} == {(output / "adapter_config.json").stat().st_mode}
+
+
 def test_killed_at_several_steps_it_ends_with_the_same_losses(undisturbed, tmp_path, tiny_model):
     """In turn: before anything is saved, in the middle of a checkpoint, within an epoch, after the last step."""
     run = make_run(tmp_path / "run", tiny_model)

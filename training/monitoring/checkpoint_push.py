@@ -22,6 +22,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
 from transformers.trainer_utils import HubStrategy
 from transformers.utils.hub import PushInProgress, hf_api
 
+from data_prep.core.files import follow_umask
 from data_prep.prompts.chat_format import ChatFormat, chat_format
 from data_prep.publishing.push import censored
 from training.setup.hub_names import is_hub_id, lineage, public_name
@@ -146,9 +147,10 @@ class HubPush(Mixed):
     # --- the card -----------------------------------------------------------------------------------------------------
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """As the trainer saves, but PEFT's card, which names a local folder as the base, is replaced by ours."""
+        """As the trainer saves, but for others to read, and PEFT's card, which names a local folder as the base, is replaced by ours."""
         super()._save(output_dir, state_dict)
         if self.args.should_save:
+            follow_umask(Path(output_dir or self._folder))
             self._card().save(Path(output_dir or self._folder) / "README.md")
 
     def create_model_card(self, *arguments: Any, **options: Any) -> None:

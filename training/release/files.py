@@ -89,7 +89,6 @@ def round_adapter(folder: Path) -> int:
     weights = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(folder / ADAPTER).items()}
     (folder / ADAPTER).unlink()  # it may be a second name of the trained one
     save_file(weights, folder / ADAPTER, {"format": "pt"})
-    shutil.copymode(folder / "adapter_config.json", folder / ADAPTER)
     return (folder / ADAPTER).stat().st_size
 
 
