@@ -62,7 +62,8 @@ def test_named_files_alone_are_released_and_none_names_this_machine(run, tmp_pat
     assert sorted(path.name for path in (out / "model").iterdir()) == MODEL_FILES
     assert sorted(path.name for path in (out / "adapter").iterdir()) == ADAPTER_FILES
     assert scan(out) == []
-    assert len({path.stat().st_mode for path in out.rglob("*") if path.is_file()}) == 1  # weights as anybody's to read as the card
+    modes = {path.stat().st_mode for path in out.rglob("*") if path.is_file()}
+    assert len(modes) == 1  # whoever may read the card may read the weights
     for path in out.rglob("*"):
         if path.is_file():
             assert str(tmp_path.parent).encode() not in path.read_bytes(), path

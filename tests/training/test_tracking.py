@@ -177,8 +177,38 @@ def test_a_run_that_goes_on_writes_no_step_twice_and_keeps_its_id(tmp_path, tiny
     assert done.returncode == 0, done.stderr[-3000:]
     counts = Counter((row["step"], row["id"]) for row in read_dicts(tmp_path / "run" / "sft" / "samples.jsonl"))
     assert set(counts.values()) == {1}
-    ids = {path.name.rpartition("-")[2] for path in (tmp_path / "run" / "wandb").glob("offline-run-*")}
-    assert len(ids) == 1
+    assert len(ids_of(tmp_path / "run")) == 1
+    assert launch(tmp_path, tiny_model, fresh=True).returncode == 0
+    assert len(ids_of(tmp_path / "run")) == 2
+
+
+def ids_of(run):
+    return {path.name.rpartition("-")[2] for path in (run / "wandb").glob("offline-run-*")}
+
+
+def test_a_curve_goes_on_with_its_checkpoint_and_another_recipe_or_a_fresh_start_begins_one(tmp_path, monkeypatch):
+    import wandb
+
+    from data_prep.core.manifest import Manifest
+    from training.monitoring.tracking import go_on_with_curve
+    from training.resume.checkpoints import open_output
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    wandb.setup()  # as the check of the login does, which comes first
+
+    def curve(rate, fresh=False):
+        manifest = Manifest(tmp_path / "sft" / "sft.manifest.json", "sft", {"learning_rate": rate}, [], [])
+        open_output(manifest, fresh)
+        go_on_with_curve(manifest)
+        with wandb.init(dir=tmp_path, project="test") as run:
+            return run.id
+
+    try:
+        first, same, fresh, other, back = (curve(*given) for given in ((1,), (1,), (1, True), (2,), (1,)))
+    finally:
+        wandb.teardown()
+    assert first == same
+    assert len({first, fresh, other, back}) == 4
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from data_prep.core.files import stable_id
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import did_you_mean
 from data_prep.core.text import first_line
+from training.resume.checkpoints import begun
 from training.setup.config import Parsed
 
 COPIED_MB = 64  # larger data sets go into wandb as a path and a hash
@@ -35,7 +36,6 @@ def follow(parsed: Parsed, stage: str) -> None:
     os.environ.setdefault("WANDB_PROJECT", parsed.run.wandb_project)
     os.environ["WANDB_RUN_GROUP"] = name_of(run)
     os.environ["WANDB_JOB_TYPE"] = stage
-    os.environ["WANDB_RUN_ID"] = stable_id(str(run), stage)  # a stage that goes on continues its own curve
     os.environ["WANDB_RESUME"] = "allow"
     os.environ.setdefault("WANDB_DIR", str(run))
     check_logged_in()
@@ -81,10 +81,23 @@ def watch(trainer: Any, parsed: Parsed, manifest: Manifest) -> None:
     from training.monitoring.sample_summaries import SampleCallback, validation_cards
 
     if "wandb" in trainer.args.report_to:
+        go_on_with_curve(manifest)
         trainer.add_callback(wandb_inputs(parsed, manifest))
     if parsed.run.sample_cards:
         cards = validation_cards(Path(parsed.run.run_dir) / "data", parsed.run.sample_cards)
         trainer.add_callback(SampleCallback(trainer, cards, parsed.run.sample_steps, parsed.run.sample_tokens))
+
+
+def go_on_with_curve(manifest: Manifest) -> None:
+    """A stage that goes on continues its own curve; one that starts over, or another recipe in the folder, begins a new one."""
+    import wandb
+    from accelerate import PartialState
+
+    if PartialState().is_main_process:  # the one that draws it; another machine's may not see the folder
+        # What began before beginnings had an id has one by folder and stage. It goes into wandb's settings: wandb read the
+        # environment when the login was checked, before it was known what lies in the folder.
+        old = stable_id(str(manifest.path.parent.parent.resolve()), manifest.stage)
+        wandb.setup(wandb.Settings(run_id=begun(manifest).get("run_id", old)))
 
 
 def wandb_inputs(parsed: Parsed, manifest: Manifest) -> Any:

@@ -6,9 +6,11 @@ import itertools
 import json
 import os
 import re
+import secrets
 import zipfile
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from data_prep.core import lock
 from data_prep.core.files import write_json
@@ -22,6 +24,7 @@ PARTS = (
     ("scheduler.pt",),
     ("rng_state.pth", "rng_state_0.pth"),
 )
+STARTED = "started.manifest.json"
 
 
 def alone(manifest: Manifest) -> AbstractContextManager[None]:
@@ -48,18 +51,25 @@ def open_output(manifest: Manifest, fresh: bool = False) -> str | None:
 
 
 def _open(manifest: Manifest, fresh: bool) -> str | None:
-    output, started = manifest.path.parent, manifest.path.with_name("started.manifest.json")
+    output = manifest.path.parent
     task = {"recipe": manifest.recipe, "inputs": hashes(manifest.inputs)}
     if output.is_dir() and not any(output.iterdir()):
         output.rmdir()  # as Trainer makes it when it is built
-    same = started.exists() and json.loads(started.read_text(encoding="utf-8")) == task
+    same = {name: begun(manifest).get(name) for name in task} == task
     if output.exists() and (not same or starts_over(fresh)):
         why = "is started over" if same else "was made by another recipe or from other data"
         aside = _move_aside(output, output.with_name(f"{output.name}.before"))
         print(f"{manifest.stage}: {output} {why}; it is now {aside}")
     if not output.exists():
-        write_json(started, task)
+        write_json(manifest.path.with_name(STARTED), task | {"run_id": secrets.token_hex(8)})
     return last_whole_checkpoint(output)
+
+
+def begun(manifest: Manifest) -> dict[str, Any]:
+    """Recipe and inputs of what was begun in the output folder, and `run_id`, another for each beginning; {} where nothing was."""
+    started = manifest.path.with_name(STARTED)
+    found: dict[str, Any] = json.loads(started.read_text(encoding="utf-8")) if started.exists() else {}
+    return found
 
 
 def last_whole_checkpoint(output: Path) -> str | None:
