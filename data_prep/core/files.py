@@ -70,7 +70,7 @@ def made_whole(folder: Path) -> Iterator[Path]:
 def follow_umask(folder: Path) -> None:
     """Gives the folder's weights the mode that any other new file has. safetensors writes them for their owner alone, and no
     colleague and no server could read them. Another mode, or another's file, is somebody's choice and stays."""
-    umask = os.umask(0o077)  # only setting it tells it; a file that another thread makes meanwhile is too private, never too open
+    umask = os.umask(0o077)  # only setting it tells it; what another thread makes meanwhile is too private, never too open
     os.umask(umask)
     for path in folder.glob("*.safetensors"):
         with suppress(PermissionError):

@@ -272,7 +272,7 @@ def test_the_adapter_of_a_4_bit_base_passes(sft_rows, tokenizer, recipe):
     ("change", "words"),
     [
         ({"target_modules": ["q_proj", "v_proj"]}, r"lacks model\.layers\.0\.mlp\.down_proj, .* and 17 more"),
-        ({"target_modules": "all-linear", "exclude_modules": r".*layers\.3\..*o_proj"}, r"lacks model\.layers\.3\.self_attn\.o_proj"),
+        ({"target_modules": "all-linear", "exclude_modules": r".*layers\.3\..*o_proj"}, r"lacks model\.layers\.3\.self_attn\.o_proj .*; name the layers"),
         ({"target_modules": [*"q k v o gate up down".split(), "lm_head"]}, "has lm_head beside"),
         ({"dtype": torch.bfloat16}, "dtype is float32 in the recipe, but not in the model"),
     ],
@@ -283,6 +283,19 @@ def test_an_adapter_elsewhere_or_a_base_of_another_dtype_is_refused(tiny_model, 
         change = {**change, "target_modules": [name if "_" in name else f"{name}_proj" for name in names]}
     with pytest.raises(ValueError, match=words):
         check_adapter(adapted(tiny_model, **change), recipe())
+
+
+@pytest.mark.parametrize("saved", [["lm_head"], ["embed_tokens"], ["q_proj"]])
+def test_layers_that_are_trained_whole_are_no_fault_of_the_target_modules(tiny_model, recipe, saved):
+    base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32, tie_word_embeddings=False)
+    check_adapter(get_peft_model(base, LoraConfig(target_modules="all-linear", modules_to_save=saved)), recipe())
+
+
+@pytest.mark.parametrize("saved", ["lm_head", "embed_tokens"])
+def test_a_head_trained_apart_from_the_embeddings_that_it_is_tied_to_is_refused_under_its_key(recipe, saved):
+    parsed = recipe(lora_modules_to_save=[saved])
+    with pytest.raises(ValueError, match=rf"lora_modules_to_save is \['{saved}'\].* leave both out of lora_modules_to_save"):
+        check_adapter(get_peft_model(load_model(parsed), get_peft_config(parsed.model)), parsed)
 
 
 def test_trained_base_weights_a_frozen_adapter_and_none_at_all_are_refused(tiny_model, recipe):

@@ -279,12 +279,15 @@ def check_adapter(model: Any, parsed: Parsed) -> None:
     if not isinstance(model, PeftModel):
         raise ValueError("the model has no adapter; set use_peft: true")
     base = model.get_base_model()
+    _check_tied_embeddings(base, parsed)
     adapted = {name for name, module in base.named_modules() if isinstance(module, BaseTunerLayer)}
     wanted = _wanted_modules(base, parsed.model.lora_target_modules)
     if adapted != wanted:
+        targets = parsed.model.lora_target_modules
+        advice = "name the layers in it" if targets == "all-linear" else "set lora_target_modules: all-linear"
         raise ValueError(
-            f"lora_target_modules is {parsed.model.lora_target_modules}, but the adapter lacks {_some(wanted - adapted)} "
-            f"and has {_some(adapted - wanted)} beside; set lora_target_modules: all-linear"
+            f"lora_target_modules is {targets}, but the adapter lacks {_some(wanted - adapted)} "
+            f"and has {_some(adapted - wanted)} beside; {advice}"
         )
     parts = {name: weight for name, weight in model.named_parameters() if "lora_" in name or ".modules_to_save." in name}
     frozen = {name for name, weight in parts.items() if not weight.requires_grad}
@@ -298,14 +301,28 @@ def check_adapter(model: Any, parsed: Parsed) -> None:
             raise ValueError(f"dtype is {parsed.model.dtype} in the recipe, but not in the model: {_some(wrong)}")
 
 
+def _check_tied_embeddings(base: Any, parsed: Parsed) -> None:
+    """PEFT trains a copy of one of two that are the same weights: they part, and merged they are no longer this architecture."""
+    from peft.utils import ModulesToSaveWrapper
+
+    ends = (base.get_input_embeddings(), base.get_output_embeddings())
+    if base.config.tie_word_embeddings and any(isinstance(module, ModulesToSaveWrapper) for module in ends):
+        raise ValueError(
+            f"lora_modules_to_save is {parsed.model.lora_modules_to_save}, but this base ties lm_head to embed_tokens, and "
+            "training one of them alone would part them; leave both out of lora_modules_to_save"
+        )
+
+
 def _wanted_modules(base: Any, targets: str | list[str] | None) -> set[str]:
     import torch
+    from peft.utils import ModulesToSaveWrapper
 
     head = base.get_output_embeddings()
+    whole = tuple(f"{name}." for name, module in base.named_modules() if isinstance(module, ModulesToSaveWrapper))
     linear = {
         name.removesuffix(".base_layer")
         for name, module in base.named_modules()
-        if isinstance(module, torch.nn.Linear) and ".lora_" not in name and module is not head
+        if isinstance(module, torch.nn.Linear) and ".lora_" not in name and module is not head and not name.startswith(whole)
     } - {name for name, module in base.named_modules() if module is head}  # by name: an adapted head is another module
     if targets == "all-linear":
         return linear
