@@ -64,7 +64,7 @@ from eval.scoring.aggregate import (
 )
 from eval.scoring.cache import ScoreStore
 from eval.scoring.external import Measure, read_measures
-from eval.scoring.metrics import METRICS, Metric, code_version, measure
+from eval.scoring.metrics import METRICS, SUMMED_UP, Metric, code_version, measure
 from eval.scoring.slices import Slices, slice_cards
 from eval.stats.claims import claims
 from eval.stats.records import Metrics, Scores
@@ -95,7 +95,7 @@ class ScoreConfig(Block):
 def main(recipe: Recipe[ScoreConfig]) -> None:
     folder = recipe.run_dir / "eval"
     scores, metrics = folder / "scores.parquet", folder / "metrics.json"
-    resolved = recipe.resolved() | {"code": code_version()}
+    resolved = recipe.resolved() | {"code": code_version(*SUMMED_UP, "eval/score.py")}
     manifest = Manifest(folder / "score.manifest.json", "score", resolved, score_inputs(recipe.run_dir), [scores, metrics])
     if not manifest.is_done():
         count, missing = score_run(recipe, scores, metrics)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from data_prep.checks.document import read
 from data_prep.checks.numeric.grounding import is_grounded, numbers_of, summary_quantities
-from data_prep.core.files import sha256_file, stable_id
 from data_prep.core.records import Generation, HeldOut
 from data_prep.notes_task.checks import GROUNDING, check_notes, grounded
 from data_prep.prompts.student import NOTES_WORDS, is_nothing_new
-from eval.scoring.metrics import ROOT, Metric, code_version, named
+from eval.scoring.metrics import SUMMED_UP, Metric, code_version, named
 from eval.scoring.rouge import rouge
 
 NOTES_METRICS = (
@@ -64,4 +61,4 @@ def number_recall(text: str, reference: str) -> float | None:
 
 def notes_code_version() -> str:
     """Hash of what these figures follow from beside the texts."""
-    return stable_id(code_version(), sha256_file(Path(__file__)), sha256_file(ROOT / "data_prep" / "notes_task" / "checks.py"))
+    return code_version(*SUMMED_UP, "eval/notes.py", "eval/notes_task", "data_prep/notes_task")

@@ -7,6 +7,7 @@ expected to do well on them; the independent measures choose nothing.
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,10 +21,15 @@ from data_prep.checks.numeric.grounding import summary_quantities
 from data_prep.core.records import Generation
 from eval.scoring.rouge import rouge
 
-# What a figure follows from beside the texts: rooms whose change makes every stored figure void, and the parsers they use.
+# What a figure follows from beside the texts: rooms and files whose change makes every stored figure void, and the packages they use.
 ROOT = Path(__file__).parents[2]
-CODE = ("data_prep/cards", "data_prep/checks", "eval/scoring", "eval/probing")
-PARSERS = ("markdown-it-py", "selectolax", "rouge-score", "PyYAML", "py3langid")
+CODE = (
+    *("data_prep/cards", "data_prep/checks", "eval/scoring", "eval/probing"),
+    *(f"data_prep/core/{name}.py" for name in ("files", "records", "text")),
+    *(f"data_prep/prompts/{name}.py" for name in ("chat_format", "student")),
+)
+SUMMED_UP = ("eval/runs", "eval/stats")  # from the figures of single texts to those of a system
+PARSERS = ("markdown-it-py", "selectolax", "rouge-score", "nltk", "PyYAML", "py3langid")
 
 
 @dataclass(frozen=True)
@@ -112,12 +118,16 @@ def coverage(summary: str, source: str) -> float | None:
     return covered / total if total else None
 
 
-def code_version() -> str:
-    """Hash of the code and the versions of the parsers that measure."""
-    digest = hashlib.sha256()
-    for room in CODE:
-        for file in sorted((ROOT / room).rglob("*.py")):
-            digest.update(f"{file.name}\0".encode() + file.read_bytes() + b"\0")
+def code_files(*parts: str) -> list[Path]:
+    return [file for part in parts for file in sorted(ROOT.glob(part if part.endswith(".py") else f"{part}/**/*.py"))]
+
+
+def code_version(*more: str) -> str:
+    """Hash of the code that measures, of the rooms and files `more`, and of the versions of the parsers and of Python, whose
+    Unicode tables say what a letter is."""
+    digest = hashlib.sha256(f"{sys.version_info[:2]}".encode())
+    for file in code_files(*CODE, *more):
+        digest.update(f"{file.relative_to(ROOT)}\0".encode() + file.read_bytes() + b"\0")
     for package in PARSERS:
         digest.update(f"{package} {version(package)}\0".encode())
     return digest.hexdigest()

@@ -4,10 +4,12 @@ import dataclasses
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import packages_distributions
 
 import grimp
 import pyarrow.parquet as pq
@@ -23,7 +25,7 @@ from eval.score import ScoreConfig, main
 from eval.scoring import metrics as measuring
 from eval.scoring.aggregate import default_pairs
 from eval.scoring.cache import ScoreStore
-from eval.scoring.metrics import CODE
+from eval.scoring.metrics import CODE, PARSERS, code_files
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +39,20 @@ def run(tmp_path_factory):
 
 
 def test_stored_scores_are_void_where_any_room_that_measures_changes():
-    graph = grimp.build_graph("data_prep", "eval")
-    measuring = graph.find_upstream_modules("eval.scoring.metrics") | {"eval.scoring.metrics", "eval.probing.metrics"}
-    rooms = {"/".join(module.split(".")[:2]) for module in measuring}
-    assert "data_prep/cards" in rooms  # the check of the language loads it inside a function
-    assert rooms - {"data_prep/core"} <= set(CODE)  # records and files, which say nothing of a text
+    """Each file that the measures import, however far, inside functions too, and each package."""
+    graph = grimp.build_graph("data_prep", "eval", include_external_packages=True)
+    starts = {"eval.scoring.metrics", "eval.probing.metrics"}
+    modules = starts.union(*map(graph.find_upstream_modules, starts)) - sys.stdlib_module_names
+    own = {module for module in modules if module.split(".")[0] in ("data_prep", "eval")}
+    assert "data_prep.cards.language" in own
+    hashed = {
+        str(file.relative_to(ROOT).with_suffix("")).replace("/", ".").removesuffix(".__init__") for file in code_files(*CODE)
+    }
+    assert own <= hashed
+    distributions = packages_distributions()
+    packages = {distributions[module][0] for module in modules - own}
+    prompts = {"transformers", "Jinja2"}  # `student.py` renders prompts with them; no measure does
+    assert {re.sub("_", "-", package) for package in packages - prompts} <= set(PARSERS)
 
 
 def test_known_faults_give_known_means(run):
@@ -317,7 +328,7 @@ def test_nothing_is_measured_twice_until_the_code_changes(tmp_path, monkeypatch,
     assert len(count) == 12
     score_run(tmp_path, systems=["base", "tuned"])  # another recipe: only what is new
     assert len(count) == 24
-    monkeypatch.setattr(stage, "code_version", lambda: "a changed check")
+    monkeypatch.setattr(stage, "code_version", lambda *more: "a changed check")
     score_run(tmp_path, systems=["base", "tuned"])
     assert len(count) == 48
     assert len((tmp_path / "eval" / "scores.part.jsonl").read_text().splitlines()) == 24  # the old lines are gone
