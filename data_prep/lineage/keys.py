@@ -6,14 +6,27 @@ import re
 from collections.abc import Collection
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
-QUANTISATION = re.compile(r"(?<![a-z0-9])i?q[1-8](?:[_-](?:k|0|1|s|m|l|xs|xxs|nl)){1,3}(?![a-z0-9])")
+# Written in several parts: llama.cpp's types, MLC's, MLX's mixtures, "auto-round", VPTQ's code books.
+QUANTISATION = re.compile(
+    r"(?<![a-z0-9])(?:[it]?q[1-8](?:[_-](?:k|0|1|s|m|l|xl|xs|xxs|nl)){1,3}|q\db?f(?:16|32)|mixed[_-]\d[_-]\d(?:bit)?|"
+    r"auto[_-]round|compressed[_-]tensors|v\d+-k\d+-\d+-woft)(?![a-z0-9])"
+)
 BITS = re.compile(r"(\d)[-_ .]?bits?(?![a-z])")
 # Endings of names that tell the form of the weights, not what they are.
 FORMS = set(
-    "gguf ggml gptq awq exl2 exl3 mlx bnb nf4 hqq eetq aqlm autoround imatrix i1 marlin hf safetensors onnx openvino ov ct2 ctranslate2 "
-    "quantized quantised quant quants dynamic unsloth copy sharded fp32 fp16 bf16 fp8 fp4 mxfp4 nvfp4 f32 f16 int8 int4 w4a16 w8a8 w8a16".split()
+    "gguf ggufs ggml gptq gptqmodel nf4 awq autoawq exl2 exl3 mlx mlc bnb hqq eetq aqlm vptq quip spinquant higgs dwq qat autoround torchao "
+    "8da4w quark smashed df11 imatrix imat i1 iq ud marlin hf safetensors llamafile onnx openvino ov ct2 ctranslate2 coreml mlpackage "
+    "tflite litert executorch tensorrt trtllm directml cpu cuda qnn mnn ncnn rkllm rknn quantized quantised unquantized quant quants "
+    "dynamic unsloth copy sharded f32 f16".split()
 )
-FORM = re.compile(r"\d+bit|q\d|\d*bpw|h[68]|gs(?:32|64|128)|(?:32|64|128)g")
+FORM = re.compile(
+    r"\d+bit|q\d|qx\d+n?|\d*bpw|h[68]|gs?(?:32|64|128)|(?:32|64|128)g|u?int\d(?:wo|dq)?|(?:mx|nv|b)?f(?:p|loat)(?:4|6|8|16|32)(?:wo|dq|a16)?|"
+    r"bf16|w\da(?:\d+|fp8)(?:kv\d+)?|e[45]m[23](?:fn)?|1x16|rk\d{4}"
+)
+# Behind one of those they tell more of it: FP8-KV, onnx-web, int4-sym, DWQ-053125. Alone they may be a model's own.
+MORE = re.compile(
+    r"\d+|v\d+|kv|block|static|channel|tensor|calib|sym|asym|mixed|cw|web|gqa|gpu|npu|genai|actorder|true|l?lm|rtn|eo8"
+)
 ARXIV_ID = re.compile(r"(?:arxiv\.)?(\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v\d+)?(?:\.pdf)?", re.IGNORECASE)
 # Cited for what a model was made or served with, not for what it is. Without this list a small collection, where nothing is
 # cited often, would be one family.
@@ -51,13 +64,23 @@ def stem(model_id: str) -> str | None:
     None for names too general to tie strangers' models: one word, or two without a digit.
     """
     name = BITS.sub(r"\1bit", model_id.rpartition("/")[2].lower())
-    parts = [part for part in re.split(r"[\W_]+", QUANTISATION.sub("", name)) if part]
-    while len(parts) > 1 and (parts[-1] in FORMS or FORM.fullmatch(parts[-1])):
-        ending = parts.pop()
-        if ending.endswith("bpw") and len(parts) > 1 and parts[-1].isdigit():
-            parts.pop()
+    parts = [part for part in re.split(r"[\W_]+", QUANTISATION.sub("quant", name)) if part]
+    while end := _form_at_the_end(parts):
+        del parts[-end:]
     general = len(parts) < 2 or (len(parts) == 2 and not any(char.isdigit() for char in "".join(parts)))
     return None if general else "-".join(parts)
+
+
+def _form_at_the_end(parts: list[str]) -> int:
+    """How many of the last parts tell the form of the weights and what belongs to it. The first part is the model's own."""
+    end = next((number for number, part in enumerate(reversed(parts)) if not MORE.fullmatch(part)), len(parts))
+    if end >= len(parts) - 1 or not _is_form(last := parts[-1 - end]):
+        return 0
+    return end + 1 + (last.endswith("bpw") and end + 2 < len(parts) and parts[-2 - end].isdigit())
+
+
+def _is_form(part: str) -> bool:
+    return part in FORMS or FORM.fullmatch(part) is not None
 
 
 def source_key(address: str) -> str | None:

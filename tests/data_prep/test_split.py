@@ -140,6 +140,27 @@ def test_names_of_copies(model_id, name):
     assert stem(model_id) == name
 
 
+COPIES = (
+    "UD-Q4_K_XL UD-Q4_K_XL-GGUF GGUF-UD-IQ2_XXS Q4_0_4_4-GGUF TQ1_0 IQ4_NL GGUF-IQ-Imatrix iMat-GGUF gguf-q4_k_m-imat GGUFs llamafile "
+    "Q4_K_M.llamafile q4f16_1-MLC MLC-q0f16 torchao torchao-int4wo-hqq float8dq FP8-TORCHAO 8da4w INT8-INT4 DWQ 4bit-DWQ-053125 4bit-DWQ-v2 "
+    "qx64-mlx mixed_3_6bit 4bit-mixed_4_6 mlx-4bit mlx-8Bit int4-awq exl2 exl2-4_0 exl3 exl3-3.0bpw bnb-4bit nf4 HQQ-4bit-smashed "
+    "AQLM-2Bit-1x16-hf VPTQ-v8-k65536-0-woft GPTQ-4bit-128g-actorder_True auto-round-int4 int4-mixed-AutoRound qat-q4_0-unquantized "
+    "SpinQuant_INT4_EO8 FP8-Dynamic FP8-block FP8-KV fp8-e4m3 NVFP4 NVFP4A16 MXFP4 MXFP8 W4A16 W4A16-asym W4A16-G128 quantized.w8a8 w4afp8 "
+    "compressed-tensors float16 DF11 onnx ONNX-web cpu-int4-rtn-block-32-onnx cuda-fp16-onnx onnx-qnn openvino openvino-int4-sym int4-cw-ov "
+    "coreml coreml-int4 mlpackage tflite litert-lm executorch TensorRT-LLM rk3588-rkllm MNN"
+).split()
+
+
+@pytest.mark.parametrize("ending", COPIES)
+def test_copies_in_other_forms_bear_the_name_of_their_model(ending):
+    assert stem(f"Q/Marlo-2-7B-Chat-{ending}") == "marlo-2-7b-chat"
+
+
+@pytest.mark.parametrize("ending", "v2 2507 053125 mixed web static block-2 7B-v2 1M hi turbo f8 kv true lm 8x7b".split())
+def test_what_tells_more_of_a_form_is_a_models_own_where_no_form_is_named(ending):
+    assert stem(f"Q/Marlo-2-7B-{ending}") == f"marlo-2-7b-{ending.lower()}"
+
+
 @pytest.mark.parametrize(
     ("address", "key"),
     [
