@@ -1,0 +1,54 @@
+"""A writer of a fixed text, piece by piece, for tests of what stands around a model."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from commands import BASE
+
+from eval.summarizing.writers import Written
+from eval.web.models import Choice, Models
+
+STUB = Choice("stub", "stub")
+
+
+@dataclass
+class StubWriter:
+    """Shows `text` word by word, `pause_s` after each. `prompts`: what it was given; `written`: how many texts it has finished."""
+
+    text: str
+    pause_s: float = 0.0
+    name: str = "/srv/models/stub"  # a path, which no visitor may see
+    context: int | None = None
+    identity: dict[str, Any] = field(default_factory=lambda: {"model": "stub", "endpoint": "http://10.0.0.7/v1"})
+    prompts: list[Any] = field(default_factory=list)
+    written: int = 0
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(BASE)
+
+    def load(self) -> float:
+        return 0.0
+
+    def write(self, messages: Any, decoding: Any, max_new_tokens: int, seed: int, show: Any, source: str = "") -> Written:
+        self.prompts.append(messages)
+        said = ""
+        for piece in re.findall(r"\s*\S+", self.text):
+            said += piece
+            show(said)
+            if self.pause_s:
+                time.sleep(self.pause_s)
+        self.written += 1
+        return Written(self.text, "", "stop", 10, len(said.split()), 0.01, 0.02)
+
+
+def stub_models(text: str, pause_s: float = 0.0) -> tuple[Models, StubWriter]:
+    writer = StubWriter(text, pause_s)
+    return Models([STUB], _opened={STUB.label: writer}), writer  # type: ignore[dict-item]
