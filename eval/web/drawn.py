@@ -59,7 +59,7 @@ def drawn(progress: Progress) -> str:
         text = Markup(rendered(progress.text)) if progress.text else ""
         running = "Writing …" if progress.text else "Reading …"
         shown = _template().progress(progress.steps, text, running, progress.error)
-    return str(shown).translate(_TEMPLATE_SIGNS)
+    return str(shown).strip().translate(_TEMPLATE_SIGNS)
 
 
 @cache

@@ -1,14 +1,16 @@
-"""Cards of the Hub that a visitor named do not stay in the Hub library's cache."""
+"""What others would keep of visitors: cards in the Hub library's cache, and what is left of uploads that Gradio refused."""
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from eval.summarizing.card_input import HUB_HOSTS
+from eval.web.limits import BROKEN_S, STALE_S
 
 
 @contextmanager
@@ -32,3 +34,15 @@ def _folder(address: str) -> Path | None:
     if len(parts) != 2 or not all(parts):
         return None
     return Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id="/".join(parts), repo_type="model"))
+
+
+def sweep(uploads: Path) -> None:
+    """Removes old files: those at the top are uploads under way, which Gradio moves into a folder of their own when they are whole."""
+    now = time.time()
+    for file in uploads.rglob("*"):
+        oldest = BROKEN_S if file.parent == uploads else STALE_S
+        try:
+            if file.is_file() and now - file.stat().st_mtime > oldest:
+                file.unlink()
+        except FileNotFoundError:  # somebody was faster
+            continue

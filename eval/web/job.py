@@ -146,6 +146,7 @@ def for_visitors(error: str) -> str:
         ("; raise --max-prompt-tokens, or lower --max-sources", "; leave out the notes or the linked pages"),
         ("correct the address, or save the card and name the file", "correct the address, or paste the card"),
         ("name the card as UTF-8 text", "give the card as UTF-8 text"),
+        ("; wait or check HF_ENDPOINT and run again", "; try again in a while, or paste the card"),
         ("given text", "the card"),
     ):
         error = error.replace(option, here)

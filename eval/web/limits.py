@@ -12,4 +12,5 @@ MOST_MODEL_ID = 200
 SOURCES = 6  # linked pages that are read
 NEW_TOKENS = 1200  # of a summary
 STALE_S = 7200  # an upload that nobody asked a summary of is removed after; longer than a full queue takes
+BROKEN_S = 120  # what a broken or refused upload leaves is removed after
 PORT = 7860  # Gradio's, which Spaces expect

@@ -25,6 +25,7 @@ _SIGN = re.compile("[\U000f0000-\U000f0fff]")
 _RUN = re.compile("(<[^>]*>)|([\U000f0000-\U000f0fff])")
 # What begins a line of Markdown: a sign there would make a paragraph of a list, a heading or a table.
 _LINE_BEGINS = re.compile(r"[ \t>]*(?:(?:[-*+]|#{1,6}|[0-9]{1,9}[.)])[ \t]+|\|)*[ \t]*")
+_SAYS = re.compile(r"[^\W_]")  # a rule below a table's head says nothing
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,10 @@ def _signed(text: str, marks: Sequence[Mark]) -> str:
 def _in_lines(text: str, start: int, end: int) -> list[tuple[int, int]]:
     found, position = [], start
     for line in text[start:end].splitlines(keepends=True):
-        first, last = position, position + len(line.rstrip())
+        first, last = position, position + len(line.rstrip(" \t\r\n|"))  # the bar that ends a table's row ends its last cell
         if position == 0 or text[position - 1] in "\r\n":
             first = position + len(_LINE_BEGINS.match(line)[0])  # type: ignore[index]  # it matches the empty text
-        if first < last:
+        if first < last and _SAYS.search(line):
             found.append((first, last))
         position += len(line)
     return found

@@ -17,6 +17,7 @@ from starlette.middleware import Middleware
 from eval.web import limits
 from eval.web.asked import Asked, Upload, request_of
 from eval.web.drawn import drawn
+from eval.web.forget import sweep
 from eval.web.guard import Guard
 from eval.web.job import Progress, run
 from eval.web.models import Models
@@ -98,12 +99,14 @@ def _cancelled() -> str:
 
 
 def _upload(path: str | None) -> Upload | None:
-    """The bytes of an uploaded file, which is removed at once. Raises ValueError for a file that was not uploaded."""
+    """The bytes of an uploaded file, which is removed at once. Raises gr.Error for a file that was not uploaded, or is gone."""
+    home = Path(upload_folder()).resolve()
+    sweep(home)
     if not path:
         return None
-    file, home = Path(path).resolve(), Path(upload_folder()).resolve()
+    file = Path(path).resolve()
     if home not in file.parents or not file.is_file():
-        raise gr.Error("that file was not uploaded here; drop it anew", print_exception=False)
+        raise gr.Error("that file was not uploaded here, or is gone; drop it anew", print_exception=False)
     try:
         with open(file, "rb") as handle:
             return Upload(file.name, handle.read(limits.UPLOAD_BYTES + 1))

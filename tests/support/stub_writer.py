@@ -5,15 +5,27 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
-
-from commands import BASE
 
 from eval.summarizing.writers import Written
 from eval.web.models import Choice, Models
 
 STUB = Choice("stub", "stub")
+
+
+class WordTokenizer:
+    """A word is a token; loading a real one takes seconds."""
+
+    chat_template, eos_token = "stub", "<|im_end|>"
+
+    def __call__(self, text: str, add_special_tokens: bool = False) -> dict[str, list[int]]:
+        return {"input_ids": [0] * len(text.split())}
+
+    def apply_chat_template(self, conversation: list[dict[str, str]], **_: Any) -> str:
+        return "".join(f"<|im_start|>{turn['role']}\n{turn['content']}<|im_end|>\n" for turn in conversation)
+
+    def get_added_vocab(self) -> dict[str, int]:
+        return {"<|im_start|>": 1, "<|im_end|>": 2}
 
 
 @dataclass
@@ -27,12 +39,7 @@ class StubWriter:
     identity: dict[str, Any] = field(default_factory=lambda: {"model": "stub", "endpoint": "http://10.0.0.7/v1"})
     prompts: list[Any] = field(default_factory=list)
     written: int = 0
-
-    @cached_property
-    def tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
-
-        return AutoTokenizer.from_pretrained(BASE)
+    tokenizer: WordTokenizer = field(default_factory=WordTokenizer)
 
     def load(self) -> float:
         return 0.0
