@@ -101,7 +101,8 @@ class _Job(Screen):
         links = tuple(link.url for link in links_of_interest(found.card) if link.standing != "mention")
         self.say(f"model: {self.choice.label}")
         writer = self.models.writer(self.choice)
-        result = write_summary(found, self.request, writer, options, self, self.say)
+        with self.models.turn(self.choice):
+            result = write_summary(found, self.request, writer, options, self, self.say)
         result = replace(result, model=told(result.model, self.choice))
         return made_of(result, self.choice, links)
 
@@ -121,8 +122,8 @@ def options_of(choice: Choice, research: bool, pages: Path) -> Options:
 
 
 def run(request: Request, choice: Choice, models: Models, research: bool) -> Iterator[Progress]:
-    """Each state that is new, the last one with what was made or an error. Closed early, it waits until the work has ended, so that
-    the next in the queue has the machine."""
+    """Each state that is new, the last one with what was made or an error. Closed early, it has the work end at the next word; until
+    then the model is not free for the next in the queue."""
     job = _Job(request, choice, models, research)
     thread = threading.Thread(target=job.work, name="job", daemon=True)
     thread.start()
@@ -136,7 +137,6 @@ def run(request: Request, choice: Choice, models: Models, research: bool) -> Ite
         yield job.now
     finally:
         job.stop.set()
-        thread.join()
 
 
 def for_visitors(error: str) -> str:

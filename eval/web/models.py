@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -61,14 +62,15 @@ def _choice(named: str) -> Choice:
 
 @dataclass
 class Models:
-    """`tokenizer` counts tokens for servers. What is opened may be asked by one job at a time."""
+    """`tokenizer` counts tokens for servers."""
 
     choices: Sequence[Choice]
     tokenizer: str = ""
     device: str = "auto"
     dtype: str = "auto"
     _opened: dict[str, Writer] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # of opening
+    _turn: threading.Lock = field(default_factory=threading.Lock)  # of writing in this process
 
     def choice(self, label: str) -> Choice:
         """Raises ValueError for a label that is not on offer, whoever sent it."""
@@ -85,6 +87,10 @@ class Models:
             if choice.label not in self._opened:
                 self._opened[choice.label] = self._open(choice)
             return self._opened[choice.label]
+
+    def turn(self, choice: Choice) -> AbstractContextManager[object]:
+        """Models in this process write one after the other, whatever the queue lets through; a server has a queue of its own."""
+        return nullcontext() if choice.url else self._turn
 
     def _open(self, choice: Choice) -> Writer:
         if choice.url:

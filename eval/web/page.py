@@ -48,7 +48,7 @@ def build(models: Models, options: PageOptions) -> gr.Blocks:
             card = gr.File(
                 label="Or a file (Markdown, up to 5 MB)", file_types=["text", ".md", ".markdown"], height=150, scale=2
             )
-        with gr.Accordion("More", open=False):
+        with gr.Accordion("More: model, model id, notes, linked pages", open=False):
             labels = [choice.label for choice in models.choices]
             model = gr.Radio(labels, value=labels[0], label="Model that writes")
             model_id = gr.Textbox(

@@ -4,12 +4,10 @@ import html
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
 from pathlib import Path
 
 import gradio_client
@@ -18,6 +16,7 @@ import pytest
 from commands import ROOT
 from selectolax.lexbor import LexborHTMLParser as HTMLParser
 from stub_writer import STUB, stub_models
+from web_server import running
 
 from data_prep.core.text import first_line
 from data_prep.prompts.student import source_text
@@ -247,8 +246,10 @@ def test_a_visitor_who_goes_ends_the_work_and_leaves_nothing(tmp_path, monkeypat
     states = job.run(request_of(Asked(CARD, model_id=RAW.model_id)), STUB, models, False)
     assert next(state for state in states if state.text)
     states.close()
+    for thread in [thread for thread in threading.enumerate() if thread.name == "job"]:
+        thread.join(timeout=5)
+        assert not thread.is_alive()
     assert writer.written == 0
-    assert not [thread for thread in threading.enumerate() if thread.name == "job"]
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -305,28 +306,15 @@ def test_what_is_not_asked_for_is_off():
 # --- a server ---------------------------------------------------------------------------------------------------------
 
 
-def free_port():
-    with closing(socket.socket()) as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def uploads(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("uploads")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(folder))
-        yield folder
+    return tmp_path_factory.mktemp("uploads")
 
 
 @pytest.fixture(scope="module")
 def server(uploads):
-    """Address, writer and page."""
-    models, writer = stub_models(GOOD, pause_s=0.0005)
-    made = page.build(models, page.PageOptions())
-    address = page.serve(made, page.Served(port=free_port()), wait=False)
-    yield address, writer, made
-    made.close()
+    with running(GOOD, uploads, pause_s=0.0005) as one:
+        yield one
 
 
 def files_in(folder):
@@ -335,21 +323,21 @@ def files_in(folder):
 
 
 def test_every_answer_has_the_policy_and_none_calls_home(server):
-    answer = httpx2.get(server[0])
+    answer = httpx2.get(server.address)
     policy = answer.headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "img-src 'self' data: blob:;" in policy
     assert '"analytics_enabled":false' in answer.text.replace(" ", "")
-    assert server[2].share_url is None
+    assert server.page.share_url is None
 
 
 def test_too_much_is_refused_in_words_and_5_mb_are_taken(server, uploads):
-    place = f"{server[0]}gradio_api/upload"
+    place = f"{server.address}gradio_api/upload"
     refused = httpx2.post(place, files={"files": ("big.md", b"a" * (UPLOAD_BYTES + 600_000))})
     assert refused.status_code == 413
     assert refused.json()["detail"] == TOO_LARGE
     assert httpx2.post(place, files={"files": ("big.md", b"a" * (UPLOAD_BYTES + 1))}).status_code == 413
-    endless = httpx2.post(f"{server[0]}gradio_api/queue/join", content=(b"a" * 100_000 for _ in range(80)))
+    endless = httpx2.post(f"{server.address}gradio_api/queue/join", content=(b"a" * 100_000 for _ in range(80)))
     assert endless.status_code >= 400
     taken = httpx2.post(place, files={"files": ("card.md", b"a" * UPLOAD_BYTES)})
     assert taken.status_code == 200
@@ -368,7 +356,7 @@ def test_too_much_is_refused_in_words_and_5_mb_are_taken(server, uploads):
 def test_an_upload_is_read_and_removed(server, uploads, tmp_path):
     file = tmp_path / "card.md"
     file.write_text(CARD, encoding="utf-8")
-    client = gradio_client.Client(server[0], verbose=False)
+    client = gradio_client.Client(server.address, verbose=False)
     shown = client.predict("", gradio_client.handle_file(file), RAW.model_id, None, False, "stub", api_name="/summarize")
     assert HTMLParser(shown).css_first("section.done")
     assert files_in(uploads) == []
@@ -380,7 +368,7 @@ def test_a_file_that_was_not_uploaded_is_not_read(server):
             "data": ["", {"path": path, "meta": {"_type": "gradio.FileData"}}, "", None, False, "stub"],
             "session_hash": "abc",
         }
-        answer = httpx2.post(f"{server[0]}gradio_api/run/summarize", json=body)
+        answer = httpx2.post(f"{server.address}gradio_api/run/summarize", json=body)
         assert "section" not in answer.text
         with pytest.raises(Exception, match="was not uploaded here"):
             page._upload(path)
@@ -389,7 +377,7 @@ def test_a_file_that_was_not_uploaded_is_not_read(server):
 
 @pytest.mark.parametrize("visitors", [5, pytest.param(20, marks=pytest.mark.slow)])
 def test_those_who_come_at_once_are_told_their_place_and_each_gets_his_own_page(server, visitors):
-    client = gradio_client.Client(server[0], verbose=False)
+    client = gradio_client.Client(server.address, verbose=False)
     jobs = [client.submit(CARD, None, f"acme/Foo-{at}", None, False, "stub", api_name="/summarize") for at in range(visitors)]
     ranks = set()
     while not all(one.done() for one in jobs):
@@ -401,7 +389,7 @@ def test_those_who_come_at_once_are_told_their_place_and_each_gets_his_own_page(
 
 
 def test_a_mistake_in_the_form_is_a_line(server):
-    client = gradio_client.Client(server[0], verbose=False)
+    client = gradio_client.Client(server.address, verbose=False)
     shown = client.predict("/etc/passwd", None, "", None, False, "stub", api_name="/summarize")
     said = HTMLParser(shown).css_first('[role="status"]').text()
     assert first_line(ValueError(html.unescape(said))).startswith(
