@@ -139,8 +139,8 @@ def test_cancel_ends_the_work_and_the_next_one_may_come(page, server, monkeypatc
     page.wait("!!document.querySelector('.cs .growing')")
     press(page, "Cancel")
     page.wait("document.querySelector('.cs .bad')?.textContent.includes('Cancelled')")
-    monkeypatch.setattr(server.writer, "pause_s", 0.0)
     time.sleep(1)  # Gradio takes a press that comes within half a second for a second one of the same
+    monkeypatch.setattr(server.writer, "pause_s", 0.0)
     press(page, "Summarise")
     page.wait("!!document.querySelector('.cs.done')")
     assert server.writer.written == before + 1
