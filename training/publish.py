@@ -4,7 +4,8 @@
     python -m training.publish --config recipes/smollm3-3b/eval.yaml --publish_model.repository OWNER/NAME --publish_model.push true
 
 Reads   <run_dir>/model, aligned, sft, data and eval: metrics.json, gate.json, results.md, model-index.yaml
-Writes  <run_dir>/release/model and, where an adapter_repository is named, <run_dir>/release/adapter, and prints what would go up
+Writes  <run_dir>/release/model and, where an adapter_repository or a space is named, release/adapter and release/space, and prints what
+        would go up
 
 Nothing is sent without `push`. A model that eval.gate did not pass is refused, unless `force`; its card then says so. The token
 comes from the environment alone (`HF_TOKEN` or `hf auth login`).
@@ -29,6 +30,7 @@ from training.release.card import Named, model_card
 from training.release.files import PAPERS, human_size, place, write_adapter, write_model
 from training.release.provenance import Data, ModelRun, read_data, read_model_run
 from training.release.scan import check
+from training.release.space import write_space
 
 
 class PublishModelConfig(Block):
@@ -38,6 +40,8 @@ class PublishModelConfig(Block):
     """What training.merge wrote. `{run_dir}` stands for the run."""
     adapter_repository: str | None = None
     """Publishes the tuning as a LoRA adapter of the base too, OWNER/NAME. Needs a base that is on the Hub."""
+    space: str | None = None
+    """Makes a Space too, OWNER/NAME: the page of `python -m eval.app` with this model to choose. Visitors can use it once the model is public."""
     title: str | None = None
     """Heading of the card; the repository's name where it is not given."""
     base: str | None = None
@@ -82,7 +86,10 @@ def main(recipe: Recipe[PublishModelConfig]) -> None:
     out = run_dir / "release"
     making = out.with_name("release.making")  # what was made before stays until this is whole and clean
     build(run, data, block, making)
-    check(making, {word for name in (block.repository, block.adapter_repository or "") for word in name.split("/")})
+    check(
+        making,
+        {word for name in (block.repository, block.adapter_repository or "", block.space or "") for word in name.split("/")},
+    )
     shutil.rmtree(out, ignore_errors=True)
     os.replace(making, out)
     show(run, block, out)
@@ -93,7 +100,7 @@ def main(recipe: Recipe[PublishModelConfig]) -> None:
 
 
 def check_names(block: PublishModelConfig) -> None:
-    for key in ("repository", "adapter_repository", "base", "dataset"):
+    for key in ("repository", "adapter_repository", "space", "base", "dataset"):
         name = getattr(block, key)
         if name is None:
             continue
@@ -128,6 +135,8 @@ def build(run: ModelRun, data: Data | None, block: PublishModelConfig, making: P
         write_adapter([trained.folder for trained in run.trained], adapter, run.base.name, run.base.revision)
         finish(run, data, block, adapter, "", adapter=True)
         follow_umask(adapter)
+    if block.space:
+        write_space(making / "space", block.repository, block.space.partition("/")[2])
 
 
 def decoding(run: ModelRun) -> dict[str, object]:
@@ -180,9 +189,9 @@ def notice_text(run: ModelRun, title: str, adapter: bool) -> str:
 
 
 def parts(block: PublishModelConfig, out: Path) -> list[tuple[Path, str]]:
-    return [(out / "model", block.repository)] + (
-        [(out / "adapter", block.adapter_repository)] if block.adapter_repository else []
-    )
+    """Folders and their repositories; the one called space is a Space."""
+    named = {"model": block.repository, "adapter": block.adapter_repository, "space": block.space}
+    return [(out / folder, repository) for folder, repository in named.items() if repository]
 
 
 def show(run: ModelRun, block: PublishModelConfig, out: Path) -> None:
@@ -201,7 +210,8 @@ def send(block: PublishModelConfig, out: Path) -> None:
     from training.release.push import Target, push  # the Hub library takes a second that a dry run need not wait for
 
     for folder, repository in parts(block, out):
-        print(f"publish: {push(folder, Target(repository, block.tag, block.private, block.create_pr))}")
+        kind = "space" if folder.name == "space" else "model"
+        print(f"publish: {push(folder, Target(repository, block.tag, block.private, block.create_pr, kind))}")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from eval.summarizing.card_input import Request
 from eval.summarizing.notes import notes_of
 from eval.summarizing.pipeline import Options, Result, read, write_summary
 from eval.summarizing.screen import Screen, printable
+from eval.summarizing.writers import Writer
 from eval.web.forget import forgetting_card
 from eval.web.limits import NEW_TOKENS, SOURCES
 from eval.web.models import Choice, Models, told
@@ -87,7 +88,7 @@ class _Job(Screen):
         except Stopped:
             pass
         except ValueError as error:
-            self.now = replace(self.now, error=for_visitors(str(error)))
+            self.now = replace(self.now, error=for_visitors(str(error), self.choice))
         except Exception as error:  # a fault of ours; its text may hold the visitor's
             print(f"app: a job ended with {type(error).__name__}", file=sys.stderr, flush=True)
             self.now = replace(self.now, error=FAILED)
@@ -100,11 +101,21 @@ class _Job(Screen):
             found = read(self.request, options, self.say)
         links = tuple(link.url for link in links_of_interest(found.card) if link.standing != "mention")
         self.say(f"model: {self.choice.label}")
-        writer = self.models.writer(self.choice)
+        writer = self._writer()
         with self.models.turn(self.choice):
             result = write_summary(found, self.request, writer, options, self, self.say)
         result = replace(result, model=told(result.model, self.choice))
         return made_of(result, self.choice, links)
+
+    def _writer(self) -> Writer:
+        """Why a model cannot be opened is for whoever runs the page: it speaks of folders and servers."""
+        try:
+            return self.models.writer(self.choice)
+        except ValueError as error:
+            print(f"app: {self.choice.label} cannot be opened: {error}", file=sys.stderr, flush=True)
+            raise ValueError(
+                f"{self.choice.label} cannot be opened just now; choose another model, or try again later"
+            ) from None
 
 
 def made_of(result: Result, choice: Choice, links: tuple[str, ...]) -> Made:
@@ -139,8 +150,10 @@ def run(request: Request, choice: Choice, models: Models, research: bool) -> Ite
         job.stop.set()
 
 
-def for_visitors(error: str) -> str:
-    """An error's next move in the words of the page: it speaks of the command's options."""
+def for_visitors(error: str, choice: Choice) -> str:
+    """An error in the words of the page: it may speak of the command's options, and of where a model lies or answers."""
+    for private, shown in ((choice.url, "the model's server"), (choice.place, choice.label)):
+        error = error.replace(private, shown) if private else error
     for option, here in (
         ("pass --model-id ORG/NAME", 'fill in "Model id"'),
         ("; raise --max-prompt-tokens, or lower --max-sources", "; leave out the notes or the linked pages"),

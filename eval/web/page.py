@@ -79,7 +79,9 @@ def build(models: Models, options: PageOptions) -> gr.Blocks:
         )
         start.click(lambda: (None, None), None, [card, notes], api_visibility="private", queue=False)
         stop.click(_cancelled, None, shown, cancels=[running], api_visibility="private", queue=False)
-    return page.queue(max_size=limits.MOST_WAITING, default_concurrency_limit=options.at_once, status_update_rate=2)
+    return page.queue(
+        api_open=False, max_size=limits.MOST_WAITING, default_concurrency_limit=options.at_once, status_update_rate=2
+    )
 
 
 def _told(models: Models, asked: Asked, label: str) -> Iterator[str]:

@@ -4,10 +4,12 @@ import html
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import gradio_client
@@ -263,6 +265,23 @@ def test_a_fault_of_ours_is_told_without_the_visitors_text(monkeypatch, capsys):
     assert "TOP SECRET" not in said
 
 
+def test_why_a_model_fails_is_told_to_whoever_runs_the_page(monkeypatch, capsys):
+    [choice] = choices_of(["/srv/secret/tuned"])
+    models, writer = Models([choice]), stub_models(GOOD)[1]
+    *_, last = job.run(request_of(Asked(CARD, model_id=RAW.model_id)), choice, models, False)
+    assert last.error == "tuned cannot be opened just now; choose another model, or try again later"
+    assert "/srv/secret/tuned" in capsys.readouterr().err
+    served = replace(choice, url="http://10.0.0.7/v1")
+
+    def fails(*_, **__):
+        raise ValueError("http://10.0.0.7/v1 is busy or broken; /srv/secret/tuned")
+
+    monkeypatch.setattr(writer, "write", fails)
+    models = Models([served], _opened={served.label: writer})
+    *_, last = job.run(request_of(Asked(CARD, model_id=RAW.model_id)), served, models, False)
+    assert last.error == "the model's server is busy or broken; tuned"
+
+
 def test_a_card_of_the_hub_does_not_stay_in_its_cache(tmp_path):
     new, old = tmp_path / "hub" / "models--acme--New", tmp_path / "hub" / "models--acme--Old"
     old.mkdir(parents=True)
@@ -363,15 +382,21 @@ def test_an_upload_is_read_and_removed(server, uploads, tmp_path):
 
 
 def test_a_file_that_was_not_uploaded_is_not_read(server):
-    for path in ("/etc/passwd", str(ROOT / "README.md")):
-        body = {
-            "data": ["", {"path": path, "meta": {"_type": "gradio.FileData"}}, "", None, False, "stub"],
-            "session_hash": "abc",
-        }
-        answer = httpx2.post(f"{server.address}gradio_api/run/summarize", json=body)
-        assert "section" not in answer.text
-        with pytest.raises(Exception, match="was not uploaded here"):
-            page._upload(path)
+    """Nor one that an address in its place leads to: the stranger's server is asked for nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        stranger.settimeout(0.2)
+        for path in ("/etc/passwd", str(ROOT / "README.md"), f"http://127.0.0.1:{stranger.getsockname()[1]}/card.md"):
+            file = {"path": path, "url": path, "meta": {"_type": "gradio.FileData"}}
+            join = {"data": ["", file, "", None, False, "stub"], "session_hash": "abc", "fn_index": 0}
+            for place in ("run/summarize", "queue/join"):
+                answer = httpx2.post(f"{server.address}gradio_api/{place}", json=join)
+                assert "PRETTY" not in answer.text
+                assert "cs done" not in answer.text
+            assert httpx2.get(f"{server.address}gradio_api/file={path}").status_code in (403, 404)
+            with pytest.raises(Exception, match="was not uploaded here"):
+                page._upload(path)
+        with pytest.raises(TimeoutError):
+            stranger.accept()
     assert Path("/etc/passwd").exists()
 
 

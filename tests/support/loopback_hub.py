@@ -17,6 +17,7 @@ from loopback import Replies
 
 TOKEN = "hf_" + "w" * 30
 SHA = "c0ffee" + "0" * 34
+KINDS = {"dataset": "datasets/", "space": "spaces/"}  # of addresses
 LARGE = (".parquet", ".safetensors", ".pt")
 
 
@@ -59,7 +60,10 @@ class Hub(Replies):
         elif parts[3:] == ["resolve", parts[-2], "README.md"] and "/".join(parts[1:3]) in store.readmes:
             content = store.readmes["/".join(parts[1:3])]
             self.reply(200, content, {"X-Repo-Commit": parts[4], "ETag": f'"{hashlib.sha1(content).hexdigest()}"'})
-        elif path.startswith(("/api/datasets/", "/api/models/")) and (name := "/".join(parts[3:5])) in store.files:
+        elif (
+            path.startswith(("/api/datasets/", "/api/models/", "/api/spaces/"))
+            and (name := "/".join(parts[3:5])) in store.files
+        ):
             rest = "/".join(parts[5:])
             if rest == "refs":
                 tags = [{"name": tag, "ref": f"refs/tags/{tag}", "targetCommit": oid} for tag, oid in store.tags[name].items()]
@@ -100,7 +104,7 @@ class Hub(Replies):
             if status == 200:
                 store.private[name] = asked.get("visibility") == "private"
                 store.files[name], store.tags[name] = {}, {}
-            kind = "datasets/" if asked.get("type") == "dataset" else ""
+            kind = KINDS.get(asked.get("type"), "")
             self.reply(status, {"url": f"{self.server.address}/{kind}{name}", "name": name})
         elif path == "/api/validate-yaml":
             self.reply(200, {"errors": [], "warnings": []})
@@ -121,7 +125,7 @@ class Hub(Replies):
                     one["actions"] = {"upload": {"href": f"{self.server.address}/lfs/{one['oid']}"}}
             self.reply(200, {"transfer": "basic", "objects": objects})
         elif "/commit/" in path:
-            name, kind = "/".join(path.split("/")[3:5]), "datasets/" if path.startswith("/api/datasets/") else ""
+            name, kind = "/".join(path.split("/")[3:5]), f"{path.split('/')[2]}/".removeprefix("models/")
             files, answer = (
                 store.files[name],
                 {"commitUrl": f"{self.server.address}/{kind}{name}/commit/{SHA}", "commitOid": SHA},

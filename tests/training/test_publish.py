@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from commands import BASE, ROOT, run_here
 from loopback_hub import TOKEN, loopback_hub
 from release_run import judge, make_run, merge, train
@@ -290,7 +291,7 @@ def online(hub, monkeypatch):
 
 def released(run, form):
     folder = run.dir / "release" / form
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_dry_run_sends_nothing_and_shows_what_a_push_sends(run, hub, online, capsys):
@@ -444,3 +445,54 @@ def test_the_cards_script_alone_writes_this_projects_summary(run, hub, tmp_path,
 def test_a_name_that_the_hub_refuses_ends_a_dry_run_too(name):
     with pytest.raises(ValueError, match=r"publish_model\.repository is .*, expected OWNER/NAME"):
         check_names(PublishModelConfig(repository=name))
+
+
+# --- a Space ----------------------------------------------------------------------------------------------------------
+
+SPACE = "ana/summarizer-page"
+# With the core and Gradio alone what a job imports is there, and where the rest of the project is on the path, none of it is asked.
+BUILT = """
+import importlib, pkgutil, runpy, sys
+from pathlib import Path
+sys.modules.update(dict.fromkeys("pyarrow rensa scipy trl datasets wandb accelerate".split()))  # of other extras
+import data_prep.collecting.hub, data_prep.pages.read, eval.decoding, eval.summarizing, eval.web
+import eval.app as app
+import eval.generation.held, eval.generation.local_model, eval.generation.transformers_backend
+import eval.web.page as page
+for package in (eval.decoding, eval.summarizing, eval.web):
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+page.serve = lambda made, where, wait=True: print(type(made).__name__, where.host, where.share)
+app._open_first = lambda models: print([choice.label for choice in models.choices])
+runpy.run_path("app.py", run_name="__main__")
+here = str(Path.cwd())
+print([name for name, module in sys.modules.items() if name.split(".")[0] in ("data_prep", "training", "eval")
+       and not str(getattr(module, "__file__", None) or here).startswith(here)])
+"""
+
+
+def test_a_space_holds_the_page_and_what_it_needs_and_names_no_machine(run, tmp_path):
+    out = run(space=SPACE) / "space"
+    front = yaml.safe_load((out / "README.md").read_text(encoding="utf-8").split("---")[1])
+    assert (front["sdk"], front["app_file"], front["models"]) == ("gradio", "app.py", [REPOSITORY])
+    needed = (out / "requirements.txt").read_text(encoding="utf-8")
+    assert "torch>=2.8" in needed
+    assert "extra" not in needed
+    assert not [path for path in out.rglob("*") if path.suffix == ".pyc"]
+    assert scan(out) == []
+    done = subprocess.run([sys.executable, "-c", BUILT], cwd=out, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    *called, strangers = done.stdout.splitlines()
+    assert sorted(called) == ["Blocks 0.0.0.0 False", "['ana/summarizer', 'SmolLM2-135M-Instruct with the adapter that ships']"]
+    assert strangers == "[]"
+
+
+def test_a_space_is_pushed_as_one_and_only_where_that_is_asked_for(run, hub, online, capsys):
+    store, _ = hub
+    run(space=SPACE)
+    assert store.asked == []
+    assert f"release/space -> {SPACE}" in capsys.readouterr().out
+    run(space=SPACE, push=True)
+    assert store.files[SPACE] == released(run, "space")
+    assert any(line.startswith("POST /api/spaces/ana/summarizer-page/commit/") for line in store.asked)
+    assert not (run() / "space").exists()

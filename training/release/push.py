@@ -20,6 +20,7 @@ from huggingface_hub.errors import (
 
 from data_prep.core.files import git_blob, sha256_file
 from data_prep.publishing.push import SAID, censored, checked_token, refusals_told
+from training.release.space import SDK
 
 PAUSES_S = (0, 2, 8)  # before each try
 REFUSED = (400, 401, 403, 404)  # answers that another try does not change
@@ -33,12 +34,14 @@ KEPT = (".gitattributes",)  # the Hub's own
 
 @dataclass(frozen=True)
 class Target:
-    """Where a release goes. `create_pr`: as a pull request that its owner merges; the tag is for afterwards."""
+    """Where a release goes. `create_pr`: as a pull request that its owner merges; the tag is for afterwards. `kind`: "model", or
+    "space" for a page that the Hub runs."""
 
     repository: str
     tag: str
     private: bool
     create_pr: bool
+    kind: str = "model"
 
 
 def push(folder: Path, place: Target, api: HfApi | None = None) -> str:
@@ -50,8 +53,9 @@ def push(folder: Path, place: Target, api: HfApi | None = None) -> str:
     api, name, token = api or HfApi(), place.repository, checked_token(place.repository)
     key, again = "publish_model names no repository of the Hub", "run it again: it goes on where it stopped"
     with refusals_told(api, name, key, token, REFUSALS, again):
-        api.create_repo(name, private=place.private, exist_ok=True)
-        if place.private and not api.model_info(name).private:
+        sdk = {"space_sdk": SDK} if place.kind == "space" else {}
+        api.create_repo(name, repo_type=place.kind, private=place.private, exist_ok=True, **sdk)
+        if place.private and not api.repo_info(name, repo_type=place.kind).private:
             raise ValueError(
                 f"{name} is public; pass --publish_model.private false to push there, or choose another repository"
             )
@@ -60,14 +64,14 @@ def push(folder: Path, place: Target, api: HfApi | None = None) -> str:
 
 def deliver(api: HfApi, folder: Path, place: Target, token: str) -> str:
     """Tries the commit again after a cut connection: it may have arrived, so the repository is looked at before each try."""
-    name, refs = place.repository, api.list_repo_refs(place.repository, include_pull_requests=True)
+    name, refs = place.repository, api.list_repo_refs(place.repository, repo_type=place.kind, include_pull_requests=True)
     if place.tag in {tag.name for tag in refs.tags}:
-        if differs(api, folder, name, place.tag):
+        if differs(api, folder, place, place.tag):
             raise ValueError(f"{name} has a tag {place.tag} with other files; choose another publish_model.tag")
         return f"{name} at {place.tag} holds these files already, nothing to do"
     if place.create_pr:
         for ref in refs.pull_requests or ():
-            if not differs(api, folder, name, ref.ref):
+            if not differs(api, folder, place, ref.ref):
                 return f"{name} has a pull request with these files already ({ref.ref}), nothing to do"
     for number, pause in enumerate(PAUSES_S, 1):
         time.sleep(pause)
@@ -81,10 +85,12 @@ def deliver(api: HfApi, folder: Path, place: Target, token: str) -> str:
 
 
 def commit(api: HfApi, folder: Path, place: Target) -> str:
-    name, changes = place.repository, differs(api, folder, place.repository, "main")
-    oid, done = api.model_info(name).sha, "held the files already"
+    name, changes = place.repository, differs(api, folder, place, "main")
+    oid, done = api.repo_info(name, repo_type=place.kind).sha, "held the files already"
     if changes:
-        made = api.create_commit(name, changes, commit_message=f"Release {place.tag}", create_pr=place.create_pr)
+        made = api.create_commit(
+            name, changes, repo_type=place.kind, commit_message=f"Release {place.tag}", create_pr=place.create_pr
+        )
         if place.create_pr:
             return (
                 f"{name}: pull request {made.pr_url}; when it is merged, run this again without create_pr to tag it {place.tag}"
@@ -92,16 +98,16 @@ def commit(api: HfApi, folder: Path, place: Target) -> str:
         oid, done = made.oid, f"{len(changes)} files changed"
     if place.create_pr:
         return f"{name} holds these files already, nothing to do"
-    api.create_tag(name, tag=place.tag, revision=oid)
+    api.create_tag(name, repo_type=place.kind, tag=place.tag, revision=oid)
     return f"{name} at {oid}, tag {place.tag}, {done}"
 
 
-def differs(api: HfApi, folder: Path, name: str, revision: str) -> list[CommitOperationAdd | CommitOperationDelete]:
+def differs(api: HfApi, folder: Path, place: Target, revision: str) -> list[CommitOperationAdd | CommitOperationDelete]:
     """What a commit on `revision` has to change for it to be `folder`; made anew for each try, a commit uses them up."""
     try:
         there = {
             entry.path: entry
-            for entry in api.list_repo_tree(name, recursive=True, revision=revision)
+            for entry in api.list_repo_tree(place.repository, repo_type=place.kind, recursive=True, revision=revision)
             if isinstance(entry, RepoFile)
         }
     except RevisionNotFoundError:
