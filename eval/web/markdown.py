@@ -56,7 +56,8 @@ def rendered(text: str, marks: Sequence[Mark] = (), linked: LinkAt = lambda targ
     if len(re.findall(r"[\[<]", text)) > MAX_BRACKETS:
         return f"<pre>{html.escape(text)}</pre>"
     parser = _parser(linked)
-    plain, kept = parser.render(text), [mark for mark in marks[:_MOST_MARKS] if mark.start < mark.end <= len(text)]
+    plain = _SIGN.sub("", parser.render(text))  # a reason beside a link may hold one
+    kept = [mark for mark in marks[:_MOST_MARKS] if mark.start < mark.end <= len(text)]
     signed = parser.render(_signed(text, kept))
     if _SIGN.sub("", signed) != plain:
         kept = _harmless(text, kept, plain, parser)

@@ -24,6 +24,8 @@ from data_prep.core.text import first_line
 from data_prep.prompts.student import source_text
 from data_prep.synthetic.world import raw_cards
 from eval import app
+from eval.evidence.left_out import LeftOut
+from eval.evidence.summary import Evidence
 from eval.web import job, page
 from eval.web.asked import HUB, Asked, Upload, request_of
 from eval.web.drawn import drawn
@@ -176,6 +178,22 @@ def test_a_hostile_card_and_a_hostile_page_stay_text(growing):
     assert HTMLParser(shown).css_first("section.cs").next is None  # one element, which nothing has closed
 
 
+def test_reasons_are_text_too():
+    """What a check says of a page repeats words of it."""
+    last, _ = last_of(Asked(CARD, model_id=RAW.model_id))
+    why = '"><img src=x onerror="1">' + EVIL
+    links = [one for one in last.made.evidence if one.kind == "link"]
+    evidence = (
+        Evidence(3, 9, "structure", "wrong", why),
+        *(replace(one, why=why, standing="wrong") for one in links[:2]),
+        *links[2:],
+    )
+    left_out = (LeftOut(why, why, None), LeftOut(why, why, links[0].places[0]))
+    shown = drawn(replace(last, steps=(why,), made=replace(last.made, evidence=evidence, left_out=left_out, links=(why,))))
+    is_harmless(shown)
+    assert HTMLParser(shown).css_first("mark.ev.wrong:not(.where)").attributes["data-why"] == f"structure: {why}"
+
+
 @pytest.mark.parametrize("error", [EVIL, "x" * 10_000])
 def test_errors_are_text_too(error):
     is_harmless(drawn(Progress(error=error)))
@@ -313,13 +331,14 @@ def test_without_the_extra_it_says_how_to_install_it(monkeypatch):
         app.main([])
 
 
-def test_what_is_not_asked_for_is_off():
+def test_what_is_not_asked_for_is_off(monkeypatch):
     options = app.parser().parse_args([])
     assert (options.host, options.share, options.models, options.at_once) == ("127.0.0.1", False, ["embedded"], 1)
     with pytest.raises(ValueError, match="--at-once is 0; it is 1 or more"):
         app.main(["--at-once", "0"])
-    assert page.build(stub_models(GOOD)[0], page.PageOptions()).analytics_enabled is False
     assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "True")
+    assert page.build(stub_models(GOOD)[0], page.PageOptions()).analytics_enabled is False
 
 
 # --- a server ---------------------------------------------------------------------------------------------------------
@@ -381,23 +400,27 @@ def test_an_upload_is_read_and_removed(server, uploads, tmp_path):
     assert files_in(uploads) == []
 
 
-def test_a_file_that_was_not_uploaded_is_not_read(server):
-    """Nor one that an address in its place leads to: the stranger's server is asked for nothing."""
+def test_a_file_that_was_not_uploaded_is_not_read(server, tmp_path):
+    """Nor one that an address in its place leads to: the stranger's server is asked for nothing. The files are the test's own, since
+    what reads an upload removes it."""
+    secret = tmp_path / "secret.md"
+    secret.write_text(f"{CARD}\nTOP SECRET", encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         stranger.settimeout(0.2)
-        for path in ("/etc/passwd", str(ROOT / "README.md"), f"http://127.0.0.1:{stranger.getsockname()[1]}/card.md"):
+        for path in (str(secret), f"http://127.0.0.1:{stranger.getsockname()[1]}/card.md"):
             file = {"path": path, "url": path, "meta": {"_type": "gradio.FileData"}}
             join = {"data": ["", file, "", None, False, "stub"], "session_hash": "abc", "fn_index": 0}
             for place in ("run/summarize", "queue/join"):
                 answer = httpx2.post(f"{server.address}gradio_api/{place}", json=join)
-                assert "PRETTY" not in answer.text
+                assert "SECRET" not in answer.text
                 assert "cs done" not in answer.text
             assert httpx2.get(f"{server.address}gradio_api/file={path}").status_code in (403, 404)
             with pytest.raises(Exception, match="was not uploaded here"):
                 page._upload(path)
         with pytest.raises(TimeoutError):
             stranger.accept()
-    assert Path("/etc/passwd").exists()
+    assert "TOP SECRET" in secret.read_text(encoding="utf-8")
+    assert not [prompt for prompt in server.writer.prompts if "TOP SECRET" in prompt[1]["content"]]
 
 
 @pytest.mark.parametrize("visitors", [5, pytest.param(20, marks=pytest.mark.slow)])

@@ -97,6 +97,11 @@ def test_a_place_in_the_row_that_the_sentence_is_about_comes_first():
     assert [len(one.places) for one in evidence] == [2, 2]
 
 
+def test_what_the_head_of_a_table_says_is_no_news_of_each_row():
+    source = source_text("acme/Foo", "# Foo\n\n| Model | hits in 37 |\n|---|---|\n| Foo | 7 |\n| Bar | 8 |\n", [])
+    assert found("# Foo\n\n- Foo was asked 37 times.\n", source)["37"] == ["number", STATED, ["37"]]
+
+
 def test_what_no_source_states_has_the_checks_reason_and_no_place():
     seen = found(
         "# Foo-3B\n\n- It has 99.9 of Zarquon-9B at https://evil.example/x and averages 67.75 of 71.2 and 64.3 on MMLU.\n"
