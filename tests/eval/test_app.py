@@ -185,8 +185,7 @@ def test_reasons_are_text_too():
     links = [one for one in last.made.evidence if one.kind == "link"]
     evidence = (
         Evidence(3, 9, "structure", "wrong", why),
-        *(replace(one, why=why, standing="wrong") for one in links[:2]),
-        *links[2:],
+        *(replace(one, why=why, standing=standing) for one, standing in zip(links, ("wrong", "stated"), strict=False)),
     )
     left_out = (LeftOut(why, why, None), LeftOut(why, why, links[0].places[0]))
     shown = drawn(replace(last, steps=(why,), made=replace(last.made, evidence=evidence, left_out=left_out, links=(why,))))
