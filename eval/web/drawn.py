@@ -186,7 +186,7 @@ def _sources(made: Made) -> Iterator[dict[str, str]]:
         "kind": "read",
         "word": "read",
         "name": f"the card of {found.card.model_id}",
-        "why": f"{found.place}; {found.warning}".rstrip("; "),
+        "why": f"{found.place.replace('given text', 'as you gave it')}; {found.warning}".rstrip("; "),
     }
     for source in sources:
         read_it = bool(source.note)

@@ -48,7 +48,7 @@ def build(models: Models, options: PageOptions) -> gr.Blocks:
             card = gr.File(
                 label="Or a file (Markdown, up to 5 MB)", file_types=["text", ".md", ".markdown"], height=150, scale=2
             )
-        with gr.Accordion("More: model, model id, notes, linked pages", open=False):
+        with gr.Accordion("More: model, id, notes, links", open=False):
             labels = [choice.label for choice in models.choices]
             model = gr.Radio(labels, value=labels[0], label="Model that writes")
             model_id = gr.Textbox(
@@ -155,6 +155,7 @@ def theme() -> gr.themes.Base:
         body_text_color_subdued="#5c6066", body_text_color_subdued_dark="#a3a7ad",
         block_background_fill="#ffffff", block_background_fill_dark="#1d2024",
         block_border_color="#dcd9d1", block_border_color_dark="#363a40",
+        block_label_background_fill="#ffffff", block_label_background_fill_dark="#1d2024",
         block_label_text_color="#5c6066", block_label_text_color_dark="#a3a7ad",
         input_background_fill="#ffffff", input_background_fill_dark="#16181b",
         input_border_color="#dcd9d1", input_border_color_dark="#363a40",

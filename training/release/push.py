@@ -53,8 +53,8 @@ def push(folder: Path, place: Target, api: HfApi | None = None) -> str:
     api, name, token = api or HfApi(), place.repository, checked_token(place.repository)
     key, again = "publish_model names no repository of the Hub", "run it again: it goes on where it stopped"
     with refusals_told(api, name, key, token, REFUSALS, again):
-        sdk = {"space_sdk": SDK} if place.kind == "space" else {}
-        api.create_repo(name, repo_type=place.kind, private=place.private, exist_ok=True, **sdk)
+        sdk = SDK if place.kind == "space" else None
+        api.create_repo(name, repo_type=place.kind, private=place.private, exist_ok=True, space_sdk=sdk)
         if place.private and not api.repo_info(name, repo_type=place.kind).private:
             raise ValueError(
                 f"{name} is public; pass --publish_model.private false to push there, or choose another repository"
