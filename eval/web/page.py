@@ -41,26 +41,8 @@ def build(models: Models, options: PageOptions) -> gr.Blocks:
     """The page with its queue, not yet served."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(limits.STALE_S, limits.STALE_S)) as page:
         gr.HTML(HEAD)
-        with gr.Row(equal_height=True):
-            typed = gr.Textbox(
-                label="Model card: Hub id, https address, or pasted text", placeholder=HINT, lines=4, max_lines=12, scale=3
-            )
-            card = gr.File(
-                label="Or a file (Markdown, up to 5 MB)", file_types=["text", ".md", ".markdown"], height=150, scale=2
-            )
-        with gr.Accordion("More: model, id, notes, links", open=False):
-            labels = [choice.label for choice in models.choices]
-            model = gr.Radio(labels, value=labels[0], label="Model that writes")
-            model_id = gr.Textbox(
-                label="Model id (optional)", placeholder="ORG/NAME, where the card does not say it", max_lines=1
-            )
-            notes = gr.File(label="Notes on linked pages (optional)", height=120)
-            research = gr.Checkbox(
-                False,
-                label="Read linked pages and take notes on them (minutes)",
-                visible=options.research,
-                interactive=options.research,
-            )
+        typed, card = _card()
+        model_id, notes, research, model = _more(models, options)
         with gr.Row():
             start = gr.Button("Summarise", variant="primary")
             stop = gr.Button("Cancel", variant="stop")
@@ -82,6 +64,26 @@ def build(models: Models, options: PageOptions) -> gr.Blocks:
     return page.queue(
         api_open=False, max_size=limits.MOST_WAITING, default_concurrency_limit=options.at_once, status_update_rate=2
     )
+
+
+def _card() -> tuple[gr.Textbox, gr.File]:
+    with gr.Row(equal_height=True):
+        label = "Model card: Hub id, https address, or pasted text"
+        typed = gr.Textbox(label=label, placeholder=HINT, lines=4, max_lines=12, scale=3)
+        label = f"Or a file (Markdown, up to {limits.UPLOAD_BYTES // 1_000_000} MB)"
+        return typed, gr.File(label=label, file_types=["text", ".md", ".markdown"], height=150, scale=2)
+
+
+def _more(models: Models, options: PageOptions) -> tuple[gr.Textbox, gr.File, gr.Checkbox, gr.Radio]:
+    with gr.Accordion("More: model, id, notes, links", open=False):
+        labels = [choice.label for choice in models.choices]
+        model = gr.Radio(labels, value=labels[0], label="Model that writes")
+        hint = "ORG/NAME, where the card does not say it"
+        model_id = gr.Textbox(label="Model id (optional)", placeholder=hint, max_lines=1)
+        notes = gr.File(label="Notes on linked pages (optional)", height=120)
+        label = "Read linked pages and take notes on them (minutes)"
+        research = gr.Checkbox(False, label=label, visible=options.research, interactive=options.research)
+    return model_id, notes, research, model
 
 
 def _told(models: Models, asked: Asked, label: str) -> Iterator[str]:

@@ -285,6 +285,11 @@ def test_a_fault_of_ours_is_told_without_the_visitors_text(monkeypatch, capsys):
 def test_why_a_model_fails_is_told_to_whoever_runs_the_page(monkeypatch, capsys):
     [choice] = choices_of(["/srv/secret/tuned"])
     models, writer = Models([choice]), stub_models(GOOD)[1]
+
+    def missing(*_):
+        raise ValueError("there is no folder /srv/secret/tuned")
+
+    monkeypatch.setattr(Models, "_open", missing)
     *_, last = job.run(request_of(Asked(CARD, model_id=RAW.model_id)), choice, models, False)
     assert last.error == "tuned cannot be opened just now; choose another model, or try again later"
     assert "/srv/secret/tuned" in capsys.readouterr().err
