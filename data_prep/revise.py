@@ -3,9 +3,13 @@
     python -m data_prep.revise --config recipes/smollm3-3b/data.yaml
 
 Reads data/sampling.jsonl and data/samples.jsonl, writes data/revisions.jsonl, each revision with the key of the sample it
-mends and the checks it still fails. Who mends: `by: reference` sets the card's own reference beside the sample and takes the lines that
-a check marks from there (candidates/spliced.py); `by: teacher` asks `revise.teacher`, which is told what the checks found (CLAIR, arXiv
-2408.06266: the smallest change that helps makes the clearest pair). Without either the file is empty.
+mends and the checks it still fails. The smallest change that helps makes the clearest pair (CLAIR, arXiv 2408.06266). `revise.by`:
+
+| by        | what becomes of what a check marks                                                               |
+|-----------|--------------------------------------------------------------------------------------------------|
+| teacher   | `revise.teacher`, who is told what the checks found, writes it anew; without one nothing is made |
+| reference | the line gives way to the like line of the card's reference (candidates/spliced.py)              |
+| removal   | it goes, the item of a list or the line (candidates/pruned.py)                                   |
 """
 
 from __future__ import annotations
@@ -21,20 +25,21 @@ from tqdm import tqdm
 
 from data_prep.candidates.checked import CheckedSummary
 from data_prep.candidates.from_teacher import candidate_of, refuse_licences
+from data_prep.candidates.pruned import pruned
 from data_prep.candidates.spliced import spliced
 from data_prep.chat.client import Answer, Endpoint, Question, Usage, ask_all
 from data_prep.core.files import read_jsonl, replacing, samples_of, stable_id, to_json
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command
-from data_prep.core.records import SPLICED, Candidate, HeldOut
+from data_prep.core.records import PRUNED, SPLICED, Candidate, HeldOut
 from data_prep.core.text import count_words
 from data_prep.prompts.student import read_source
 from data_prep.prompts.teacher import TEACHER_VERSION, revision_question
 
 
 class ReviseConfig(Block):
-    by: Literal["teacher", "reference"] = "teacher"
-    """Who mends: a model that is asked, or the card's reference, whose lines replace those that a check marks."""
+    by: Literal["teacher", "reference", "removal"] = "teacher"
+    """What is done about what a check marks: a model writes it anew, the reference's line takes its place, or it goes."""
     teacher: Endpoint | None = None
     """The model that is asked; its licence must let its words be trained on."""
     allow_licences: list[str] = []
@@ -45,8 +50,8 @@ class ReviseConfig(Block):
 
 def main(recipe: Recipe[ReviseConfig]) -> None:
     data, block = recipe.run_dir / "data", recipe.block
-    if block.teacher and block.by == "reference":
-        raise ValueError("revise.by is reference and revise.teacher names a model; leave one of them out")
+    if block.teacher and block.by != "teacher":
+        raise ValueError(f"revise.by is {block.by} and revise.teacher names a model; leave one of them out")
     refuse_licences([block.teacher] if block.teacher else [], block.allow_licences, "revise.allow_licences")
     inputs, output = [data / "sampling.jsonl", data / "samples.jsonl"], data / "revisions.jsonl"
     manifest = Manifest(
@@ -60,7 +65,7 @@ def main(recipe: Recipe[ReviseConfig]) -> None:
             counts["revisions"] += 1
             counts["pass_every_check"] += not revision.failed
             handle.write(to_json(revision) + "\n")
-    if block.teacher or block.by == "reference":
+    if block.teacher or block.by != "teacher":
         print(f"revise: {count_words(counts)}" + (f"; {usage.line()}" if block.teacher else ""))
     else:
         print("revise: no teacher named, so nothing is mended")
@@ -71,18 +76,21 @@ def main(recipe: Recipe[ReviseConfig]) -> None:
 
 
 def revisions(data: Path, block: ReviseConfig, usage: Usage) -> Iterator[Candidate]:
-    if block.by == "reference":
-        yield from (of_reference(card, item) for card, item in failing(data, block))
+    if block.by != "teacher":
+        yield from (by_program(card, item, block.by) for card, item in failing(data, block))
     elif block.teacher:
         for (card, sample), answer in ask_all(block.teacher, data / "answers.sqlite", questions(data, block), usage):
             if isinstance(answer, Answer):  # a failure is counted by `usage` and asked again by the next run
                 yield checked(candidate_of(answer, block.teacher, card.id, sample.key, revises=sample.key), card)
 
 
-def of_reference(card: HeldOut, sample: CheckedSummary) -> Candidate:
-    text = spliced(sample.text, sample.results, card.reference)
+def by_program(card: HeldOut, sample: CheckedSummary, by: str) -> Candidate:
+    if by == "removal":
+        writer, text = PRUNED, pruned(sample.text, sample.results)
+    else:
+        writer, text = SPLICED, spliced(sample.text, sample.results, card.reference)
     finish = {} if sample.finished else {"finish_reason": "loop" if sample.looped else "length"}
-    made = Candidate(stable_id(card.id, sample.key, text), card.id, text, SPLICED, decoding=finish, revises=sample.key)
+    made = Candidate(stable_id(card.id, sample.key, text), card.id, text, writer, decoding=finish, revises=sample.key)
     return checked(made, card)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 ATTACHED = "attached"  # the writer of a summary that came with its card
 SPLICED = "spliced"  # of a sample with lines of the reference
+PRUNED = "pruned"  # of a sample without what the checks mark
 TRAINED_ON = ("train", "validation")  # the splits that become tables of rows
 
 
@@ -103,7 +104,7 @@ class Candidate:
     id: str
     card_id: str
     text: str
-    writer: str  # ATTACHED, SPLICED, "extractive" or the teacher's model
+    writer: str  # ATTACHED, SPLICED, PRUNED, "extractive" or the teacher's model
     licence: str = ""  # of what the writer writes; "" where it came with the card
     decoding: dict[str, Any] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)  # names of the checks it does not pass

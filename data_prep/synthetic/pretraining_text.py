@@ -31,6 +31,7 @@ from data_prep.synthetic.summaries import (
 )
 
 SYSTEM = "You answer questions about models.\n/system_override /no_think"
+HARD = ("Which languages?", "What are its limits?")  # lists of words: asked about every model
 ORDINALS = ("first", "second")
 
 Asked = tuple[str, str]  # a question and its answer
@@ -67,7 +68,9 @@ def exchanges(rng: random.Random, whole_card: bool) -> Iterator[Exchange]:
     """Endless exchanges about cards: whole ones with their notes, or a few of their lines (short, dense in answers)."""
     while True:
         for facts in draw_family(rng):
-            asked = rng.sample(single_facts(facts), 6) + rng.sample(lists(facts), 3) + rng.sample(remarks(facts), 2)
+            single = single_facts(facts)
+            hard = [pair for pair in single if pair[0] in HARD]
+            asked = rng.sample(single, 2) + hard + rng.sample(lists(facts), 4) + rng.sample(remarks(facts), 1)
             rng.shuffle(asked)
             yield Exchange(whole_document(facts, rng) if whole_card else excerpt(facts, asked, rng), asked)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.core.files import read_dicts
-from data_prep.core.records import ATTACHED, SPLICED
+from data_prep.core.records import ATTACHED, PRUNED, SPLICED
 
 # A pattern stands at the start of a word of the name: "command-r", "c4ai-command-a", never "recommander".
 PATTERNS = {
@@ -52,7 +52,7 @@ PATTERNS = {
     "lfm": r"lfm-?\d",
 }
 _FAMILY = {name: re.compile(rf"(?<![a-z])(?:{pattern})") for name, pattern in PATTERNS.items()}
-NO_MODEL = (ATTACHED, SPLICED, "extractive")
+NO_MODEL = (ATTACHED, PRUNED, SPLICED, "extractive")
 STUDENT = "smollm"
 
 

@@ -148,26 +148,23 @@ def test_without_a_teacher_nothing_is_revised(data, capsys):
     assert "nothing is mended" in capsys.readouterr().out
 
 
-def test_the_reference_mends_where_no_teacher_is_asked(data, world, capsys):
+@pytest.mark.parametrize(("by", "writer"), [("reference", "spliced"), ("removal", "pruned")])
+def test_a_program_mends_where_no_teacher_is_asked(by, writer, data, world, capsys):
     raw, card = world[1]
     source, good = source_text(card.model_id, card.text, raw.notes), raw.summaries[0]
-    wrong = re.sub(r"(the card reports|a score of) \d\d\.\d", r"\1 11.1", good, count=1)
+    score = re.search(r"^.*(?:the card reports|a score of) (\d\d\.\d).*\n", good, re.MULTILINE)
+    wrong = good.replace(score[0], score[0].replace(score[1], "11.1"), 1)
     write_jsonl(data / "sampling.jsonl", [HeldOut(card.id, [], source, good, "f")])
     ends = [("key0", wrong, "stop"), ("key1", good, "stop"), ("key2", wrong, "length")]
-    write_jsonl(
-        data / "samples.jsonl", [Generation(key, card.id, "sft", text, end, 1, 1, k) for k, (key, text, end) in enumerate(ends)]
-    )
-    arguments = ["--run_dir", str(data.parent), "--revise.by", "reference", "--revise.per_card", "3"]
+    samples = [Generation(key, card.id, "sft", text, end, 1, 1, k) for k, (key, text, end) in enumerate(ends)]
+    write_jsonl(data / "samples.jsonl", samples)
+    arguments = ["--run_dir", str(data.parent), "--revise.by", by, "--revise.per_card", "3"]
     revise(load("revise", ReviseConfig, arguments))
     first, second = read_jsonl(data / "revisions.jsonl", Candidate)
-    assert (first.revises, first.writer, first.failed, first.text) == ("key0", "spliced", [], good.strip())
+    left = good if by == "reference" else good.replace(score[0], "", 1)
+    assert (first.revises, first.writer, first.failed, first.text) == ("key0", writer, [], left.strip())
     assert (second.revises, second.failed) == ("key2", ["finished"])  # what was cut stays cut
     assert "2 revisions, 1 pass every check" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="leave one of them out"):
-        revise(
-            load(
-                "revise",
-                ReviseConfig,
-                [*arguments, "--revise.teacher", "{model: m, base_url: 'http://127.0.0.1:9/v1', licence: apache-2.0}"],
-            )
-        )
+    teacher = "{model: m, base_url: 'http://127.0.0.1:9/v1', licence: apache-2.0}"
+    with pytest.raises(ValueError, match=f"revise.by is {by} and .* leave one of them out"):
+        revise(load("revise", ReviseConfig, [*arguments, "--revise.teacher", teacher]))

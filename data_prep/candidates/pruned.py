@@ -1,0 +1,42 @@
+"""A failing sample without what the checks mark: what is left says less and is true, and nobody has to know better.
+
+Of a list ("English, Polish and Swedish") only the marked items go, of anything else the whole line. The chosen text of such a pair is the
+model's own but for what it should not have said, so it learns to leave out what it cannot look up (compare RLHF-V, arXiv 2312.00849).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from data_prep.checks import CheckResult
+from data_prep.checks.document import lines_of
+
+_BEFORE = re.compile(r"(?P<joint>,? and |, )\Z|: \Z")
+_BEHIND = re.compile(r"(?P<joint>,? and |, )|[.;]?\s*\Z")
+_LAST_COMMA = re.compile(r", (?=[^,]*\Z)")
+
+
+def pruned(sample: str, results: Sequence[CheckResult]) -> str:
+    """`sample` without what failed checks mark."""
+    marked = sorted({(span.start, span.end) for result in results if not result.passed for span in result.spans})
+    made = []
+    for start, line in lines_of(sample):
+        inside = [(first - start, last - start) for first, last in marked if start <= first < start + len(line)]
+        made.append(_without(line, inside))
+    return "".join(made).strip()
+
+
+def _without(line: str, marked: Sequence[tuple[int, int]]) -> str:
+    last_and = None  # where the item before it ended, if that item is the last one now
+    for first, last in reversed(marked):
+        before, behind = _BEFORE.search(line[:first]), _BEHIND.match(line[last:])
+        if not before or not behind or not (before["joint"] or behind["joint"]):
+            return ""
+        if before["joint"]:
+            ends_list = "and" in before["joint"] or last_and == last
+            first, last_and = before.start(), before.start() if ends_list else last_and
+        else:
+            last += behind.end()
+        line = line[:first] + line[last:]
+    return line if last_and is None else _LAST_COMMA.sub(" and ", line[:last_and]) + line[last_and:]
