@@ -1,5 +1,7 @@
 """The gate and the controls against judges whose faults are known: each fault must show."""
 
+from statistics import fmean
+
 import pytest
 from chat_server import ChatServer
 from judge_run import CARDS, judge, make_run
@@ -81,7 +83,7 @@ def test_length_bias_shows(judged):
 
 def test_chance_shows(judged):
     measures, _ = judged
-    assert max(cells(measures, "at random").values()) < 0.8
+    assert 0.2 < fmean(cells(measures, "at random").values()) < 0.7
     assert measures["judges"]["at random"]["positional_consistency"]["mean"] < 0.6
 
 

@@ -32,7 +32,7 @@ def weights():
 
 
 def sampled(count):
-    return [Decoding("sampled", sample, 1.5, 0.95) for sample in range(count)]
+    return [Decoding("sampled", sample, 4.0, 0.95) for sample in range(count)]
 
 
 def asks_of(base, grounded=False, samples=3):

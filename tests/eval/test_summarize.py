@@ -109,7 +109,7 @@ def fails(arguments, capsys, code, *words):
 # --- what is written --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("new_tokens", "end"), [(60, "stop"), (10, "length")])
+@pytest.mark.parametrize(("new_tokens", "end"), [(600, "stop"), (10, "length")])
 def test_a_local_model_writes_what_evaluation_would_have_it_write(card, notes, capsys, new_tokens, end):
     done = told(locally(card, notes, "--max-new-tokens", new_tokens, "--free"), capsys)
     assert done.code == 0, done.err
@@ -140,7 +140,7 @@ def test_a_stream_of_torn_letters_and_control_tokens_adds_up_to_what_its_tokens_
 
 def test_a_seed_makes_a_sample_the_same_twice_and_another_seed_another(card, notes, capsys):
     def sampled(seed):
-        return told(locally(card, notes, "--max-new-tokens", 40, "--temperature", 0.9, "--seed", seed), capsys).out
+        return told(locally(card, notes, "--max-new-tokens", 40, "--temperature", 2.0, "--seed", seed), capsys).out
 
     first = sampled(1)
     assert len(first) > 20

@@ -18,7 +18,8 @@ SMALL = {
     "data.yaml": {
         "collect": {"source": "synthetic", "cards": 36},
         "split": {"validation": 0.2, "heldout": 0.3},
-        "pairs": {"chosen": "own_or_reference", "max_length_gap": 1.0, "max_faults": 10},  # 24 tokens pass no check
+        # 24 tokens pass no check
+        "pairs": {"chosen": "own_or_reference", "max_length_gap": 1.0, "max_faults": 10, "shares": {"own": 1.0}},
         "best": {"min_grade": 0.0, "references": "all"},
     },
     "sft.yaml": {

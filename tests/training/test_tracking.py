@@ -194,6 +194,7 @@ def test_a_curve_goes_on_with_its_checkpoint_and_another_recipe_or_a_fresh_start
     from training.resume.checkpoints import open_output
 
     monkeypatch.setenv("WANDB_MODE", "offline")
+    wandb.teardown()  # what another test has set up knows another mode
     wandb.setup()  # as the check of the login does, which comes first
 
     def curve(rate, fresh=False):
