@@ -127,11 +127,13 @@ def test_hostile_names_that_are_nearly_those_of_the_source_take_no_long_time():
 @pytest.mark.parametrize(
     ("said", "passed"),
     [
-        ("## Missing\n\n- Any metric such as QuillScore.", True),
-        ("## What the card leaves out\n\nQuillScore, for one.", True),
-        ("## What the card doesn't say\n\n- QuillScore.", True),
-        ("## Missing\n\n- Much.\n\n## Results\n\n- QuillScore is 3.", False),
-        ("## Leaves of trees\n\n- QuillScore.", False),
+        ("## Missing\n\n- Any metric such as QSR.", True),
+        ("## What the card leaves out\n\nQSR, for one.", True),
+        ("## What the card doesn't say\n\n- QSR.", True),
+        ("## Missing\n\n- QSR of 71.", False),
+        ("## Missing\n\n- A paper by Ada Example.", False),
+        ("## Missing\n\n- Much.\n\n## Results\n\n- QSR is high.", False),
+        ("## Leaves of trees\n\n- QSR is high.", False),
         ("There is no QuillScore, no QuillTest score.", True),
         ("It offers no baseline or QuillScore.", True),
         ("There is no baseline, and QuillScore is high.", False),

@@ -83,7 +83,7 @@ _IS_MISSING = re.compile(
     r"[^.;:!?\n]{0,60} (?:is|are|was|were) (?:missing|absent|left out|unstated|not (?:given|reported|printed|stated|named|listed|mentioned))\b"
 )
 DENIAL_CHARACTERS = 120
-# What a section under such a heading names is what the sources lack: "Any metric such as FID".
+# Abbreviations in a section under such a heading are of what the sources lack.
 _LACKING = re.compile(
     r"\b(?:missing|absent|gaps|unanswered|unknowns?|not (?:stated|given|said|told|covered|documented|reported|there)"
     r"|(?:leaves?|left) (?:out|open|unsaid)|does(?: not|n[’']t) (?:say|state|tell|give|cover|report)|silent|no word)\b"
@@ -404,20 +404,25 @@ def _is_denied(text: str, start: int) -> bool:
 
 
 def _of_what_is_lacking(document: Document) -> list[tuple[int, int]]:
-    """The sections whose headings say that the sources lack what stands in them."""
-    headings = [block for block in document.blocks if block.kind == "heading"]
-    ends = [*(block.start for block in headings[1:]), len(document.text)]
-    return [(block.end, end) for block, end in zip(headings, ends, strict=False) if _LACKING.search(block.text.lower())]
+    """What stands, without a number, in sections whose headings say that the sources lack it: "Missing: any metric such as FID"."""
+    found, lacking = [], False
+    for block in document.blocks:
+        if block.kind == "heading":
+            lacking = _LACKING.search(block.text.lower()) is not None
+        elif lacking and not any(character.isdigit() for character in block.text):
+            found.append((block.start, block.end))
+    return found
 
 
 def check_names(document: Document, licences_named: Sequence[Span], known: Names) -> CheckResult:
     """`value`: share of the summary's names that the sources have; None where it names nothing. Licences have a check of their own."""
-    set_apart = [*_of_what_is_lacking(document), *((span.start, span.end) for span in licences_named)]
+    lacking = _of_what_is_lacking(document)
     found = [
         span
         for span in names_in(document.prose)
         if not _is_denied(document.lower, span.start)
-        and not any(span.start < end and start < span.end for start, end in set_apart)
+        and not any(span.start < other.end and other.start < span.end for other in licences_named)
+        and not (_CAPITALS.fullmatch(span.label) and any(start <= span.start < end for start, end in lacking))
     ]
     found = [span for span in found if "/" not in span.label or _NAME.search(span.label) or _is_repository(span.label, known)]
     if not found:
