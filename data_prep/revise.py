@@ -65,10 +65,10 @@ def main(recipe: Recipe[ReviseConfig]) -> None:
             counts["revisions"] += 1
             counts["pass_every_check"] += not revision.failed
             handle.write(to_json(revision) + "\n")
-    if block.teacher or block.by != "teacher":
-        print(f"revise: {count_words(counts)}" + (f"; {usage.line()}" if block.teacher else ""))
-    else:
+    if block.by == "teacher" and not block.teacher:
         print("revise: no teacher named, so nothing is mended")
+    else:
+        print(f"revise: {count_words(counts)}" + (f"; {usage.line()}" if block.teacher else ""))
     if usage.failures:
         print(f"revise: {usage.failures} questions failed; run it again to ask for these alone")
         return
@@ -77,7 +77,8 @@ def main(recipe: Recipe[ReviseConfig]) -> None:
 
 def revisions(data: Path, block: ReviseConfig, usage: Usage) -> Iterator[Candidate]:
     if block.by != "teacher":
-        yield from (by_program(card, item, block.by) for card, item in failing(data, block))
+        # What was thought aloud stands before the text that the marks are in.
+        yield from (by_program(card, item, block.by) for card, item in failing(data, block) if not item.thought)
     elif block.teacher:
         for (card, sample), answer in ask_all(block.teacher, data / "answers.sqlite", questions(data, block), usage):
             if isinstance(answer, Answer):  # a failure is counted by `usage` and asked again by the next run
@@ -108,7 +109,9 @@ def failing(data: Path, block: ReviseConfig) -> Iterator[tuple[HeldOut, CheckedS
     """The samples to be mended, of each card those with the fewest faults."""
     cards = list(read_jsonl(data / "sampling.jsonl", HeldOut))
     for card, samples in tqdm(samples_of(cards, data / "samples.jsonl"), "revise", len(cards), unit=" cards", mininterval=1):
-        judged = (CheckedSummary.sample(sample, card.source) for sample in samples)
+        # Without what stands before it, or the places that are marked would be others.
+        begun = (replace(sample, text=sample.text.lstrip()) for sample in samples)
+        judged = (CheckedSummary.sample(sample, card.source) for sample in begun)
         faulty = sorted((item for item in judged if not item.accepted), key=lambda item: len(item.failed))
         yield from ((card, item) for item in faulty[: block.per_card])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from data_prep.checks import CheckResult
+from data_prep.checks import CheckResult, faulty_spans
 from data_prep.checks.document import lines_of
 
 _BEFORE = re.compile(r"(?P<joint>,? and |, )\Z|: \Z")
@@ -19,7 +19,7 @@ _LAST_COMMA = re.compile(r", (?=[^,]*\Z)")
 
 def pruned(sample: str, results: Sequence[CheckResult]) -> str:
     """`sample` without what failed checks mark."""
-    marked = sorted({(span.start, span.end) for result in results if not result.passed for span in result.spans})
+    marked = dict.fromkeys((span.start, span.end) for span in faulty_spans(results))
     made = []
     for start, line in lines_of(sample):
         inside = [(first - start, last - start) for first, last in marked if start <= first < start + len(line)]

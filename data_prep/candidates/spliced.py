@@ -10,24 +10,24 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from data_prep.checks import CheckResult
+from data_prep.checks import CheckResult, faulty_spans
 from data_prep.checks.document import lines_of
 
-GAP = 0.05  # what a line without a counterpart costs: two lines with a word in common are set side by side
+LEAST_ALIKE = 0.05  # share of words in common at or below which two lines are no counterparts
 _WORD = re.compile(r"\w+")
 _MARKER = re.compile(r"\s*(?:[-*+]|\d+[.)]|#+)\s|\s*\|")
 
 
 def spliced(sample: str, results: Sequence[CheckResult], reference: str) -> str:
     """`sample` with the lines that a failed check marks taken from `reference`; as it is where none is marked."""
-    marked = [(span.start, span.end) for result in results if not result.passed for span in result.spans]
+    marked = faulty_spans(results)
     lines, true = [*lines_of(sample)], [line for _, line in lines_of(reference) if line.strip()]
     written = [number for number, (_, line) in enumerate(lines) if line.strip()]
     beside = aligned([lines[number][1] for number in written], true)
     made = [line for _, line in lines]
     for number, other in zip(written, beside, strict=True):
         start, line = lines[number]
-        if any(first < start + len(line) and start < last for first, last in marked):
+        if any(span.start < start + len(line) and start < span.end for span in marked):
             made[number] = "" if other is None else true[other].rstrip("\n") + "\n"
     return "".join(made).strip()
 
@@ -38,7 +38,7 @@ def aligned(lines: Sequence[str], others: Sequence[str]) -> list[int | None]:
     best = [[0.0] * (len(others) + 1) for _ in range(len(lines) + 1)]
     for row in range(len(lines) - 1, -1, -1):
         for column in range(len(others) - 1, -1, -1):
-            together = best[row + 1][column + 1] + likeness[row][column] - GAP
+            together = best[row + 1][column + 1] + likeness[row][column] - LEAST_ALIKE
             best[row][column] = max(together, best[row + 1][column], best[row][column + 1])
     found: list[int | None] = []
     row = column = 0

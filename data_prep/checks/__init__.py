@@ -52,7 +52,18 @@ from data_prep.checks.source_index import SourceIndex
 from data_prep.checks.tables.cells import misplaced
 from data_prep.checks.wording import check_praise, check_repetition
 
-__all__ = ["CHECKS", "CheckResult", "Fact", "SourceIndex", "Span", "check_summary", "facts_of", "failures", "passed_all"]
+__all__ = [
+    "CHECKS",
+    "CheckResult",
+    "Fact",
+    "SourceIndex",
+    "Span",
+    "check_summary",
+    "facts_of",
+    "failures",
+    "faulty_spans",
+    "passed_all",
+]
 
 CHECKS = tuple("length structure preamble repetition praise copying language links numbers names facts contradiction".split())
 
@@ -93,6 +104,12 @@ def check_summary(summary: str, source: str) -> list[CheckResult]:
 def passed_all(results: Sequence[CheckResult]) -> bool:
     """True where no check failed."""
     return all(result.passed for result in results)
+
+
+def faulty_spans(results: Sequence[CheckResult]) -> list[Span]:
+    """The places that failed checks mark, in order."""
+    marked = (span for result in results if not result.passed for span in result.spans)
+    return sorted(marked, key=lambda span: (span.start, span.end))
 
 
 def failures(results: Sequence[CheckResult]) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from data_prep.checks import check_summary
+from data_prep.checks import check_summary, faulty_spans
 from data_prep.core.records import Generation, HeldOut
 
 STEPS_BACK = 24  # tokens tried before a place is found where the text may be cut
@@ -35,8 +35,7 @@ def beginnings(
 
 def first_fault(text: str, source: str) -> int | None:
     """Offset of the first character that a failed check points to; None where no check does."""
-    starts = [span.start for result in check_summary(text, source) if not result.passed for span in result.spans]
-    return min(starts, default=None)
+    return next((span.start for span in faulty_spans(check_summary(text, source))), None)
 
 
 def cut_before(start: int, prompt: str, text: str, tokenizer: Any) -> str:

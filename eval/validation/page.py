@@ -151,7 +151,7 @@ def _amounts(lower: str) -> Iterator[float]:
             if match[2]:
                 yield value * SCALES[match[2]]
             if match[3]:
-                yield value * float(f"1e{match[3]}")  # infinite where it is the 5e2019 of an address
+                yield value * float(f"1e{match[3]}")  # infinite where it is the 5e719 of an address
     yield from (float(NUMBER_WORDS[word]) for word in re.findall(r"[a-z]+", lower) if word in NUMBER_WORDS)
 
 

@@ -17,8 +17,8 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
-MAX_CHARACTERS = 20_000  # 500 words are 4,000; a growing text may be a loop
-MAX_BRACKETS = 500  # the parser's time is quadratic in them
+from data_prep.checks.document import MAX_BRACKETS, MAX_CHARACTERS
+
 _FIRST = 0xF0000  # a plane for private use: no font has it, and no Markdown rule knows it
 _MOST_MARKS = 2_000
 _SIGN = re.compile("[\U000f0000-\U000f0fff]")

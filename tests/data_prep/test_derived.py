@@ -244,6 +244,12 @@ def test_a_small_count_that_nothing_bears_out_is_remarked_and_refuses_nothing(sa
     assert all(one.label.startswith("number that the sources do not bear out: ") for one in found.remarks)
 
 
+def test_the_number_of_a_name_counts_nothing():
+    said = "Nine models are told of."
+    assert numbers(said, "# Orvan\n\nA GPT-2 model for all.\n\nModel: acme/Orvan").passed
+    assert not numbers(said, "# Orvan\n\nOne of 2 models for all.\n\nModel: acme/Orvan").passed
+
+
 def test_what_is_remarked_counts_as_not_found_and_the_reason_tells():
     found = numbers("Two details matter, and 12 heads.", NUMBERED)
     assert (found.value, found.reason) == (0.5, "1 of 2 numbers are in the sources; to be looked at: Two")

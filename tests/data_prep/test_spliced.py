@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from marked import marking
 
 from data_prep.candidates.spliced import aligned, spliced
 from data_prep.checks import check_summary
-from data_prep.checks.result import CheckResult, Span
 from data_prep.prompts.student import source_text
 from data_prep.synthetic.world import raw_cards
 
@@ -25,15 +25,6 @@ Orvan reads letters.
 
 - **Licence**: mit.
 """
-
-
-def marking(sample: str, *words: str) -> list[CheckResult]:
-    """One failed check that marks the words, and one that passes and marks everything."""
-    spans = [Span(sample.index(word), sample.index(word) + len(word), "") for word in words]
-    return [
-        CheckResult("numbers", not words, 0.5, "", spans),
-        CheckResult("names", True, 1.0, "", [Span(0, len(sample), "")]),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +52,7 @@ def test_what_no_check_marks_stays_as_it_is():
         (["## A b", "- one two", "- three", "- one two"], ["## A c", "- one two", "- five", "- one two four"], [0, 1, None, 3]),
         (["- a b", "- c d", "- e"], ["- c d", "- a b", "- e"], [1, None, 2]),
         (["- a b c", "a b c"], ["a b c"], [None, 0]),  # a bullet is no paragraph
+        (["- a b c"], ["- a " + " ".join(f"w{number}" for number in range(40))], [None]),  # one word of many
         (["- a"], [], [None]),
         ([], ["- a"], []),
     ],

@@ -1,6 +1,7 @@
 """Teachers on loopback: candidates of cards without a summary, revisions of failing samples, and what is asked only once."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from chat_server import ChatServer
@@ -155,10 +156,10 @@ def test_a_program_mends_where_no_teacher_is_asked(by, writer, data, world, caps
     score = re.search(r"^.*(?:the card reports|a score of) (\d\d\.\d).*\n", good, re.MULTILINE)
     wrong = good.replace(score[0], score[0].replace(score[1], "11.1"), 1)
     write_jsonl(data / "sampling.jsonl", [HeldOut(card.id, [], source, good, "f")])
-    ends = [("key0", wrong, "stop"), ("key1", good, "stop"), ("key2", wrong, "length")]
+    ends = [("key0", f"{400 * chr(10)}{wrong}", "stop"), ("key1", good, "stop"), ("key2", wrong, "length"), ("key3", wrong, "stop")]
     samples = [Generation(key, card.id, "sft", text, end, 1, 1, k) for k, (key, text, end) in enumerate(ends)]
-    write_jsonl(data / "samples.jsonl", samples)
-    arguments = ["--run_dir", str(data.parent), "--revise.by", by, "--revise.per_card", "3"]
+    write_jsonl(data / "samples.jsonl", [*samples[:3], replace(samples[3], thinking="aloud, which no program mends")])
+    arguments = ["--run_dir", str(data.parent), "--revise.by", by, "--revise.per_card", "4"]
     revise(load("revise", ReviseConfig, arguments))
     first, second = read_jsonl(data / "revisions.jsonl", Candidate)
     left = good if by == "reference" else good.replace(score[0], "", 1)

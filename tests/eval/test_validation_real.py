@@ -165,6 +165,7 @@ def test_another_number_does_not_stand_there():
     assert not known.has_amount("71.4")
     assert not known.has_amount("1,025")
     assert not known.has_amount("11.2", 1e9)
+    assert page(source="of commit 5e719 with 12 layers").has_amount("12")  # an exponent that no number has
 
 
 @pytest.mark.parametrize(

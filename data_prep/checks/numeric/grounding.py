@@ -150,7 +150,9 @@ def numbers_of(source: str, counts: Iterable[int] = ()) -> Numbers:
     named, versions = names_and_versions(source)
     identifiers, alone = identifiers_of(source)
     values, commas = values_of(text)
-    others = values | commas | sizes_of(source, text) | alone | numbers_apart_in(_URL.findall(source))
+    others = (
+        values | commas | sizes_of(source, text) | alone | numbers_apart_in(_URL.findall(source) if "%20" in source else ())
+    )
     for date in dates_of(source):
         found.add_date(date, others)
     plain = found.plain | others
