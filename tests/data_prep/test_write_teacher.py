@@ -156,7 +156,12 @@ def test_a_program_mends_where_no_teacher_is_asked(by, writer, data, world, caps
     score = re.search(r"^.*(?:the card reports|a score of) (\d\d\.\d).*\n", good, re.MULTILINE)
     wrong = good.replace(score[0], score[0].replace(score[1], "11.1"), 1)
     write_jsonl(data / "sampling.jsonl", [HeldOut(card.id, [], source, good, "f")])
-    ends = [("key0", f"{400 * chr(10)}{wrong}", "stop"), ("key1", good, "stop"), ("key2", wrong, "length"), ("key3", wrong, "stop")]
+    ends = [
+        ("key0", f"{400 * chr(10)}{wrong}", "stop"),
+        ("key1", good, "stop"),
+        ("key2", wrong, "length"),
+        ("key3", wrong, "stop"),
+    ]
     samples = [Generation(key, card.id, "sft", text, end, 1, 1, k) for k, (key, text, end) in enumerate(ends)]
     write_jsonl(data / "samples.jsonl", [*samples[:3], replace(samples[3], thinking="aloud, which no program mends")])
     arguments = ["--run_dir", str(data.parent), "--revise.by", by, "--revise.per_card", "4"]
