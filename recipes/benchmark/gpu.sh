@@ -55,7 +55,7 @@ if [[ $small ]]; then
   data=(--collect.cards 36 --split.validation 0.2 --split.heldout 0.3)
   sft=(--max_steps 2) align=(--max_steps 2) merge=(--merge.prompts 1 --merge.greedy_tokens 8)
   sample=(--sample.cards 12 --sample.samples 1 --sample.max_new_tokens 24)
-  pairs=(--pairs.chosen own_or_reference --pairs.max_length_gap 1.0 --pairs.max_faults 10)
+  pairs=(--pairs.chosen own_or_reference --pairs.shares '{own: 1.0}' --pairs.max_length_gap 1.0 --pairs.max_faults 10)
   generate=(--generate.max_new_tokens 24)
 else
   recipe=recipes/smollm2-135m
