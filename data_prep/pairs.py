@@ -6,7 +6,7 @@
 |----------|-------------------------------------|------------------------------------------------------------|
 | own      | the model's own passing sample, or the reference | the SFT model's own failing sample (on-policy) |
 | repair   | the failing sample up to its first fault, gone on with by the model itself, passing | that sample     |
-| revision | a teacher's mending of that sample  | the sample (CLAIR, arXiv 2408.06266)                       |
+| revision | that sample mended (data_prep.revise) | the sample (CLAIR, arXiv 2408.06266)                     |
 | small    | as in `own`                         | a smaller model's failing sample (arXiv 2507.06187)        |
 | broken   | the reference                       | the reference with one rule broken                         |
 
@@ -66,6 +66,9 @@ class PairsConfig(Block):
     things out is rejected like a failing one."""
     max_faults: int = Field(4, ge=1)
     """A rejected text fails at most so many checks: one that fails everything teaches little."""
+    mended: Literal["passing", "better"] = "passing"
+    """better: of repairs and revisions also those that are as short or long as the sample was, with all else mended and no fact
+    lost: most samples of a small model miss the length, and such a pair does not teach it."""
     shares: dict[Pool, float] = {"own": 0.4, "repair": 0.2, "revision": 0.2, "small": 0.1, "broken": 0.1}
     """Pools and their shares. The largest pool is used whole, the others up to their share beside it."""
     small: str | None = None
@@ -189,8 +192,7 @@ def of_origin(own: list[CheckedSummary], reference: CheckedSummary, block: Pairs
 
 def is_good(item: CheckedSummary, block: PairsConfig) -> bool:
     """Passes every check, leaves out little and computes nothing. A source that states no facts asks for none."""
-    facts = next(result.value for result in item.results if result.name == "facts")
-    return item.accepted and not reckons(item, block) and (facts is None or facts >= block.min_facts)
+    return item.accepted and not reckons(item, block) and recall(item) >= block.min_facts
 
 
 def reckons(item: CheckedSummary, block: PairsConfig) -> bool:
@@ -234,8 +236,24 @@ def mended(
     better: Sequence[CheckedSummary], own: Sequence[CheckedSummary], block: PairsConfig
 ) -> list[tuple[CheckedSummary, CheckedSummary]]:
     """Each failing sample with the first good text that was made from it."""
-    made_from = {item.mends: item for item in reversed(better) if is_good(item, block)}
-    return [pair for item in own if item.key in made_from for pair in match([made_from[item.key]], [item], block)]
+    pairs = []
+    for item in own:
+        made = [text for text in better if text.mends == item.key and (is_good(text, block) or is_better(text, item, block))]
+        pairs += match(made[:1], [item], block)
+    return pairs
+
+
+def is_better(item: CheckedSummary, mends: CheckedSummary, block: PairsConfig) -> bool:
+    """Good but for its length, which the sample missed too, and for facts that the sample left out too."""
+    if block.mended == "passing" or reckons(item, block) or recall(item) < recall(mends):
+        return False
+    return set(item.failed) < set(mends.failed) and set(item.failed) <= {"length"}
+
+
+def recall(item: CheckedSummary) -> float:
+    """Share of the source's facts; 1 where it states none."""
+    facts = next(result.value for result in item.results if result.name == "facts")
+    return 1.0 if facts is None else facts
 
 
 def build_pair(card: HeldOut, pool: str, chosen: CheckedSummary, rejected: CheckedSummary) -> PreferencePair:

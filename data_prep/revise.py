@@ -9,7 +9,8 @@ mends and the checks it still fails. The smallest change that helps makes the cl
 |-----------|--------------------------------------------------------------------------------------------------|
 | teacher   | `revise.teacher`, who is told what the checks found, writes it anew; without one nothing is made |
 | reference | the line gives way to the like line of the card's reference (candidates/spliced.py)              |
-| removal   | it goes, the item of a list or the line (candidates/pruned.py)                                   |
+| removal   | it goes, the item of a list, the address of a link or the line, and the line in which a page is  |
+|           | cut or runs in a loop (candidates/pruned.py)                                                      |
 """
 
 from __future__ import annotations
@@ -87,10 +88,11 @@ def revisions(data: Path, block: ReviseConfig, usage: Usage) -> Iterator[Candida
 
 def by_program(card: HeldOut, sample: CheckedSummary, by: str) -> Candidate:
     if by == "removal":
-        writer, text = PRUNED, pruned(sample.text, sample.results)
+        # A page that was cut or ran in a loop ends with its last whole line.
+        finish, writer, text = {}, PRUNED, pruned(sample.text, sample.results, cut=not sample.finished)
     else:
         writer, text = SPLICED, spliced(sample.text, sample.results, card.reference)
-    finish = {} if sample.finished else {"finish_reason": "loop" if sample.looped else "length"}
+        finish = {} if sample.finished else {"finish_reason": "loop" if sample.looped else "length"}
     made = Candidate(stable_id(card.id, sample.key, text), card.id, text, writer, decoding=finish, revises=sample.key)
     return checked(made, card)
 

@@ -1,7 +1,8 @@
 """A failing sample without what the checks mark: what is left says less and is true, and nobody has to know better.
 
-Of a list ("English, Polish and Swedish") only the marked items go, of anything else the whole line. The chosen text of such a pair is the
-model's own but for what it should not have said, so it learns to leave out what it cannot look up (compare RLHF-V, arXiv 2312.00849).
+Of a list ("English, Polish and Swedish") only the marked items go, of a link its address, of anything else the whole line. The chosen
+text of such a pair is the model's own but for what it should not have said, so it learns to leave out what it cannot look up (compare
+RLHF-V, arXiv 2312.00849).
 """
 
 from __future__ import annotations
@@ -14,22 +15,45 @@ from data_prep.checks.document import lines_of
 
 _BEFORE = re.compile(r"(?P<joint>,? and |, )\Z|: \Z")
 _BEHIND = re.compile(r"(?P<joint>,? and |, )|[.;]?\s*\Z")
+_LINKED = re.compile(r"\[(?P<text>(?:(?!://)[^\[\]])+)\]\(<?\Z")
+_LINK_END = re.compile(r">?(?:\s+\"[^\"]*\")?\)")
+_HEADING = re.compile(r"(#{1,6})\s")
 _LAST_COMMA = re.compile(r", (?=[^,]*\Z)")
 
 
-def pruned(sample: str, results: Sequence[CheckResult]) -> str:
-    """`sample` without what failed checks mark."""
+def pruned(sample: str, results: Sequence[CheckResult], cut: bool = False) -> str:
+    """`sample` without what failed checks mark, then without headings that lost all that stood below; `cut`: and without the line
+    that it breaks off in."""
     marked = dict.fromkeys((span.start, span.end) for span in faulty_spans(results))
     made = []
     for start, line in lines_of(sample):
         inside = [(first - start, last - start) for first, last in marked if start <= first < start + len(line)]
         made.append(_without(line, inside))
-    return "".join(made).strip()
+    return "".join(_headed(made[:-1] + [""] if cut else made)).strip()
+
+
+def _headed(lines: Sequence[str]) -> list[str]:
+    """The lines without headings that are left with nothing; "" is a line that went."""
+    kept: list[str] = []
+    below, lost = 0, False  # level of the heading that follows, -1 for text and 0 for the end; whether a line before it went
+    for line in reversed(lines):
+        level = len(heading[1]) if (heading := _HEADING.match(line)) else -1
+        if level > 0 and lost and 0 <= below <= level:
+            continue
+        kept.append(line)
+        if line.strip():
+            below, lost = level, False
+        lost = lost or not line
+    return kept[::-1]
 
 
 def _without(line: str, marked: Sequence[tuple[int, int]]) -> str:
     last_and = None  # where the item before it ended, if that item is the last one now
     for first, last in reversed(marked):
+        linked, closed = _LINKED.search(line[:first]), _LINK_END.match(line[last:])
+        if linked and closed and not any(linked.start() < other < first for other, _ in marked):
+            line = line[: linked.start()] + linked["text"] + line[last + closed.end() :]
+            continue
         before, behind = _BEFORE.search(line[:first]), _BEHIND.match(line[last:])
         if not before or not behind or not (before["joint"] or behind["joint"]):
             return ""

@@ -159,6 +159,26 @@ def test_a_revision_is_chosen_over_the_sample_that_it_mends_and_a_small_model_is
     ]
 
 
+def test_a_mended_page_that_is_as_short_as_it_was_is_chosen_where_the_recipe_takes_what_is_better(card):
+    held_out, good = card
+    short = good
+    while check_summary(short, held_out.source)[0].passed:
+        short = short.rstrip().rpartition("\n")[0]
+    blocks = {how: PairsConfig(shares={"revision": 1.0}, mended=how, max_length_gap=0.5) for how in ("passing", "better")}
+
+    def chosen(written, text, how, key="key0"):
+        made = CheckedSummary.candidate(Candidate("r", held_out.id, text, "pruned", revises=key), held_out.source, "revision")
+        return [pair.reason for pair in pair_up(held_out, pools([sample(held_out, written)], revision=[made]), blocks[how])[0]]
+
+    assert [result.name for result in check_summary(short, held_out.source) if not result.passed] == ["length"]
+    assert "11.1" in chosen(wrong_score(short), short, "better")[0]
+    assert not chosen(wrong_score(short), short, "passing")
+    assert not chosen(wrong_score(short), short, "better", key="key1")  # made from another sample
+    assert not chosen(wrong_score(good), short, "better")  # short through the mending
+    assert not chosen(short, short, "better")  # nothing is mended
+    assert not chosen(wrong_score(short), re.sub(r"(?m)^.*gpl.*\n", "", short), "better")  # a fact is lost
+
+
 def test_a_repair_is_paired_with_the_very_sample_that_it_keeps_the_beginning_of(card):
     held_out, good = card
     own = [sample(held_out, wrong_score(good), number) for number in range(2)]
