@@ -115,6 +115,7 @@ one_seed() {
   of training.sft sft "${seed[@]}" "${sft[@]}" &&
     of training.merge merge --merge.adapter sft "${merge[@]}" &&
     of eval.generate eval --stage sample "${seed[@]}" "${sample[@]}" &&
+    of data_prep.revise data &&
     of data_prep.pairs data "${seed[@]}" "${pairs[@]}" &&
     of training.align apo "${seed[@]}" "${align[@]}" &&
     of training.merge merge --merge.adapter aligned "${merge[@]}" &&

@@ -21,7 +21,7 @@ run_dir=$(sed -n 's/.*--run_dir \\([^ ]*\\).*/\\1/p' <<< "$*")
 """
 ALL = ["exact", "steps", "data", "seeds"]
 SEED = (
-    "training.sft training.merge eval.generate data_prep.pairs training.align training.merge eval.generate eval.score".split()
+    "training.sft training.merge eval.generate data_prep.revise data_prep.pairs training.align training.merge eval.generate eval.score".split()
 )
 DATA = [f"data_prep.{stage}" for stage in "collect split research write examples".split()]
 
