@@ -20,9 +20,7 @@ run_dir=$(sed -n 's/.*--run_dir \\([^ ]*\\).*/\\1/p' <<< "$*")
 [[ $2 != data_prep.examples ]] || { mkdir -p "$run_dir/data" && touch "$run_dir/data/examples.manifest.json"; }
 """
 ALL = ["exact", "steps", "data", "seeds"]
-SEED = (
-    "training.sft training.merge eval.generate data_prep.revise data_prep.pairs training.align training.merge eval.generate eval.score".split()
-)
+SEED = "training.sft training.merge eval.generate data_prep.revise data_prep.pairs training.align training.merge eval.generate eval.score".split()
 DATA = [f"data_prep.{stage}" for stage in "collect split research write examples".split()]
 
 
