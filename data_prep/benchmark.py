@@ -59,6 +59,9 @@ class Cost:
 
 
 def main() -> None:
+    if {"-h", "--help"} & set(sys.argv):
+        print(__doc__)
+        return
     if len(sys.argv) < 4 or sys.argv[1] != "cards":
         raise ValueError("say what to measure and on what: python -m data_prep.benchmark cards --path CARDS.parquet")
     overrides = parse_overrides(sys.argv[2:])

@@ -7,6 +7,7 @@ Prints the seconds of 600 requests, 32 in flight, by either, their ratio, and ho
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import multiprocessing
@@ -76,6 +77,7 @@ def ours(url: str, cache: Path) -> int:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     server = context.Process(target=serve, args=(sender,), daemon=True)

@@ -17,21 +17,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from data_prep.core.files import to_json, write_text
 from data_prep.core.recipe import EXIT_MISTAKE, EXIT_STOPPED, did_you_mean, exit_on_mistake
-from data_prep.core.user_cache import user_cache
-from eval.summarizing.batch import run_batch
-from eval.summarizing.card_input import NoNetwork, Request, card_file
-from eval.summarizing.notes import read_notes
-from eval.summarizing.pipeline import Options, Result, read, write_summary
-from eval.summarizing.screen import Pipe, Screen, Terminal, Whole, said_line, say
-from eval.summarizing.shipped_model import CAVEAT, MOST_PROMPT_TOKENS, TITLE, shipped_model
-from eval.summarizing.verdict import verdict
-from eval.summarizing.writers import LocalWriter, ServedWriter, Writer
+from eval.summarizing.request import NoNetwork, card_file
+from eval.summarizing.screen import Screen, say
+from eval.summarizing.shipped_model import MOST_PROMPT_TOKENS
+
+if TYPE_CHECKING:
+    from eval.summarizing.pipeline import Result
 
 NAME = "card-summarizer"
 EXIT_NETWORK = 3
@@ -93,11 +87,16 @@ def main(arguments: list[str]) -> None:
     options = parser().parse_args(arguments)
     if problem := _problem(options):
         raise ValueError(problem)
+    # Imported here, which takes a second that --help need not wait for.
     if options.batch:
-        run_batch(options.batch, options.out, _writer(options), _settings(options), say)
+        from eval.summarizing.from_options import summarize_many
+
+        summarize_many(options)
         return
     try:
-        _one(options)
+        from eval.summarizing.from_options import summarize_one
+
+        summarize_one(options)
     except KeyboardInterrupt:  # of one card nothing is saved to go on from
         say(f"\n{NAME}: stopped")
         raise SystemExit(EXIT_STOPPED) from None
@@ -113,67 +112,9 @@ def summarize_card(card: str, **options: Any) -> Result:
     chosen = argparse.Namespace(**given | options | {"card": card})
     if problem := _problem(chosen):
         raise ValueError(problem)
-    return _result(chosen, Screen())
+    from eval.summarizing.from_options import result_of
 
-
-def _result(options: argparse.Namespace, screen: Screen) -> Result:
-    settings = _settings(options)
-    request = Request(options.card, options.model_id)
-    found = read(request, settings, say)
-    return write_summary(found, request, _writer(options), settings, screen, say)
-
-
-def _one(options: argparse.Namespace) -> None:
-    result = _result(options, _screen(options))
-    text = to_json(result.as_json()) if options.json else result.best.written.text
-    if options.out:
-        write_text(options.out, text + "\n")
-        say(f"written: {options.out}")
-    elif options.json:
-        print(text, flush=True)
-    said_line(verdict(result.best))
-    if not options.model:
-        say(f"beware: {CAVEAT}")
-
-
-def _screen(options: argparse.Namespace) -> Screen:
-    if sys.stdout.isatty() and not options.json:
-        return Terminal(Console())
-    if options.json or options.out:
-        return Screen()
-    # What a pipe has been given cannot be taken back, and grounded decoding cuts a page that goes round in circles.
-    return Whole(sys.stdout) if options.retry or _is_grounded(options) else Pipe(sys.stdout)
-
-
-def _is_grounded(options: argparse.Namespace) -> bool:
-    """A server's tokens are out of reach."""
-    return not options.free and not options.endpoint
-
-
-def _writer(options: argparse.Namespace) -> Writer:
-    if not options.model:
-        base, adapter = shipped_model()
-        say(f"model: {TITLE}")
-        return LocalWriter(str(base), options.dtype, options.device, adapter)
-    say(f"model: {options.model}" + (f" at {options.endpoint}" if options.endpoint else ""))
-    if options.endpoint:
-        return ServedWriter(options.model, options.endpoint, options.tokenizer or options.model)
-    return LocalWriter(options.model, options.dtype, options.device)
-
-
-def _settings(options: argparse.Namespace) -> Options:
-    return Options(
-        research=bool(options.model) if options.research is None else options.research,
-        notes=tuple(read_notes(options.research_file)) if options.research_file else None,
-        max_sources=options.max_sources,
-        max_prompt_tokens=options.max_prompt_tokens or (None if options.model else MOST_PROMPT_TOKENS),
-        max_new_tokens=options.max_new_tokens,
-        retry=options.retry,
-        seed=options.seed,
-        temperature=options.temperature,
-        grounded=_is_grounded(options),
-        pages=user_cache() / "pages.sqlite",  # for all runs of a user: delete it to have linked pages fetched anew
-    )
+    return result_of(chosen, Screen())
 
 
 # --- the command line -------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from typing import Any, Literal
 from data_prep.core.files import write_json
 from data_prep.core.manifest import versions
 from data_prep.core.recipe import Block, Recipe, command
-from training.monitoring.throughput import Weights, Work, measured_matmul_flops, step_flops
+from training.monitoring.flops import Weights, Work, step_flops
 from training.preflight.memory import Longest, Settings, estimate
 from training.setup.load import torch_dtype
 
@@ -251,6 +251,8 @@ def report(recipe: Recipe[BenchmarkConfig], results: list[Measured]) -> None:
 
 def matmul_flops(block: BenchmarkConfig) -> float:
     """A second of the device's own, in the precision that the layers compute in."""
+    from training.monitoring.throughput import measured_matmul_flops
+
     return measured_matmul_flops("cuda", torch_dtype("bfloat16" if block.bf16 else block.dtype))
 
 

@@ -7,9 +7,7 @@ from typing import Any
 
 from data_prep.core.records import Generation
 from data_prep.core.text import first_line
-from eval.decoding.kv_cache import cpu_options
 from eval.decoding.pieces import Pieces
-from eval.decoding.shared_prefill import read_once
 from eval.generation.held import DecodingControl
 from eval.generation.local_model import LocalModel, summary
 from eval.generation.requests import Batch
@@ -54,6 +52,9 @@ def _written(
 
 def _read(weights: Any, tokenizer: Any, texts: Sequence[str], shared: bool) -> dict[str, Any]:
     """Arguments of `generate` for these openings, one a row; `shared`: equal ones are read once, and now."""
+    from eval.decoding.kv_cache import cpu_options  # with torch, which `--help` need not wait for
+    from eval.decoding.shared_prefill import read_once
+
     unlike = list(dict.fromkeys(texts)) if shared else texts
     encoded = tokenizer(unlike, return_tensors="pt", padding=True, add_special_tokens=False).to(weights.device)
     if not shared:

@@ -17,9 +17,9 @@ from data_prep.core.append_log import open_log, whole_lines
 from data_prep.core.files import replacing, stable_id, to_json
 from data_prep.core.manifest import content_hash
 from data_prep.core.recipe import did_you_mean
-from eval.summarizing.card_input import NoNetwork, PageAway, Request, card_file
 from eval.summarizing.notes import note_of
 from eval.summarizing.pipeline import Options, Say, read, write_summary
+from eval.summarizing.request import NoNetwork, PageAway, Request, card_file
 from eval.summarizing.screen import Screen
 from eval.summarizing.writers import Writer
 

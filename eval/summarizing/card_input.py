@@ -17,38 +17,19 @@ from data_prep.cards.file_names import CARD_FILE_NAMES, model_id_of
 from data_prep.cards.language import MIN_CHARACTERS, language_of
 from data_prep.cards.parse import Draft, draft
 from data_prep.collecting.filters import FilterConfig
-from data_prep.core.records import Card, Note, RawCard, Rejected
+from data_prep.core.records import Card, RawCard, Rejected
 from data_prep.pages.cache import Page, PageCache
 from data_prep.pages.fetch import FetchConfig, fetch_all
+from eval.summarizing.request import HUB_ID, PageAway, Request, card_file
 
 MAX_BYTES = 500_000  # the longest cards that people wrote have half of it; beyond, a README is a log
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 HUB_HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
 HUB_FILE = re.compile(r"/(?P<id>[\w.-]+/[\w.-]+)(?:/(?:blob|raw|resolve|tree)/(?P<revision>[^/]+)(?:/README\.md)?)?/?")
 FORGE_FILE = re.compile(r"/(?P<repo>[\w.-]+/[\w.-]+)(?:/(?:blob|raw)/(?P<path>.+))?/?")
 NOT_MODELS = ("datasets", "spaces", "docs", "papers", "blog", "collections", "models")
 NO_NAMES = (*CARD_FILE_NAMES, "card", "index", "model")
 ID_KEYS = ("model_id", "model_name")
-SHOWN = 300  # characters of a place that is told to be wrong
 MOST_BROKEN = 0.1  # of the characters; Latin-1 text loses fewer, pictures and archives nearly all
-
-
-class NoNetwork(ValueError):
-    """Nothing is wrong with what was asked for: the Hub or a server does not answer."""
-
-
-class PageAway(NoNetwork):
-    """What holds one card does not answer, which says nothing about the next card."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One card to be summarised. `text` stands in place of the place `card` where the card itself was given."""
-
-    card: str
-    model_id: str = ""
-    text: str | None = None
-    notes: tuple[Note, ...] | None = None  # None where the links are to be researched
 
 
 @dataclass(frozen=True)
@@ -114,24 +95,6 @@ def _raw(request: Request, pages: Path) -> tuple[RawCard, str, str]:
         with open(file, "rb") as handle:
             return RawCard(_id_of_path(file), handle.read(MAX_BYTES + 1), f"file:{file.name}"), str(file), ""
     return _on_hub(given)
-
-
-def card_file(given: str) -> Path | None:
-    """The file that `given` names, README.md of a folder; None where it can be nothing but a Hub id.
-
-    Raises ValueError where it is neither.
-    """
-    path = os.path.expanduser(given)  # os.path, since pathlib raises on names that are too long
-    folder, readme = os.path.isdir(path), os.path.join(path, "README.md")
-    if folder and os.path.isfile(readme):
-        return Path(readme)
-    if os.path.exists(path) and not folder:
-        return Path(path)
-    if folder and not HUB_ID.fullmatch(given):
-        raise ValueError(f"the folder {given} holds no README.md; name the card's file")
-    if not HUB_ID.fullmatch(given) or given.lower().endswith((".md", ".txt", ".markdown")):
-        raise ValueError(f"there is no file {given[:SHOWN]}, and it is no Hub id, which reads ORG/NAME; correct it")
-    return None
 
 
 def _refuse_content(content: bytes, place: str) -> None:

@@ -14,8 +14,9 @@ from data_prep.core.records import Note
 from data_prep.pages.choose import Link
 from data_prep.prompts.student import PROMPT_VERSION, Prompt, build_notes_prompt, build_prompt, source_text
 from eval.decoding.sampling import GREEDY, Decoding
-from eval.summarizing.card_input import Found, Request, read_card
+from eval.summarizing.card_input import Found, read_card
 from eval.summarizing.notes import ReadSource, given_sources, notes_of, research
+from eval.summarizing.request import Request
 from eval.summarizing.screen import Screen
 from eval.summarizing.verdict import Attempt, best
 from eval.summarizing.writers import Writer

@@ -1,19 +1,13 @@
-"""How a reader sees a summary come: in a terminal the growing text, dimmed, and then the page; in a pipe the Markdown itself."""
+"""How a reader sees a summary come: in a pipe the Markdown itself (in a terminal: terminal.py)."""
 
 from __future__ import annotations
 
 import sys
 from typing import Self, TextIO
 
-from rich.console import Console
-from rich.live import Live
-from rich.markdown import Markdown
-from rich.text import Text
-
 from data_prep.chat.replies import split_thinking
 from data_prep.prompts.untrusted import UNSEEN
 
-SPARE_LINES = 2  # of the terminal, left for what stands around the growing text
 LONGEST_TAG = len("</think>")
 
 
@@ -25,13 +19,6 @@ def printable(text: str) -> str:
 def say(text: str) -> None:
     """A line for the person, beside the summary."""
     print(printable(text), file=sys.stderr, flush=True)
-
-
-def said_line(line: Text) -> None:
-    """The same in colours."""
-    seams = sorted({edge for span in line.spans for edge in (span.start, span.end)})
-    parts = [(printable(part.plain), str(part.spans[0].style) if part.spans else "") for part in line.divide(seams)]
-    Console(stderr=not sys.stdout.isatty(), soft_wrap=True, highlight=False).print(Text.assemble(*parts))
 
 
 class Screen:
@@ -81,26 +68,3 @@ class Whole(Screen):
     def finish(self, text: str) -> None:
         self._out.write(text + "\n")
         self._out.flush()
-
-
-class Terminal(Screen):
-    """The last lines of the growing text, dimmed, replaced at the end by the rendered page."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = Live(console=console, transient=True, refresh_per_second=8, vertical_overflow="crop")
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-    def show(self, said: str) -> None:
-        lines = Text(printable(said), style="dim").wrap(self._console, self._console.width)
-        self._live.update(Text("\n").join(lines[-max(1, self._console.height - SPARE_LINES) :]))
-
-    def finish(self, text: str) -> None:
-        self._live.stop()
-        self._console.print(Markdown(printable(text)))

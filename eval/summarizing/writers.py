@@ -25,7 +25,7 @@ from data_prep.prompts.student import render
 from eval.decoding.loops import finished
 from eval.decoding.sampling import Decoding
 from eval.generation.requests import GenerationRequest, PromptPrefix
-from eval.summarizing.card_input import NoNetwork
+from eval.summarizing.request import NoNetwork
 from eval.summarizing.shipped_model import merged
 
 if TYPE_CHECKING:

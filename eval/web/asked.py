@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from data_prep.core.records import Note
-from eval.summarizing.card_input import HUB_ID, Request
 from eval.summarizing.notes import read_notes
+from eval.summarizing.request import HUB_ID, Request
 from eval.web.limits import CARD_BYTES, MOST_MODEL_ID, UPLOAD_BYTES
 
 HUB = "https://huggingface.co/"

@@ -19,9 +19,9 @@ from data_prep.pages.choose import links_of_interest
 from data_prep.prompts.student import source_text
 from eval.evidence.left_out import LeftOut, left_out_of
 from eval.evidence.summary import Evidence, evidence_of
-from eval.summarizing.card_input import Request
 from eval.summarizing.notes import notes_of
 from eval.summarizing.pipeline import Options, Result, read, write_summary
+from eval.summarizing.request import Request
 from eval.summarizing.screen import Screen, printable
 from eval.summarizing.writers import Writer
 from eval.web.forget import forgetting_card

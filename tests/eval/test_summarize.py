@@ -32,12 +32,14 @@ from eval.decoding.sampling import GREEDY, Decoding
 from eval.generation.local_model import open_model
 from eval.generation.requests import Batch, GenerationRequest, PromptPrefix
 from eval.generation.transformers_backend import summaries
-from eval.summarizing import card_input
+from eval.summarizing import card_input, from_options
 from eval.summarizing.batch import kept_lines
-from eval.summarizing.card_input import MAX_BYTES, NoNetwork, Request, read_card
+from eval.summarizing.card_input import MAX_BYTES, read_card
 from eval.summarizing.notes import read_notes
 from eval.summarizing.pipeline import Options
-from eval.summarizing.screen import Pipe, Terminal, printable
+from eval.summarizing.request import NoNetwork, Request
+from eval.summarizing.screen import Pipe, printable
+from eval.summarizing.terminal import Terminal
 from eval.summarizing.verdict import Attempt, best, verdict
 from eval.summarizing.writers import LocalWriter, Written
 
@@ -206,7 +208,7 @@ def test_of_one_card_nothing_is_said_to_be_saved(card, capsys, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(summarize, "write_summary", stop)
+    monkeypatch.setattr(from_options, "write_summary", stop)
     fails([card, "--model-id", "a/b", "--model", BASE], capsys, 130, "card-summarizer: stopped")
 
 

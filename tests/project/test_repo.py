@@ -44,6 +44,39 @@ def test_the_lower_floors_need_no_torch():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
+HELP = """
+import contextlib, io, runpy, sys
+for command in {commands}:
+    sys.argv = [command, "--help"]
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as said:
+        runpy.run_module(command, run_name="__main__", alter_sys=True)
+    assert said.getvalue(), command + " --help says nothing"
+    if loaded := {heavy} & set(sys.modules):
+        sys.exit(command + " --help loads " + ", ".join(sorted(loaded)))
+"""
+HEAVY = {"torch", "transformers", "trl", "peft", "accelerate", "datasets", "pandas", "gradio", "vllm", "wandb"}
+OF_A_SUMMARY = {"data_prep.checks", "data_prep.pages.fetch", "httpx2", "huggingface_hub", "openai", "pyarrow", "numpy", "rich"}
+# The launcher's options are accelerate's own, and the maker of the demo's base is run once.
+SLOW_TO_HELP = {"training.launch", "training.tiny_base"}
+
+
+def helps(commands, heavy):
+    code = HELP.format(commands=commands, heavy=heavy)
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stderr
+
+
+def test_help_waits_for_no_framework():
+    """Which modules are loaded, since seconds say more of the machine: torch and transformers take some ten of them."""
+    commands = [f"{path.parent.name}.{path.stem}" for package in PACKAGES for path in (ROOT / package).glob("[!_]*.py")]
+    assert len(commands) > 35
+    assert helps(sorted(set(commands) - SLOW_TO_HELP), HEAVY) == ""
+
+
+def test_the_console_command_helps_within_half_a_second():
+    """By what it does not load: of a second and a half, one was patterns of the checks and what reads the web."""
+    assert helps(["eval.summarize"], HEAVY | OF_A_SUMMARY) == ""
+
+
 @pytest.mark.parametrize("command", ["data_prep.collect", "training.sft", "eval.generate"])
 @pytest.mark.parametrize(("set_to", "expected"), [(None, "passive"), ("active", "active")])
 def test_threads_that_wait_sleep_unless_the_person_says_otherwise(command, set_to, expected):

@@ -17,7 +17,8 @@ from data_prep.core.parquet import EXAMPLE_SCHEMA, table_writer
 from data_prep.core.records import Example, HeldOut
 from data_prep.prompts.student import build_prompt, source_text
 from data_prep.synthetic.world import raw_cards
-from training.monitoring.throughput import Meter, Weights, Work, measured_matmul_flops, step_flops, time_left
+from training.monitoring.flops import Weights, Work, step_flops
+from training.monitoring.throughput import Meter, measured_matmul_flops, time_left
 from training.monitoring.tracking import name_of
 
 LAUNCH = ("-m", "accelerate.commands.launch", "--config_file", "recipes/accelerate/cpu.yaml")

@@ -11,7 +11,8 @@ from data_prep.prompts.chat_format import chat_format
 from data_prep.prompts.end_tokens import end_ids
 from training.loop.reward import Reward
 from training.monitoring.checkpoint_push import HubPush
-from training.monitoring.throughput import Metered, Work
+from training.monitoring.flops import Work
+from training.monitoring.throughput import Metered
 from training.preflight.rollouts import check_cards
 from training.setup.config import Parsed
 from training.setup.load import Rows, load_model
