@@ -1,5 +1,6 @@
 """One figure from 0 to 1 for how good a summary is, as far as the checks can tell: it ranks samples of one card, for pairs and as a
-reward. It is no measure to report: whoever optimises it learns what the checks look at (recipes/LOG.md has what was seen).
+reward. It is no measure to report: whoever optimises it learns what the checks look at, and of two pages by a model of 135M parameters
+about one real card it preferred the one that careful readers prefer no more often than chance (recipes/LOG.md has both).
 
 What is found in the source counts with how much there is of it, up to a small number, so that a page without numbers does not win by
 being right about none; within the band of lengths a longer page gains nothing. Copied, repeated and unfinished text takes from all of it.
