@@ -86,7 +86,7 @@ def content_hash(path: Path) -> str | None:
     for file in sorted(path.rglob("*")):
         parts = file.relative_to(path).parts
         # Manifests and reports are about the folder, not in it; checkpoints and logs are the road to it.
-        road = "wandb" in parts or any(part.startswith("checkpoint-") for part in parts)
+        road = {"wandb", "trainer_state.json"} & {*parts} or any(part.startswith("checkpoint-") for part in parts)
         if file.is_file() and not file.name.endswith((".manifest.json", ".parity.json", ".tmp")) and not road:
             digest.update(f"{'/'.join(parts)}\0{sha256_file(file)}\n".encode())
     return digest.hexdigest()

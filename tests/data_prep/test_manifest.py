@@ -39,13 +39,14 @@ def test_other_recipe_other_input_damaged_output_or_half_manifest_mean_not_done(
     assert not manifest.is_done()
 
 
-def test_a_folder_is_hashed_by_content_without_checkpoints_and_manifests(tmp_path):
+def test_a_folder_is_hashed_by_content_without_checkpoints_logs_and_manifests(tmp_path):
     folder = tmp_path / "runs" / "model"
     write_json(folder / "config.json", {"a": 1})
     before = content_hash(folder)
     write_json(folder / "merge.manifest.json", {})
     write_json(folder / "checkpoint-5" / "state.json", {})
     write_json(folder / "wandb" / "log.json", {})
+    write_json(folder / "trainer_state.json", {})
     assert content_hash(folder) == before
     write_json(folder / "config.json", {"a": 2})
     assert content_hash(folder) != before

@@ -1,4 +1,4 @@
-"""Following a run: wandb groups, names, recipe and lineage; the other trackers of transformers; samples while training.
+"""Following a run: its log in a file, wandb groups, names, recipe and lineage; the other trackers of transformers; samples while training.
 
 One group is one run folder, one job type one stage. In wandb's graph a stage points back to its data set and, for
 alignment, to the SFT adapter that was merged into its base. With WANDB_MODE=offline all of it lies in <run_dir>/wandb.
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data_prep.core.files import stable_id
+from data_prep.core.files import stable_id, to_json, write_text
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import did_you_mean
 from data_prep.core.text import first_line
@@ -77,15 +77,29 @@ def check_logged_in() -> None:
 
 
 def watch(trainer: Any, parsed: Parsed, manifest: Manifest) -> None:
-    """Gives a built trainer what it needs to be followed: recipe and inputs for wandb, and samples."""
+    """Gives a built trainer what it needs to be followed: its log in a file, recipe and inputs for wandb, and samples."""
     from training.monitoring.sample_summaries import SampleCallback, validation_cards
 
+    trainer.add_callback(log_file(manifest.path.with_name("trainer_state.json")))
     if "wandb" in trainer.args.report_to:
         go_on_with_curve(manifest)
         trainer.add_callback(wandb_inputs(parsed, manifest))
     if parsed.run.sample_cards:
         cards = validation_cards(Path(parsed.run.run_dir) / "data", parsed.run.sample_cards)
         trainer.add_callback(SampleCallback(trainer, cards, parsed.run.sample_steps, parsed.run.sample_tokens))
+
+
+def log_file(path: Path) -> Any:
+    """A callback that writes the log so far with each of its lines, by transformers' own name: checkpoints hold it too, but up to
+    save_steps late. A run that goes on takes its checkpoint's log up, so no step stands in it twice."""
+    from transformers import TrainerCallback
+
+    class LogFile(TrainerCallback):
+        def on_log(self, args, state, control, **kwargs):
+            if state.is_world_process_zero:
+                write_text(path, to_json(vars(state)))
+
+    return LogFile()
 
 
 def go_on_with_curve(manifest: Manifest) -> None:
