@@ -2,12 +2,16 @@
 
     python -m eval.report --config recipes/demo/eval.yaml
 
-Reads   <run_dir>/data/heldout.jsonl, <run_dir>/eval/scores.parquet, <run_dir>/eval/metrics.json
+Reads   <run_dir>/data/heldout.jsonl, <run_dir>/eval/scores.parquet, <run_dir>/eval/metrics.json, and for the curves what
+        training left in <run_dir>/sft, <run_dir>/aligned and <run_dir>/round-N/aligned
 Writes  <run_dir>/eval/report.html                  opens from disk, loads nothing from anywhere
         <run_dir>/eval/results.md                   the figures as tables to paste
         <run_dir>/eval/model-index.yaml             `model-index` of one system's model card
         <run_dir>/eval/eval_results/<system>.yaml   the same for a model repository's .eval_results; nothing is pushed
+        <run_dir>/eval/training.html                curves of what was trained in the run, from its own files
         <run_dir>/wandb                             with report.report_to: wandb; rows, figures and page
+
+While the run still trains and nothing is scored, the curves alone are drawn: run it again as often as you like.
 
 What the cards are filtered and sorted by stands in the page's address, so a view can be sent to a colleague:
 report.html#show=base&show=sft&fails=numbers&differ=1&q=tokenizer&sort=fact_recall&by=gain&open=CARD_ID
@@ -22,7 +26,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow.parquet as pq
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from pydantic import Field
 
 from data_prep.checks.form import LENGTH_MAX, LENGTH_MIN
@@ -35,7 +39,8 @@ from data_prep.core.text import figure, probability, signed
 from eval.reporting.hub_metadata import write_card_metadata
 from eval.reporting.markdown import markdown_results, measure_rows
 from eval.reporting.page_data import headline_decodings, page_data
-from eval.reporting.plots import COLOURS, copying, differences, histogram, lengths, range_mark, slice_panels
+from eval.reporting.plots import COLOURS, copying, curve_plot, differences, histogram, lengths, range_mark, short, slice_panels
+from eval.reporting.training_log import Training, table, trainings
 from eval.reporting.wandb_log import check_wandb, log_report
 from eval.runs.scored import read_metrics, refuse_changed
 from eval.stats.claims import not_shown
@@ -75,8 +80,14 @@ def main(recipe: Recipe[ReportConfig]) -> None:
     )
     inputs = [heldout, scores, measured, *PAGE_FILES]
     outputs = [report, results, index, entries]
-    if not scores.exists() or not measured.exists():
+    scored, trained = scores.exists() and measured.exists(), trainings(recipe.run_dir)
+    if trained:
+        write_text(folder / "training.html", render_training(config.title, trained, scored))
+        print(f"report: curves of training in {folder / 'training.html'}")
+    elif not scored:
         raise ValueError(f"{folder} lacks scores.parquet or metrics.json; run eval.score first")
+    if not scored:
+        return
     metrics = read_metrics(recipe.run_dir, NEEDED)
     refuse_changed(recipe.run_dir)
     manifest = Manifest(folder / "report.manifest.json", "report", recipe.resolved(), inputs, outputs)
@@ -86,7 +97,7 @@ def main(recipe: Recipe[ReportConfig]) -> None:
         check_wandb()
     cards, rows = list(read_jsonl(heldout, HeldOut)), pq.read_table(scores).to_pylist()
     system = chosen(config.system, list(metrics["systems"]))
-    write_text(report, render_page(config, cards, rows, metrics))
+    write_text(report, render_page(config, cards, rows, metrics, bool(trained)))
     write_text(results, markdown_results(metrics))
     write_card_metadata(metrics, system, f"{recipe.run_dir.resolve().name}-{system}", config.dataset, index, entries)
     if config.report_to == "wandb":
@@ -101,18 +112,35 @@ def chosen(system: str, known: Sequence[str]) -> str:
     return system or known[-1]
 
 
-def render_page(config: ReportConfig, cards: Sequence[HeldOut], rows: Sequence[dict[str, Any]], metrics: Metrics) -> str:
-    """The page. Texts of cards and summaries are untrusted: the template escapes them, the script sets them as text, and
-    the page's policy lets no script run but ours (by its hash) and nothing load."""
+def template(name: str) -> Template:
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {"figure": figure, "signed": signed, "probability": probability, "measure_rows": measure_rows}
-    environment.filters["sentence"] = sentence_of
+    environment.filters |= {"sentence": sentence_of, "plot": curve_plot, "short": short, "table": table}
+    environment.globals["style"] = (HERE / "page.css").read_text(encoding="utf-8")
+    return environment.get_template(name)
+
+
+def render_training(title: str, trained: Sequence[Training], scored: bool) -> str:
+    """The page of curves, without any script. `scored`: there is a report to go to."""
+    return template("training.html.j2").render(title=title, trainings=trained, scored=scored)
+
+
+def render_page(
+    config: ReportConfig,
+    cards: Sequence[HeldOut],
+    rows: Sequence[dict[str, Any]],
+    metrics: Metrics,
+    trained: bool,
+) -> str:
+    """The page. Texts of cards and summaries are untrusted: the template escapes them, the script sets them as text, and
+    the page's policy lets no script run but ours (by its hash) and nothing load. `trained`: there are curves to go to."""
     script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     decodings = headline_decodings(metrics, rows)
     shown, plotted = cards[: config.cards], [row for row in rows if row["decoding"] == decodings[row["system"]]]
-    return environment.get_template("page.html.j2").render(
+    return template("page.html.j2").render(
         title=config.title,
+        trained=trained,
         metrics=metrics,
         groups={name: (*GROUPS[name], [m for m in metrics["metrics"] if m["group"] == name]) for name in GROUPS},
         units={metric["name"]: metric["unit"] for metric in metrics["metrics"]},
@@ -122,7 +150,6 @@ def render_page(config: ReportConfig, cards: Sequence[HeldOut], rows: Sequence[d
         **plots(metrics, plotted),
         data=page_data(shown, rows, metrics),
         shown=len(shown),
-        style=(HERE / "page.css").read_text(encoding="utf-8"),
         script=script,
         script_hash=f"sha256-{digest}",
     )

@@ -1,4 +1,4 @@
-"""The report's plots, as inline SVG: intervals, differences, lengths, copying, slices. No library, no script.
+"""The report's plots, as inline SVG: intervals, differences, lengths, copying, slices, curves of training. No library, no script.
 
 Colours are the style sheet's, so that a plot is right in light and dark. Every plot has a name for those who do not see
 it; its figures also stand in a table or on the mark itself.
@@ -13,6 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from data_prep.core.text import bracketed, figure
+from eval.reporting.training_log import Curve
 from eval.stats.claims import excludes_zero, pairs
 from eval.stats.records import Comparison, MetricRecord, Metrics, Systems
 
@@ -22,6 +23,7 @@ AXES = (0.1, 0.25, 0.5, 1.0)  # half widths of the difference plot
 COLOURS = 8  # --c0 to --c7 of the style sheet; the ninth system begins again
 SCATTER = (200, 130)
 LANE = 9  # height of one system's line in a slice plot
+DOTTED = 40  # points of a curve up to which each is marked
 
 
 def place(value: float, low: float, high: float) -> str:
@@ -213,3 +215,28 @@ def top_of(metrics: Metrics, name: str) -> float:
         if end is not None
     ]
     return max(found, default=1.0) or 1.0
+
+
+def short(value: float) -> str:
+    """A figure of a training log, which may be 3e−06 or 120,000."""
+    return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}").replace("-", "−")
+
+
+def curve_plot(curve: Curve, steps: int) -> dict[str, Any]:
+    """A curve over all `steps` that are to be trained, on an axis from its lowest value to its highest."""
+    values = [value for points in curve.series.values() for _, value in points]
+    low, high = min(values), max(values)
+    last = max(steps, *(points[-1][0] for points in curve.series.values()))
+    lines, spoken = Markup(""), []
+    for number, (name, points) in enumerate(curve.series.items()):
+        ends = [f"{short(value)} at step {step}" for step, value in (points[0], points[-1])]
+        spoken.append(f"{name} from {' to '.join(ends)}")
+        places = [
+            f"{100 * step / max(last, 1):.2f} {96 - 92 * ((value - low) / (high - low) if high > low else 0.5):.2f}"
+            for step, value in points
+        ]
+        lines += Markup('<path class="c{}" d="M{}"/>').format(number, "L".join(places))
+        if len(points) <= DOTTED:
+            lines += Markup('<path class="c{} dots" d="{}"/>').format(number, "".join(f"M{place}h0" for place in places))
+    svg = Markup('<svg class="curve" viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label="{}: {}">{}</svg>')
+    return {"svg": svg.format(curve.label, "; ".join(spoken), lines), "low": low, "high": high, "steps": last}

@@ -16,6 +16,7 @@ from data_prep.core.files import write_json, write_jsonl
 from data_prep.core.records import HeldOut
 from data_prep.prompts.student import build_completion, build_prompt, raw_source, rendered_length
 from data_prep.synthetic.world import raw_cards
+from eval.reporting.training_log import trainings
 from training import grpo, merge
 from training.loop.reward import Reward
 from training.loop.rollouts import grpo_trainer
@@ -216,6 +217,9 @@ def test_two_steps_train_the_adapter_and_log_the_parts(trained, recipe, capsys):
     assert steps[0].keys() >= {"reward", "rewards/grade/mean", "rewards/grade/std", "parts/facts", "parts/finished", "kl"}
     assert steps[0]["kl"] == 0  # the reference is where training starts
     assert steps[0]["reward_std"] > 0
+    drawn = trainings(trained)[1]
+    assert (drawn.method, drawn.steps, len(drawn.parts[0].series["train"])) == ("GRPO", 2, 2)
+    assert {"reward", "KL from the SFT model"} <= {curve.label for curve in drawn.curves}
     resolved = json.loads((trained / "aligned" / "align_recipe.json").read_text(encoding="utf-8"))["trainer"]
     assert resolved["chat_template_kwargs"] == {"enable_thinking": False}
     grpo.main(RawRecipe(recipe, "the test"))

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from training_runs import at, make_run
 
 from data_prep.core.manifest import Manifest, content_hash
+from eval.reporting.training_log import trainings
 from training.resume.checkpoints import alone, checkpoints_newest_first, fault_of, last_whole_checkpoint, open_output
 
 
@@ -37,10 +38,15 @@ def test_others_may_read_the_weights_of_the_run_and_of_its_checkpoints(undisturb
 
 
 def test_killed_at_several_steps_it_ends_with_the_same_losses(undisturbed, tmp_path, tiny_model):
-    """In turn: before anything is saved, in the middle of a checkpoint, within an epoch, after the last step."""
+    """In turn: before anything is saved, in the middle of a checkpoint, within an epoch, after the last step. The page of curves
+    has each step once, up to the last one that was logged."""
     run = make_run(tmp_path / "run", tiny_model)
-    for kill in (at(3, "training_step"), at(1, "_save_rng_state"), at(4, "_save_rng_state"), at(1, "_finalize_training")):
+    kills = (at(3, "training_step"), at(1, "_save_rng_state"), at(4, "_save_rng_state"), at(1, "_finalize_training"))
+    for kill, step in zip(kills, (1, 2, 8, 10), strict=True):
         assert run.train(first=kill).code == -9
+        assert drawn_steps(run) == {"train": list(range(1, step + 1))} | (
+            {"validation": [5, 10][: step // 5]} if step > 4 else {}
+        )
     assert [path.name for path in run.folder.glob("sft.checkpoint-*")] == [
         "sft.checkpoint-2.broken-1",
         "sft.checkpoint-8.broken-1",
@@ -48,6 +54,12 @@ def test_killed_at_several_steps_it_ends_with_the_same_losses(undisturbed, tmp_p
     ended = run.train()
     assert ended.code == 0, ended.output[-2000:]
     assert run.result() == undisturbed[1]
+    assert drawn_steps(run) == {"train": list(range(1, 11)), "validation": [5, 10]}
+
+
+def drawn_steps(run):
+    loss = trainings(run.folder)[0].curves[0]
+    return {name: [step for step, _ in points] for name, points in loss.series.items()}
 
 
 def test_all_steps_taken_and_killed_before_the_end_no_step_is_added(tmp_path, tiny_model):
