@@ -31,7 +31,7 @@ from pydantic import Field
 
 from data_prep.checks.form import LENGTH_MAX, LENGTH_MIN
 from data_prep.checks.meaning import sentence_of
-from data_prep.core.files import read_jsonl, write_text
+from data_prep.core.files import read_jsonl, sha256_text, to_json, write_text
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command, did_you_mean
 from data_prep.core.records import HeldOut
@@ -42,7 +42,7 @@ from eval.reporting.page_data import headline_decodings, page_data
 from eval.reporting.plots import COLOURS, copying, curve_plot, differences, histogram, lengths, range_mark, short, slice_panels
 from eval.reporting.training_log import Training, table, trainings
 from eval.reporting.wandb_log import check_wandb, log_report
-from eval.runs.scored import read_metrics, refuse_changed
+from eval.runs.scored import kind_of_cards, read_metrics, refuse_changed
 from eval.stats.claims import not_shown
 from eval.stats.records import Metrics
 
@@ -66,6 +66,8 @@ class ReportConfig(Block):
     """System whose figures go into model-index.yaml and eval_results. Empty: the last of the tables."""
     dataset: str = "held-out-model-cards"
     """Name of the held-out cards in that metadata; their Hub id (owner/name) once they are published there."""
+    beside: dict[str, str] = {}
+    """Other scored runs, by name, whose declared metrics are shown under the kind of their cards: {laptop: runs/smollm2-135m}."""
     report_to: Literal["none", "wandb"] = "none"
     """Where else the results go."""
     wandb_project: str = "card-summarizer"
@@ -90,14 +92,16 @@ def main(recipe: Recipe[ReportConfig]) -> None:
         return
     metrics = read_metrics(recipe.run_dir, NEEDED)
     refuse_changed(recipe.run_dir)
-    manifest = Manifest(folder / "report.manifest.json", "report", recipe.resolved(), inputs, outputs)
+    kinds = by_kind(recipe.run_dir, config.beside)
+    identity = recipe.resolved() | {"kinds": sha256_text(to_json(kinds))}
+    manifest = Manifest(folder / "report.manifest.json", "report", identity, inputs, outputs)
     if manifest.is_done():
         return
     if config.report_to == "wandb":
         check_wandb()
     cards, rows = list(read_jsonl(heldout, HeldOut)), pq.read_table(scores).to_pylist()
     system = chosen(config.system, list(metrics["systems"]))
-    write_text(report, render_page(config, cards, rows, metrics, bool(trained)))
+    write_text(report, render_page(config, cards, rows, metrics, kinds, bool(trained)))
     write_text(results, markdown_results(metrics))
     write_card_metadata(metrics, system, f"{recipe.run_dir.resolve().name}-{system}", config.dataset, index, entries)
     if config.report_to == "wandb":
@@ -110,6 +114,18 @@ def chosen(system: str, known: Sequence[str]) -> str:
     if system and system not in known:
         raise ValueError(f'report.system names "{system}", which was not scored. {did_you_mean(system, known)}')
     return system or known[-1]
+
+
+def by_kind(run_dir: Path, beside: dict[str, str]) -> dict[str, dict[str, Metrics]]:
+    """Kind of cards -> run -> its figures, this run among them; {} without others. Nothing is computed across runs: their
+    cards differ, and what holds for invented ones need not hold for real ones."""
+    kinds: dict[str, dict[str, Metrics]] = {}
+    others = {name: Path(folder) for name, folder in beside.items()}
+    runs = {f"{run_dir.resolve().name} (this run)": run_dir, **others} if others else {}
+    for name, folder in runs.items():
+        refuse_changed(folder)
+        kinds.setdefault(kind_of_cards(folder), {})[name] = read_metrics(folder, NEEDED)
+    return dict(sorted(kinds.items()))
 
 
 def template(name: str) -> Template:
@@ -130,6 +146,7 @@ def render_page(
     cards: Sequence[HeldOut],
     rows: Sequence[dict[str, Any]],
     metrics: Metrics,
+    kinds: dict[str, dict[str, Metrics]],
     trained: bool,
 ) -> str:
     """The page. Texts of cards and summaries are untrusted: the template escapes them, the script sets them as text, and
@@ -141,6 +158,7 @@ def render_page(
     return template("page.html.j2").render(
         title=config.title,
         trained=trained,
+        kinds=kinds,
         metrics=metrics,
         groups={name: (*GROUPS[name], [m for m in metrics["metrics"] if m["group"] == name]) for name in GROUPS},
         units={metric["name"]: metric["unit"] for metric in metrics["metrics"]},

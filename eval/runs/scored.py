@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from data_prep.core.manifest import content_hash, hashes
+from data_prep.core.manifest import content_hash, hashes, manifest_of
 from eval.stats.records import Metrics
 
 # What eval.score rests on: the first of each must be there, the others count where they are.
@@ -32,6 +32,12 @@ def read_metrics(run_dir: Path, needed: Sequence[str]) -> Metrics:
             f"run eval.score with --run_dir {run_dir} again"
         )
     return cast(Metrics, metrics)
+
+
+def kind_of_cards(run_dir: Path) -> str:
+    """As a heading, by what data_prep.collect says of where the run's cards come from."""
+    source = manifest_of(run_dir / "data", "collect").get("recipe", {}).get("collect", {}).get("source")
+    return {None: "cards of unknown origin", "synthetic": "invented cards"}.get(source, "real cards")
 
 
 def read_object(path: Path, run_dir: Path) -> dict[str, Any]:

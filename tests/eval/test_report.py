@@ -290,6 +290,29 @@ def test_a_system_that_was_not_scored_is_refused_by_its_nearest_name(invented):
         report(invented.run, "--report.system", "alined")
 
 
+def test_runs_on_invented_and_on_real_cards_stand_apart_each_with_its_own_tables(tmp_path):
+    here, real, unknown = (tmp_path / name for name in ("here", "real", "unknown"))
+    for folder, source, cards in ((here, "synthetic", 12), (real, "references", 7), (unknown, None, 5)):
+        make_scored_run(folder, cards=cards)
+        if source:
+            write_json(folder / "data" / "collect.manifest.json", {"recipe": {"collect": {"source": source}}})
+    beside = ("--report.beside", json.dumps({HOSTILE: str(real), "copied": str(unknown)}, ensure_ascii=False))
+    kinds = HTMLParser(report(here, *beside).read_text()).css_first("#kinds")
+    assert [heading.text() for heading in kinds.css("h3")] == ["cards of unknown origin", "invented cards", "real cards"]
+    heads = [heading.text() for heading in kinds.css("h4")]
+    assert [head.partition(" cards of ")[0] for head in heads] == ["copied 5", "here (this run) 12", f"{HOSTILE} 7"]
+    assert ["n 7" in table.text() for table in kinds.css("table")] == [False, False, True]
+    assert len(kinds.css("table")[0].css("tbody tr")) == 3  # the declared metrics
+    written = (here / "eval" / "report.html").stat().st_mtime_ns
+    make_scored_run(real, cards=8)
+    report(here, *beside)
+    assert (here / "eval" / "report.html").stat().st_mtime_ns > written  # another run's new figures make it another page
+    assert HTMLParser(report(here).read_text()).css_first("#kinds") is None
+    (real / "eval" / "metrics.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"metrics\.json is not what eval\.score wrote"):
+        report(here, *beside)
+
+
 HOSTILE_NAME = '"><img src=x onerror=document.title="owned">'
 
 
