@@ -37,7 +37,7 @@ SMALL = {
         "logging_steps": 1,
     },
     "rft.yaml": {"max_steps": 2, "save_steps": 1, "per_device_train_batch_size": 1, "logging_steps": 1},
-    "merge.yaml": {},
+    "merge.yaml": {"merge": {"prompts": 2, "greedy_tokens": 8}},
     "eval.yaml": {
         "sample": {"cards": 12, "samples": 1, "max_new_tokens": 24, "batch_size": 4},
         "repair": {
@@ -48,6 +48,7 @@ SMALL = {
             "device": "cpu",
         },
         "generate": {"cards": None, "max_new_tokens": 24, "batch_size": 4},
+        "probe": {"max_new_tokens": 24},
     },
 }
 
@@ -197,23 +198,29 @@ def start_path(recipes, run_dir, half_done):
     return process
 
 
-@pytest.mark.parametrize(
-    "stage", ["training.sft", "eval.generate --config RECIPES/eval.yaml --stage sample", "training.align", "eval.generate"]
-)
-def test_killed_in_a_stage_and_run_again_gives_the_same_metrics(finished, tmp_path, stage):
-    """kill -9 as soon as the stage has left something half done, then the same command again."""
+HALF_DONE = {
+    "training.sft": "sft/checkpoint-2/optimizer.pt",
+    "eval.generate --stage sample": "data/samples.jsonl.part",
+    "training.align": "aligned/checkpoint-1/optimizer.pt",
+    "eval.generate": "eval/generations/base.jsonl.part",
+}
+
+
+def test_killed_in_one_stage_after_another_and_run_again_it_gives_the_same_metrics(finished, tmp_path):
+    """kill -9 as soon as a stage has left something half done, then the same command again, into the next such stage."""
     recipes, reference, _ = finished
     run_dir = tmp_path / "run"
-    half_done = {
-        "training.sft": "sft/checkpoint-2/optimizer.pt",
-        "training.align": "aligned/checkpoint-1/optimizer.pt",
-        "eval.generate": "eval/generations/base.jsonl.part",
-    }.get(stage, "data/samples.jsonl.part")
-    process = start_path(recipes, run_dir, half_done)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    for stage, half_done in HALF_DONE.items():
+        process = start_path(recipes, run_dir, half_done)
+        assert (run_dir / half_done).exists(), f"{stage} left nothing half done"
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
     done = run_path(recipes, run_dir)
     assert done.returncode == 0, done.stderr[-2000:]
+    for name in ("sft/sft.manifest.json", "aligned/align.manifest.json"):
+        whole, killed = (json.loads((folder / name).read_text())["outputs"] for folder in (reference, run_dir))
+        assert killed == whole, name
+    assert (run_dir / "data" / "samples.jsonl").read_bytes() == (reference / "data" / "samples.jsonl").read_bytes()
     assert (run_dir / "eval" / "metrics.json").read_bytes() == (reference / "eval" / "metrics.json").read_bytes()
 
 
