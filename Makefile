@@ -37,8 +37,9 @@ demo: install
 test: install
 	$(PYTEST) -m "not slow and not gpu and not network"
 
+# By name: each process would otherwise collect all files, which takes a minute.
 test-slow: install
-	$(PYTEST) -m "slow and not gpu and not network"
+	$(PYTEST) -m "slow and not gpu and not network" $$(grep -rlE 'mark\.slow\b' tests --include='*.py')
 
 test-gpu: install
 	$(BIN)/python -m pytest -m gpu

@@ -12,6 +12,7 @@ import psutil
 import pytest
 import yaml
 from commands import ROOT, run_command
+from wandb_records import records
 
 pytestmark = pytest.mark.slow
 SMALL = {
@@ -253,22 +254,15 @@ def test_the_path_form_of_the_launch_works_too(finished):
     assert "sft: done already" in done.stdout
 
 
-def test_wandb_offline_writes_one_group_and_a_resumed_stage_continues_its_run(finished, tmp_path):
+def test_wandb_offline_has_alignment_in_the_runs_own_group(finished, tmp_path):
+    """SFT, and a stage that goes on under its id: test_tracking.py."""
     recipes, reference, _ = finished
     run_dir = tmp_path / "my-run"
     shutil.copytree(reference / "data", run_dir / "data")
     shutil.copytree(reference / "sft-merged", run_dir / "sft-merged")
-    wandb = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
-    arguments = ("--run_dir", str(run_dir), "--report_to", "wandb")
-    for module, recipe in (("training.sft", "sft.yaml"), ("training.align", "apo.yaml"), ("training.sft", "sft.yaml")):
-        shutil.rmtree(run_dir / "sft" / "sft.manifest.json", ignore_errors=True)
-        (run_dir / "sft" / "sft.manifest.json").unlink(missing_ok=True)
-        done = run_command("-m", module, "--config", str(recipes / recipe), *arguments, **wandb)
-        assert done.returncode == 0, done.stderr[-2000:]
-    runs = sorted((run_dir / "wandb").glob("offline-run-*"))
-    ids = [run.name.rpartition("-")[2] for run in runs]
-    assert len(ids) == 3
-    assert len(set(ids)) == 2
-    binary = b"".join(path.read_bytes() for run in runs for path in run.glob("*.wandb"))
-    assert b"my-run" in binary
-    assert b"train/loss" in binary
+    arguments = ("--config", str(recipes / "apo.yaml"), "--run_dir", str(run_dir), "--report_to", "wandb")
+    done = run_command("-m", "training.align", *arguments, WANDB_MODE="offline", WANDB_SILENT="true")
+    assert done.returncode == 0, done.stderr[-2000:]
+    begun = [record.run for record in records(run_dir) if record.HasField("run")]
+    assert {(one.run_group, one.job_type, one.display_name) for one in begun} == {("my-run", "align", "my-run-align")}
+    assert "train/loss" in {item.key or "/".join(item.nested_key) for one in records(run_dir) for item in one.history.item}

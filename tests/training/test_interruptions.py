@@ -96,33 +96,36 @@ def test_the_launcher_ends_with_2_for_a_mistake():
     assert "Traceback" not in done.stderr
 
 
+def start_two(run, log):
+    with open(log, "w") as handle:
+        return start(
+            [*TWO_PROCESSES, "-m", "training.sft", "--config", str(run.recipe("sft")), "--num_train_epochs", "20"], handle
+        )
+
+
+@pytest.fixture(scope="module")
+def undisturbed_two(tmp_path_factory, tiny_model):
+    folder = tmp_path_factory.mktemp("undisturbed_two")
+    run, log = make_run(folder / "run", tiny_model), folder / "log.txt"
+    assert start_two(run, log).wait(300) == 0, log.read_text()[-2000:]
+    return run.result()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("to", ["launcher", "one process"])
-def test_two_processes_stop_together_and_go_on_with_the_same_losses(tmp_path, tiny_model, to):
+def test_two_processes_stop_together_and_go_on_with_the_same_losses(undisturbed_two, tmp_path, tiny_model, to):
     psutil = pytest.importorskip("psutil")
-
-    def launch(run, log):
-        with open(log, "w") as handle:
-            return start(
-                [*TWO_PROCESSES,
-                 "-m", "training.sft", "--config", str(run.recipe("sft")), "--num_train_epochs", "20"],
-                handle,
-            )  # fmt: skip
-
-    runs = [make_run(tmp_path / name, tiny_model) for name in ("whole", "stopped")]
-    log = tmp_path / "log.txt"
-    whole = launch(runs[0], log)
-    assert whole.wait(300) == 0, log.read_text()[-2000:]
-    process = launch(runs[1], log)
+    run, log = make_run(tmp_path / "run", tiny_model), tmp_path / "log.txt"
+    process = start_two(run, log)
     until(log, "'loss'", process)
     target = process if to == "launcher" else psutil.Process(process.pid).children()[1]
     target.send_signal(signal.SIGTERM)
     assert process.wait(120) == 75, log.read_text()[-2000:]
-    newest = checkpoints_newest_first(runs[1].output)[0]
+    newest = checkpoints_newest_first(run.output)[0]
     assert fault_of(newest) == ""
     assert {path.name for path in newest.glob("rng_state*")} == {"rng_state_0.pth", "rng_state_1.pth"}
-    assert launch(runs[1], log).wait(300) == 0, log.read_text()[-2000:]
-    assert runs[1].result() == runs[0].result()
+    assert start_two(run, log).wait(300) == 0, log.read_text()[-2000:]
+    assert run.result() == undisturbed_two
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import shutil
 from collections import Counter
 from types import SimpleNamespace
 
@@ -170,9 +171,8 @@ def test_samples_do_not_change_what_is_trained(followed, tmp_path, tiny_model, t
 
 
 @pytest.mark.slow
-def test_a_run_that_goes_on_writes_no_step_twice_and_keeps_its_id(tmp_path, tiny_model, tokenizer):
-    write_data(tmp_path / "run" / "data", tokenizer)
-    assert launch(tmp_path, tiny_model).returncode == 0
+def test_a_run_that_goes_on_writes_no_step_twice_and_keeps_its_id(followed, tmp_path, tiny_model):
+    shutil.copytree(followed[0], tmp_path / "run", symlinks=True)
     (tmp_path / "run" / "sft" / "sft.manifest.json").unlink()
     done = launch(tmp_path, tiny_model)
     assert done.returncode == 0, done.stderr[-3000:]
