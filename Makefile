@@ -37,7 +37,7 @@ demo: install
 test: install
 	$(PYTEST) -m "not slow and not gpu and not network"
 
-# By name: each process would otherwise collect all files, which takes a minute.
+# By name: each process would otherwise collect all files.
 test-slow: install
 	$(PYTEST) -m "slow and not gpu and not network" $$(grep -rlE 'mark\.slow\b' tests --include='*.py')
 
