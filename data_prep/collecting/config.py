@@ -12,11 +12,11 @@ Order = Literal["downloads", "likes", "last_modified", "created_at", "trending_s
 
 
 class SourceConfig(Block):
-    source: Literal["synthetic", "folder", "parquet", "transcripts", "references", "hub"] = "synthetic"
+    source: Literal["synthetic", "folder", "parquet", "transcripts", "summaries", "references", "hub"] = "synthetic"
     """synthetic: invented models. folder: .md files. parquet: a table of cards. transcripts: logged conversations with card,
-    research and summary. references: a file of summaries that names its cards, as recipes/references has. hub: the Hugging Face Hub."""
+    research and summary. summaries: a JSON line a card with its text and your summary (collecting/summaries.py has the form). references: a file of summaries that names its cards, as recipes/references has. hub: the Hugging Face Hub."""
     path: str | None = None
-    """File or folder of cards, for folder, parquet and transcripts; for references the file of summaries. For parquet also files of a dataset on the Hub, at a commit
+    """File or folder of cards, for folder, parquet, transcripts and summaries; for references the file of summaries. For parquet also files of a dataset on the Hub, at a commit
     or tag: hf://datasets/OWNER/NAME@REVISION/data/*.parquet."""
     card_texts: list[str] | None = None
     """For references: folders of .md files and Parquet tables where their cards are looked up by SHA-256. null asks the Hub for the

@@ -15,6 +15,7 @@ from typing import Any
 from data_prep.collecting.card_files import DATASET, existing, folder_card, folder_files, parquet_card, parquet_rows
 from data_prep.collecting.config import SourceConfig
 from data_prep.collecting.references import LocalCards, Reference, read_references
+from data_prep.collecting.summaries import summarised_card, summary_lines
 from data_prep.collecting.transcripts import read_transcripts
 from data_prep.core.records import RawCard, Rejected
 
@@ -56,6 +57,13 @@ def open_source(config: SourceConfig, seed: int) -> Source:
         case "references":
             references = read_references(existing(config))
             return Source(references, card_finder(config, references))
+        case "summaries":
+            file = existing(config)
+            if not file.is_file():
+                raise ValueError(
+                    f"collect.path {file} is a folder; name a file of JSON lines, or set collect.source to folder or transcripts"
+                )
+            return Source(summary_lines(file), partial(summarised_card, file))
         case "transcripts":
             return Source(read_transcripts(existing(config)), lambda card: card)
 
