@@ -148,15 +148,20 @@ def _benchmarks(source: str) -> Iterator[str]:
             or (line.lstrip().startswith("|") and _SCORE.search(" ".join(lines[number + 1 : number + 3])))
         ):
             continue
-        for match in _BENCHMARK.finditer(line):
-            if match[1].lower() not in _BEGINNINGS:
-                continue  # most words
-            words = _BEFORE_JOINT.split(match[0])
-            for count in range(len(words), 0, -1):  # "MMLU Pro" before "MMLU"
-                name = "".join(words[:count])
-                if compact(name) in BENCHMARKS and not (name.islower() and compact(name) in _ENGLISH):
-                    yield name
-                    break
+        yield from benchmarks_in(line)
+
+
+def benchmarks_in(text: str) -> Iterator[str]:
+    """Names of known benchmarks in a line, as it writes them."""
+    for match in _BENCHMARK.finditer(text):
+        if match[1].lower() not in _BEGINNINGS:
+            continue  # most words
+        words = _BEFORE_JOINT.split(match[0])
+        for count in range(len(words), 0, -1):  # "MMLU Pro" before "MMLU"
+            name = "".join(words[:count])
+            if compact(name) in BENCHMARKS and not (name.islower() and compact(name) in _ENGLISH):
+                yield name
+                break
 
 
 def list_lengths(source: str) -> tuple[int, ...]:

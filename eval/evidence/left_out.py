@@ -33,10 +33,11 @@ def left_out_of(summary: str, source: str) -> tuple[LeftOut, ...]:
     numbers = summary_quantities(document)
     licences = frozenset(span.label for span in licences_in(document.prose))
     missing = [fact for fact in known.facts.values() if not check_facts(document, numbers, licences, {fact.name: fact}).value]
-    return tuple(LeftOut(fact.name.replace("_", " "), fact.display, _place(fact, source)) for fact in missing)
+    return tuple(LeftOut(fact.name.replace("_", " "), fact.display, place_of(fact, source)) for fact in missing)
 
 
-def _place(fact: Fact, source: str) -> Place | None:
+def place_of(fact: Fact, source: str) -> Place | None:
+    """Where a source states a fact first; None where that cannot be told."""
     if fact.name in AMOUNTS:
         spans = [span for _, span in stated_amounts(fact.name, source)]
         return Place(spans[0].start, spans[0].end) if spans else None
