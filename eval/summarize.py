@@ -16,6 +16,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,16 +106,27 @@ def main(arguments: list[str]) -> None:
 def summarize_card(card: str, **options: Any) -> Result:
     """The summary with its checks, as the command makes them: `options` are the command's, with "_" for "-", research=False for
     --no-research. What it would tell the person goes to standard error. Raises ValueError and NoNetwork as told in `read_card`."""
+    return summarizer(**options)(card)
+
+
+def summarizer(**options: Any) -> Callable[[str], Result]:
+    """`summarize_card` with these `options` for any number of cards: the model is loaded once."""
     given = vars(parser().parse_args([]))
     for name in options:
-        if name not in given or name in ("batch", "json", "out"):
+        if name not in given or name in ("batch", "card", "json", "out"):
             raise ValueError(f'summarize_card has no option "{name}". {did_you_mean(name, list(given))}')
-    chosen = argparse.Namespace(**given | options | {"card": card})
-    if problem := _problem(chosen):
-        raise ValueError(problem)
-    from eval.summarizing.from_options import result_of
+    chosen = argparse.Namespace(**given | options)
+    from eval.summarizing.from_options import result_of, writer_of
 
-    return result_of(chosen, Screen())
+    writer = cache(partial(writer_of, chosen))  # opened when the first card has been read
+
+    def summarize(card: str) -> Result:
+        one = argparse.Namespace(**vars(chosen) | {"card": card})
+        if problem := _problem(one):
+            raise ValueError(problem)
+        return result_of(one, Screen(), writer)
+
+    return summarize
 
 
 # --- the command line -------------------------------------------------------------------------------------------------

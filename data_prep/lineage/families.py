@@ -25,10 +25,10 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from data_prep.core.recipe import Block
-from data_prep.core.records import Rejected
+from data_prep.core.records import Card, Rejected
 from data_prep.lineage.keys import TOOLS
 from data_prep.lineage.minhash import NearDuplicates
-from data_prep.lineage.ties import LineageKeys
+from data_prep.lineage.ties import LineageKeys, ties
 
 SAME_SOURCES = 1 / 3  # Jaccard; on 199 cards of many makers one shared source in any number tied 95 of them to strangers
 
@@ -178,6 +178,13 @@ def group(
     for card_id in new:
         members[groups.root(card_id)].append(card_id)
     return {groups.fixed[root][1] if root in groups.fixed else min(ids): ids for root, ids in members.items()}, aside
+
+
+def families_of(cards: Iterable[Card]) -> dict[str, str]:
+    """Family of each card by its id, for cards that no split has placed. One that would be set aside is a family by itself."""
+    known, config = [ties(card) for card in cards], LineageConfig()
+    members, aside = group(known, Placed({}, {}), config, common(known, config, ()))
+    return {row.id: row.id for row in aside} | {card: family for family, ids in members.items() for card in ids}
 
 
 def too_wide(card: LineageKeys, config: LineageConfig, shared: Common) -> Rejected | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from data_prep.checks.meaning import meanings
 from data_prep.core.text import bracketed, figure, markdown_table, probability, signed
-from eval.stats.records import Figure, MetricRecord, Metrics
+from eval.stats.records import Figure, MetricRecord, Metrics, Scores
 
 MEAN_FIELDS = ("mean", "ci95", "n", "families", "note")  # of a figure with its interval
 
@@ -68,7 +68,7 @@ def systems_table(metrics: Metrics, columns: Sequence[MetricRecord]) -> str:
     return plain_table(["system", *(metric["label"] for metric in columns)], rows, 1)
 
 
-def differences_table(metrics: Metrics, headline: Sequence[MetricRecord]) -> str:
+def differences_table(metrics: Scores, headline: Sequence[MetricRecord]) -> str:
     declared = {metric["name"]: metric for metric in headline}
     rows = []
     for row in metrics["comparisons"]:

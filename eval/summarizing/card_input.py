@@ -11,7 +11,7 @@ import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from data_prep.cards.file_names import CARD_FILE_NAMES, model_id_of
 from data_prep.cards.language import MIN_CHARACTERS, language_of
@@ -40,6 +40,16 @@ class Found:
     place: str
     id_from: str
     warning: str = ""
+
+    def address(self, beside: Path) -> str:
+        """A link to a line of the card, {line} for its number, from a page in the folder `beside`; "" for a card that has no place."""
+        card = self.card
+        if card.source.startswith("file:"):
+            return quote(os.path.relpath(self.place, beside)) + "#L{line}"
+        if card.source.startswith("page:"):
+            return quote(self.place, safe=":/?&=%#@+,;~")
+        hub = f"https://huggingface.co/{card.model_id}/blob/{card.revision}/README.md"
+        return f"{hub}?code=true#L{{line}}" if card.source == "hub" else ""
 
 
 def read_card(request: Request, pages: Path) -> Found:

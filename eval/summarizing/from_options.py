@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 
 from rich.console import Console
 
@@ -21,18 +23,18 @@ from eval.summarizing.writers import LocalWriter, ServedWriter, Writer
 
 
 def summarize_many(options: argparse.Namespace) -> None:
-    run_batch(options.batch, options.out, _writer(options), _settings(options), say)
+    run_batch(options.batch, options.out, writer_of(options), _settings(options), say)
 
 
-def result_of(options: argparse.Namespace, screen: Screen) -> Result:
+def result_of(options: argparse.Namespace, screen: Screen, writer: Callable[[], Writer]) -> Result:
     settings = _settings(options)
     request = Request(options.card, options.model_id)
     found = read(request, settings, say)
-    return write_summary(found, request, _writer(options), settings, screen, say)
+    return write_summary(found, request, writer(), settings, screen, say)
 
 
 def summarize_one(options: argparse.Namespace) -> None:
-    result = result_of(options, _screen(options))
+    result = result_of(options, _screen(options), partial(writer_of, options))
     text = to_json(result.as_json()) if options.json else result.best.written.text
     if options.out:
         write_text(options.out, text + "\n")
@@ -58,7 +60,7 @@ def _is_grounded(options: argparse.Namespace) -> bool:
     return not options.free and not options.endpoint
 
 
-def _writer(options: argparse.Namespace) -> Writer:
+def writer_of(options: argparse.Namespace) -> Writer:
     if not options.model:
         base, adapter = shipped_model()
         say(f"model: {TITLE}")

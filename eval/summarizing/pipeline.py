@@ -72,6 +72,11 @@ class Result:
     def best(self) -> Attempt:
         return best(self.attempts)
 
+    @property
+    def source(self) -> str:
+        """What the page was checked against: the card, whole, and the notes."""
+        return source_text(self.found.card.model_id, self.found.card.text, notes_of(self.sources))
+
     def as_json(self) -> dict[str, Any]:
         chosen, card = self.best, self.found.card
         return {

@@ -1,16 +1,21 @@
 """What eval/README.md shows as calls of a library, run as it stands there, and how they refuse what they cannot do."""
 
 import json
+from pathlib import Path
 
 import pytest
 from commands import BASE, ROOT
 from documents import blocks
 from small_run import generation, make_run, run_stage
 
+import eval.summarize as command
+from data_prep.cards.parse import parse_card
 from data_prep.core.files import read_jsonl
-from data_prep.core.records import Generation
+from data_prep.core.records import Generation, RawCard
+from data_prep.prompts.student import source_text
 from eval.score import ScoreConfig, score_summaries
-from eval.summarize import summarize_card
+from eval.summarize import summarize_card, summarizer
+from eval.summarizing.card_input import Found
 
 
 @pytest.mark.parametrize("name", ["score_summaries", "summarize_card"])
@@ -19,6 +24,31 @@ def test_the_examples_of_the_readme_run(name, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     exec(compile(example, "eval/README.md", "exec"), {})
     assert capsys.readouterr().out.strip()
+
+
+def test_many_cards_load_their_model_once(monkeypatch):
+    opened, writer = [], command._writer
+    monkeypatch.setattr("eval.summarize._writer", lambda options: opened.append(options.model) or writer(options))
+    summarize = summarizer(model=str(BASE), research=False, max_new_tokens=4)
+    assert opened == []
+    pages = [summarize(str(card)) for card in sorted((ROOT / "recipes/examples/cards").glob("*.md"))[:2]]
+    assert opened == [str(BASE)]
+    for page in pages:
+        assert page.source == source_text(page.found.card.model_id, page.found.card.text, [])
+
+
+@pytest.mark.parametrize(
+    ("source", "place", "expected"),
+    [
+        ("file:a b.md", "/cards/a b.md", "../cards/a%20b.md#L{line}"),
+        ("page:https://x.example/a", "https://x.example/a b(c).md", "https://x.example/a%20b%28c%29.md"),
+        ("hub", "the Hub, commit 1234", "https://huggingface.co/o/n/blob/12345/README.md?code=true#L{line}"),
+        ("stdin", "standard input", ""),
+    ],
+)
+def test_a_card_s_lines_have_an_address(source, place, expected):
+    card = parse_card(RawCard("o/n", "# n", source, "12345"))
+    assert Found(card, place, "").address(Path("/out")) == expected
 
 
 def test_figures_in_memory_are_those_of_the_command(tmp_path):
