@@ -17,6 +17,7 @@ from documents import (
     Place,
     anchors,
     blocks,
+    examples,
     heads,
     is_stage,
     links,
@@ -32,7 +33,7 @@ from shown_commands import EXTERNAL, PROJECT, blocks_of_stages, check, has_key
 from data_prep.core.recipe import BLOCKS, load
 
 MARKDOWN = markdown_files()
-PLACES = [*MARKDOWN, *modules(), *heads()]
+PLACES = [*MARKDOWN, *modules(), *examples(), *heads()]
 FILE = re.compile(
     r"[\w.*/-]*\.(?:py|yaml|yml|md|sh|slurm|toml|txt|jinja|j2|cff|json|jsonl|parquet|sqlite|html|css|js|log|safetensors)"
 )

@@ -62,6 +62,11 @@ def modules() -> list[Path]:
     return [path for path in repository() if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in PACKAGES]
 
 
+def examples() -> list[Path]:
+    """Scripts that show how the project is used as a library."""
+    return sorted((ROOT / "recipes" / "examples").glob("*.py"))
+
+
 def is_stage(path: Path) -> bool:
     """Whether a module is run as a command."""
     body = ast.parse(path.read_text(encoding="utf-8")).body

@@ -81,6 +81,9 @@ def check_one(words: list[str]) -> None:
 
 
 def check_python(words: list[str]) -> None:
+    if words and words[0].startswith("recipes/examples/"):
+        check_example(*words)
+        return
     if words[:1] != ["-m"] or len(words) < 2:
         raise ValueError(f"python {' '.join(words)}: stages are run with -m")
     module, arguments = words[1], words[2:]
@@ -90,6 +93,13 @@ def check_python(words: list[str]) -> None:
         check_pip(arguments)
     elif module != "venv":
         check_stage(module, arguments)
+
+
+def check_example(script: str, *arguments: str) -> None:
+    if not (ROOT / script).is_file():
+        raise ValueError(f"there is no {script}")
+    parser = runpy.run_path(str(ROOT / script))["parser"]()
+    quietly(lambda: parser.parse_args(arguments))
 
 
 def check_stage(module: str, arguments: list[str]) -> None:
