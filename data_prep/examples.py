@@ -41,14 +41,17 @@ from data_prep.core.records import (
     SourceRecord,
 )
 from data_prep.core.text import count_words
+from data_prep.evidence.plan import PLAN_VERSION, plan_of
 from data_prep.notes_task.rows import NotesRows
 from data_prep.pages.cache import PageCache
+from data_prep.prompts.chat_format import chat_format
 from data_prep.prompts.student import (
     PROMPT_VERSION,
     Prompt,
     build_completion,
     build_prompt,
     count_tokens,
+    fitted,
     load_tokenizer,
     source_text,
 )
@@ -76,6 +79,12 @@ class ExamplesConfig(Block):
     derived_numbers: Literal["keep", "refuse"] = "refuse"
     """What becomes of summaries for training whose numbers are computed from the source's (differences, sums, ratios, shares), unless they
     came with their card. refuse: they are set aside, since a small model that learns to compute learns to invent. Counts are no matter."""
+    think: float = Field(0.0, ge=0, le=1)
+    """Share of the rows that appear a second time in think mode: the same card with `/think`, and before the summary a thought that
+    lists what it is going to state and where the sources have it. Each row stays without thoughts too, so that both modes live.
+    The template of `tokenizer` must have the switch `enable_thinking`."""
+    plan_tokens: int = Field(150, ge=1)
+    """Length of such a thought at most."""
     notes_rows: bool = False
     """True adds rows of the second task: notes on a linked page, from the page's text in data/pages.sqlite."""
     notes_per_card: int = Field(2, ge=1)
@@ -133,6 +142,8 @@ def main(recipe: Recipe[ExamplesConfig]) -> None:
     if manifest.is_done():
         return
     tokenizer = load_tokenizer(block.tokenizer, "examples.tokenizer")
+    if block.think:
+        chat_format(tokenizer, think=True)
     tally = RowTally()
     with ExitStack() as stack:
         rows = {split: stack.enter_context(table_writer(path, EXAMPLE_SCHEMA)) for split, path in tables.items()}
@@ -141,7 +152,9 @@ def main(recipe: Recipe[ExamplesConfig]) -> None:
         for material in tqdm(materials(data, noted is not None), desc="examples", unit=" cards", mininterval=1):
             built = build(material, tokenizer, block)
             tally.add(built, tokenizer)
-            write_rows(built, noted, rows.get(material.split), files, tokenizer)
+            thoughts = planned(built, tokenizer, block) if material.split in rows else {}
+            tally.plans += [count_tokens(thought, tokenizer) for thought in thoughts.values()]
+            write_rows(built, thoughts, noted, rows.get(material.split), files, tokenizer)
     aside = [*tally.rejected, *tally.without, *(noted.rejected if noted else [])]
     set_aside(rejected, "examples", aside)
     counts, tokens = tally.result()
@@ -150,8 +163,11 @@ def main(recipe: Recipe[ExamplesConfig]) -> None:
     report(counts, tokens, aside, noted)
 
 
-def write_rows(built: Built, noted: NotesRows | None, add: Add | None, files: dict[str, TextIO], tokenizer: Any) -> None:
-    """To the table of the card's split, which `add` appends to, and the files of cards."""
+def write_rows(
+    built: Built, thoughts: dict[str, str], noted: NotesRows | None, add: Add | None, files: dict[str, TextIO], tokenizer: Any
+) -> None:
+    """To the table of the card's split, which `add` appends to, and the files of cards. `thoughts`: by candidate, of those that are
+    to appear in think mode too."""
     material = built.material
     files["findings"].writelines(to_json(finding) + "\n" for finding in built.findings)
     if built.prompt is not None and built.used:
@@ -160,6 +176,8 @@ def write_rows(built: Built, noted: NotesRows | None, add: Add | None, files: di
         if add:
             for candidate in built.used:
                 add(example(material, candidate, built.prompt, tokenizer))
+                if candidate.id in thoughts:
+                    add(example(material, candidate, built.prompt, tokenizer, thoughts[candidate.id]))
     for row in noted.of(material.card, material.notes, material.records, material.split, material.family) if noted else ():
         if add:
             add(row.example(tokenizer))
@@ -173,6 +191,7 @@ class RowTally:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter({"train_rows": 0, "validation_rows": 0, "candidates": 0})
         self.lengths: dict[str, list[int]] = {"prompt": [], "completion": [], "cut_by_budget": []}
+        self.plans: list[int] = []  # tokens of each thought
         self.rejected: list[Rejected] = []  # candidates
         self.without: list[Rejected] = []  # cards
 
@@ -195,7 +214,9 @@ class RowTally:
         """Counts, and the spread of the lengths in tokens."""
         out = sum(self.counts[name] for name in ("train_rows", "validation_rows", "heldout_references"))
         assert self.counts["candidates"] == out + len(self.rejected), "a candidate is lost"
-        return dict(self.counts), {name: spread(values) for name, values in self.lengths.items() if values}
+        lengths = self.lengths | {"plan": self.plans}
+        more = {"think_rows": len(self.plans)} if self.plans else {}
+        return dict(self.counts) | more, {name: spread(values) for name, values in lengths.items() if values}
 
 
 def build(material: Material, tokenizer: Any, block: ExamplesConfig) -> Built:
@@ -297,14 +318,27 @@ def quality_score(judged: CheckedSummary) -> float:
     return round(judged.value("facts") - judged.value("repetition"), 3)
 
 
-def example(material: Material, candidate: Candidate, prompt: Prompt, tokenizer: Any) -> Example:
+def planned(built: Built, tokenizer: Any, block: ExamplesConfig) -> dict[str, str]:
+    """Thoughts by candidate, of the share that is to appear in think mode. Drawn by the candidate's id, so that a larger share only
+    adds; one of whose facts no line of the prompt tells has none."""
+    if not block.think or built.prompt is None:
+        return {}
+    source = source_of(built.material, built.prompt)
+    drawn = (one for one in built.used if int(stable_id("think", one.id), 16) < block.think * 16**16)
+    plans = {one.id: plan_of(one.text, source, lambda text: count_tokens(text, tokenizer), block.plan_tokens) for one in drawn}
+    return {name: plan for name, plan in plans.items() if plan}
+
+
+def example(material: Material, candidate: Candidate, prompt: Prompt, tokenizer: Any, thought: str = "") -> Example:
+    """The row of a candidate: in think mode where there is a `thought`."""
+    chat = chat_format(tokenizer, bool(thought))
+    told = {"writer": candidate.writer, "decoding": candidate.decoding} | ({"plan_version": PLAN_VERSION} if thought else {})
     return Example(
-        id=stable_id(candidate.id, PROMPT_VERSION),
-        prompt=prompt.messages,
-        completion=build_completion(candidate.text, tokenizer),
-        chat_template_kwargs=prompt.template_kwargs,
-        provenance=prompt.provenance(material.card, material.family, PROMPT_VERSION)
-        | {"writer": candidate.writer, "decoding": candidate.decoding},
+        id=stable_id(candidate.id, PROMPT_VERSION, *(["think", PLAN_VERSION] if thought else [])),
+        prompt=fitted(prompt.messages, chat),
+        completion=build_completion(candidate.text, tokenizer, thought),
+        chat_template_kwargs=chat.kwargs,
+        provenance=prompt.provenance(material.card, material.family, PROMPT_VERSION) | told,
     )
 
 

@@ -45,6 +45,7 @@ from data_prep.prompts.chat_format import ChatFormat, chat_format
 from data_prep.prompts.student import fitted, load_tokenizer
 from eval.decoding.grounded import GROUNDED_VERSION, describe_interventions, interventions_of
 from eval.decoding.sampling import DRAWS_VERSION, GREEDY, Decoding
+from eval.decoding.thoughts import Budget
 from eval.generation import transformers_backend, vllm_backend
 from eval.generation.baselines import BASELINES
 from eval.generation.local_model import LocalModel, check_lengths, open_model, render_for
@@ -58,7 +59,7 @@ from eval.generation.systems import BASELINE, System, check_names
 class ProbeConfig(Block):
     systems: dict[str, System] = {}
     """Name -> model: a folder, a Hub id, `baseline:lead|front_matter|extractive|reference`, or a block {model, revision,
-    backend: transformers|vllm|endpoint, grounded: true, endpoint: {...}}. `{run_dir}` stands for the run."""
+    backend: transformers|vllm|endpoint, grounded: true, think: true, endpoint: {...}}. `{run_dir}` stands for the run."""
     cards: int | None = Field(None, ge=1)
     """The first so many cards or probes only."""
     batch_size: int = Field(8, ge=1)
@@ -66,6 +67,9 @@ class ProbeConfig(Block):
     max_new_tokens: int = Field(1_200, ge=1)
     """A summary that is not finished by then has the finish reason "length" and fails; one that repeats itself is ended at once
     and has "loop", where a server or vLLM writes when it comes back."""
+    max_thought_tokens: int = Field(400, ge=1)
+    """Of systems with think: true, before the summary and beside its tokens. Thoughts that have no end by then leave no summary, and
+    the finish reason "thought"; a server counts both together."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "bfloat16"
     """auto: bfloat16 where the machine multiplies in it, else float32."""
     device: str = "auto"
@@ -144,6 +148,10 @@ def check_system(stage: str, name: str, system: System, processes: Processes) ->
             raise ValueError(f"nobody wrote a reference for a changed card; leave {name} out of probe.systems")
     if stage == "repair" and (system.is_baseline or system.endpoint):
         raise ValueError(f"repair.systems: {name} cannot go on from a beginning; name a folder or a Hub id")
+    if system.think and stage in ("sample", "repair"):
+        raise ValueError(
+            f"{stage}.systems: {name} is to think, but samples are for pairs and best rows, which are without thoughts; leave out think"
+        )
     if system.backend == "vllm" and processes.count > 1:
         raise ValueError(
             f"{name} is run by vLLM, which shares out its work itself; start one process (python -m eval.generate) and set "
@@ -205,8 +213,15 @@ class Job:
         """Of the model behind an endpoint."""
         place = self.system.tokenizer
         return (
-            chat_format(load_tokenizer(place, f"{self.recipe.stage}.systems.{self.name}.tokenizer")) if place else ChatFormat()
+            chat_format(load_tokenizer(place, f"{self.recipe.stage}.systems.{self.name}.tokenizer"), self.system.think)
+            if place
+            else ChatFormat()
         )
+
+    @property
+    def budget(self) -> Budget:
+        block = self.recipe.block
+        return Budget(block.max_new_tokens, block.max_thought_tokens if self.system.think else 0)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -235,7 +250,8 @@ class Job:
         recipe, data = self.recipe, self.recipe.run_dir / "data"
         inputs = [data / SOURCES[recipe.stage], *([data / "samples.jsonl"] if recipe.stage == "repair" else [])]
         place = Path(self.system.place(recipe.run_dir))
-        how = recipe.block.model_dump(exclude={"systems", "threads", "device"})
+        apart = {"systems", "threads", "device", *([] if self.system.think else ["max_thought_tokens"])}
+        how = recipe.block.model_dump(exclude=apart)
         rules = {name: version for decoding in self.decodings for name, version in self.rules(decoding).items()}
         return Manifest(
             self.output.with_suffix(".manifest.json"),
@@ -270,6 +286,8 @@ class Job:
             return None
         block = self.recipe.block
         how: dict[str, Any] = {"backend": self.system.backend, "max_new_tokens": block.max_new_tokens}
+        if self.system.think:
+            how |= {"max_thought_tokens": block.max_thought_tokens}
         if self.system.endpoint:
             from eval.generation import endpoint_backend
 
@@ -279,8 +297,8 @@ class Job:
         else:
             model = open_model(self.system.place(self.recipe.run_dir), self.system.revision)
             how |= {"model": model.identity, "dtype": self.dtype}
-            openings = list(openings_of(self.recipe, cards, model, self.system.grounded))
-            check_lengths(model, openings, self.recipe.stage, block.max_new_tokens, self.system.max_model_len)
+            openings = list(openings_of(self.recipe, cards, model, self.system))
+            check_lengths(model, openings, self.recipe.stage, self.budget.total, self.system.max_model_len)
         if self.system.backend == "transformers":
             how |= {"batch_size": block.batch_size}  # the padding that others bring is in the rounding
         seed = 0 if self.system.endpoint else self.recipe.seed  # a server never hears of it
@@ -316,20 +334,18 @@ class Job:
     def rows(
         self, model: LocalModel | None, share: list[Batch], asks: list[GenerationRequest], failed: list[str]
     ) -> Iterator[list[Generation]]:
-        block = self.recipe.block
+        block, budget = self.recipe.block, self.budget
         if self.system.endpoint:
             from eval.generation import endpoint_backend
 
             cache = self.output.with_suffix(".sqlite")
-            return endpoint_backend.summaries(self.endpoint, asks, self.name, block.max_new_tokens, cache, failed)
+            return endpoint_backend.summaries(self.endpoint, asks, self.name, budget.total, cache, failed)
         assert model
         if self.system.backend == "vllm":
-            return vllm_backend.summaries(
-                model, asks, self.name, self.system, block.max_new_tokens, self.dtype, self.recipe.seed
-            )
+            return vllm_backend.summaries(model, asks, self.name, self.system, budget, self.dtype, self.recipe.seed)
         transformers_backend.use_threads(block.threads)
         device = transformers_backend.device_of(block.device, self.processes.local_rank)
-        return transformers_backend.summaries(model, share, self.name, block.max_new_tokens, self.dtype, device)
+        return transformers_backend.summaries(model, share, self.name, budget.page, self.dtype, device, budget.thoughts)
 
     def finish(self, work: Work, failed: list[str], seconds: float) -> None:
         if failed:
@@ -346,11 +362,13 @@ class Job:
         """Counts, and the manifest that says that the file is whole."""
         cut, looped = (sum(row.finish_reason == reason for row in rows) for reason in ("length", "loop"))
         thought = sum(bool(row.thinking) for row in rows)
+        endless = sum(row.finish_reason == "thought" for row in rows)
         changed = {"interventions": interventions_of(rows)} if self.system.grounded else {}
         self.manifest.write(model=identity, summaries=len(rows), cut=cut, loops=looped, thinking=thought, **changed)
         counts = (
             f"{len(rows)} summaries by {self.name} in {self.output}: {cut} cut by the token limit, {looped} ended in a loop, "
             f"{thought} with think text"
+            + (f", {endless} without an end to it" if endless else "")
             + "".join(f", {describe_interventions(counts)} changed by grounding" for counts in changed.values())
         )
         print(f"{self.recipe.stage}: {counts}{speed}")
@@ -362,11 +380,14 @@ def baseline(name: str, model: str, cards: list[HeldOut]) -> Iterator[Generation
         yield Generation(sha256_text(f"{model}\0{card.id}\0{text}"), card.id, name, text, "stop", 0, 0)
 
 
-def openings_of(recipe: Recipe[Any], cards: list[HeldOut], model: LocalModel, grounded: bool) -> Iterator[PromptPrefix]:
+def openings_of(recipe: Recipe[Any], cards: list[HeldOut], model: LocalModel, system: System) -> Iterator[PromptPrefix]:
     """The cards' prompts; for repairs, those of each failing sample with what it said before its first fault."""
     openings = {
         card.id: PromptPrefix(
-            card.id, card.prompt, render_for(model, card.id, card.prompt), source=card.source if grounded else ""
+            card.id,
+            card.prompt,
+            render_for(model, card.id, card.prompt, system.think),
+            source=card.source if system.grounded else "",
         )
         for card in cards
     }

@@ -184,6 +184,19 @@ def _writing_options(add: Callable[..., Any]) -> None:
     )
     add("--max-new-tokens", type=int, default=1200, metavar="N", help="of the summary (default: %(default)s)")
     add(
+        "--think",
+        action="store_true",
+        help="have the model think first (/think); --model must have been tuned for it, or be SmolLM3",
+    )
+    add(
+        "--max-thought-tokens",
+        type=int,
+        default=400,
+        metavar="N",
+        help="of thoughts, beside the summary's (default: %(default)s)",
+    )
+    add("--show-thought", action="store_true", help="print what the model thought on standard error, before the checks")
+    add(
         "--retry",
         type=int,
         default=0,
@@ -220,6 +233,8 @@ def _problem(options: argparse.Namespace) -> str:
         (options.endpoint and not options.model, "--endpoint needs --model, the server's name for its model"),
         (options.max_sources < 0 or options.retry < 0, "--max-sources and --retry are 0 or more"),
         (not 0 <= options.seed <= MOST_SEED, f"--seed is {str(options.seed)[:40]}; it is 0 to {MOST_SEED}"),
+        (options.think and not options.model, "--think needs --model: the small model that ships was not taught to think"),
+        (options.max_thought_tokens < 1, f"--max-thought-tokens is {options.max_thought_tokens}, expected 1 or more"),
         (options.max_new_tokens < 1 or (options.max_prompt_tokens or 1) < 1, "--max-new-tokens and --max-prompt-tokens are 1 or more"),
         (not 0 <= options.temperature <= 2, f"--temperature is {options.temperature}, expected 0 to 2"),
     ]  # fmt: skip

@@ -156,7 +156,8 @@ class Generation:
     id: str  # of the held-out card
     system: str
     text: str
-    finish_reason: str  # "stop", "length" where the token limit cut it, "loop" where it repeated itself and was ended
+    finish_reason: str  # "stop", "length" where the token limit cut it, "loop" where it repeated itself and was ended,
+    # "thought" where it was asked to think and the thought had no end
     prompt_tokens: int
     completion_tokens: int
     sample: int = 0

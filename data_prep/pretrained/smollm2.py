@@ -32,6 +32,26 @@ The weights of HuggingFaceTB/{NAME} (Apache-2.0, Hugging Face), a Llama of 135 M
 bits had rounded stays rounded, so it is not the published model to the last digit. Made by `python -m data_prep.small_base`.
 """
 
+# What SmolLM2's own template writes, and SmolLM3's switch: `enable_thinking` or `/think` and `/no_think` in the system message. Off unless
+# asked for, since SmolLM2 and the adapter that ships know no thoughts; on, the system message says so.
+CHAT_TEMPLATE = """\
+{%- set system = "You are a helpful AI assistant named SmolLM, trained by Hugging Face" -%}
+{%- if messages[0].role == "system" -%}{%- set system = messages[0].content -%}{%- endif -%}
+{%- set think = enable_thinking is defined and enable_thinking -%}
+{%- if "/no_think" in system -%}{%- set think = false -%}
+{%- elif "/think" in system -%}{%- set think = true -%}{%- endif -%}
+{%- if "/no_think" in system or "/think" in system -%}
+  {%- set system = system.replace("/no_think", "").replace("/think", "").rstrip() -%}
+{%- endif -%}
+{{- "<|im_start|>system\\n" ~ system ~ ("\\n\\nReasoning Mode: think" if think else "") ~ "<|im_end|>\\n" -}}
+{%- for message in messages -%}
+  {%- if not (loop.first and message.role == "system") -%}
+    {{- "<|im_start|>" ~ message.role ~ "\\n" ~ message.content ~ "<|im_end|>\\n" -}}
+  {%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- "<|im_start|>assistant\\n" -}}{%- endif -%}
+"""
+
 
 def default_place() -> Path:
     """Folder of the small base in the user's cache."""
@@ -104,6 +124,7 @@ def convert(gguf: Path, folder: Path) -> None:
             delattr(owner, name)
     model.config._name_or_path = f"HuggingFaceTB/{NAME}"
     tokenizer = AutoTokenizer.from_pretrained(**source, model_max_length=POSITIONS)
+    tokenizer.chat_template = CHAT_TEMPLATE
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_text(folder / "README.md", CARD)

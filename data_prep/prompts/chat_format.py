@@ -2,7 +2,8 @@
 
 SmolLM3 takes control words out of the system text and an argument that turns thinking off; Qwen3 the argument alone; SmolLM2
 neither, and reads control words as text, which it then repeats; Gemma 2 refuses a system turn. What a template does not take, a
-prompt for it does not hold. A think block that a template opens, and has no switch for, stays open at the prompt's end: the model
+prompt for it does not hold. Where a template has a switch, a conversation has two modes: without thoughts, which is ours unless said
+otherwise, and with them. A think block that a template opens, and has no switch for, stays open at the prompt's end: the model
 thinks first, chat/replies.py tells thoughts from reply, and training refuses a template whose answers do not begin like its prompts end.
 """
 
@@ -12,7 +13,8 @@ from typing import Any, NamedTuple
 
 # `/system_override` leaves out SmolLM3's block with today's date; `/no_think` puts the empty think block into its prompt.
 CONTROL_WORDS = ("/system_override", "/no_think")
-THINK_SWITCH = "enable_thinking"  # the argument by which templates turn thinking off
+THINK_WORDS = ("/system_override", "/think")
+THINK_SWITCH = "enable_thinking"  # the argument by which templates turn thinking on and off
 SYSTEM, USER, ANSWER = "Be brief about zebras.", "What is a quagga?", "An extinct zebra."
 
 
@@ -26,24 +28,39 @@ class ChatFormat(NamedTuple):
     turn_end: str = ""
 
 
-_known: dict[tuple[str, ...], ChatFormat] = {}
+_known: dict[tuple[str | bool, ...], ChatFormat] = {}
 
 
-def chat_format(tokenizer: Any) -> ChatFormat:
-    """The format that the tokenizer's template takes; the same object for the same template."""
-    key = (str(getattr(tokenizer, "chat_template", "")), str(getattr(tokenizer, "eos_token", "")))
+def chat_format(tokenizer: Any, think: bool = False) -> ChatFormat:
+    """The format that the tokenizer's template takes in one of the two modes; the same object for the same template. Raises ValueError
+    where a model is to think and its template has no switch for it."""
+    key = (str(getattr(tokenizer, "chat_template", "")), str(getattr(tokenizer, "eos_token", "")), think)
     if key not in _known:
-        _known[key] = _probed(tokenizer)
+        _known[key] = _probed(tokenizer, think)
     return _known[key]
 
 
-def _probed(tokenizer: Any) -> ChatFormat:
+def has_think_mode(tokenizer: Any) -> bool:
+    return bool(chat_format(tokenizer).kwargs)
+
+
+def thinks(kwargs: dict[str, Any] | None) -> bool:
+    """Whether arguments of `apply_chat_template` turn thinking on."""
+    return bool((kwargs or {}).get(THINK_SWITCH))
+
+
+def _probed(tokenizer: Any, think: bool) -> ChatFormat:
     system_role = SYSTEM in (_rendered(tokenizer, SYSTEM) or "")
     control: list[str] = []
-    for word in CONTROL_WORDS if system_role else ():
+    for word in (THINK_WORDS if think else CONTROL_WORDS) if system_role else ():
         if _takes(tokenizer, [*control, word]):
             control.append(word)
-    kwargs = {THINK_SWITCH: False} if _thinks(tokenizer, system_role) else {}
+    kwargs = {THINK_SWITCH: think} if _switches(tokenizer, system_role) else {}
+    if think and not kwargs:
+        raise ValueError(
+            f"the chat template of {getattr(tokenizer, 'name_or_path', '') or 'this model'} has no think mode (no {THINK_SWITCH} that "
+            "changes the prompt); leave out think, or give the model a template with that switch"
+        )
     return ChatFormat(" ".join(control), kwargs, system_role, _turn_end(tokenizer))
 
 
@@ -66,7 +83,7 @@ def _takes(tokenizer: Any, words: list[str]) -> bool:
     return text is not None and SYSTEM in text and words[-1] not in text
 
 
-def _thinks(tokenizer: Any, system_role: bool) -> bool:
+def _switches(tokenizer: Any, system_role: bool) -> bool:
     system = SYSTEM if system_role else None
     return _rendered(tokenizer, system, **{THINK_SWITCH: False}) != _rendered(tokenizer, system, **{THINK_SWITCH: True})
 

@@ -35,6 +35,7 @@ TASK = (
     "Open with a heading. State the major facts and traits, give notable points as bullets, "
     "and link to the sources that support them."
 )
+THINK_TAGS = ("<think>", "</think>")  # not every tokenizer has them as tokens of their own
 # Our own delimiters: a card that spells one of them must not end its section.
 DELIMITERS = ("<model_card", "</model_card", "<research", "</research", "<source", "</source")
 
@@ -192,9 +193,14 @@ def is_nothing_new(notes: str) -> bool:
     return notes.strip().strip(".*_`").upper() == NOTHING_NEW
 
 
-def build_completion(summary: str, tokenizer: Tokenizer) -> list[dict[str, str]]:
-    """The assistant's turn. No think block: where a model has one, the template writes the empty one into the prompt."""
-    return [{"role": "assistant", "content": neutralise(summary.strip(), control_strings(tokenizer))}]
+def build_completion(summary: str, tokenizer: Tokenizer, thought: str = "") -> list[dict[str, str]]:
+    """The assistant's turn. Without a thought no think block: where a model has one, the template writes the empty one into the
+    prompt. With a thought the same block, filled."""
+    control = control_strings(tokenizer)
+    said = neutralise(summary.strip(), control)
+    if thought:
+        said = f"<think>\n{neutralise(thought.strip(), (*control, *THINK_TAGS))}\n</think>\n{said}"
+    return [{"role": "assistant", "content": said}]
 
 
 def source_text(model_id: str, card: str, notes: Sequence[Note]) -> str:
@@ -239,9 +245,10 @@ def fitted(messages: list[dict[str, str]], chat: ChatFormat) -> list[dict[str, s
     return conversation(*parts, chat) if parts else messages
 
 
-def render(messages: list[dict[str, str]], tokenizer: Tokenizer) -> str:
-    """The prompt's text in the form of this tokenizer's template, up to and with the empty think block if it has one."""
-    chat = chat_format(tokenizer)
+def render(messages: list[dict[str, str]], tokenizer: Tokenizer, think: bool = False) -> str:
+    """The prompt's text in the form of this tokenizer's template, up to and with the empty think block if it has one and the model is
+    not to think. Raises ValueError as `chat_format` does."""
+    chat = chat_format(tokenizer, think)
     return tokenizer.apply_chat_template(fitted(messages, chat), tokenize=False, add_generation_prompt=True, **chat.kwargs)
 
 

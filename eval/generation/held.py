@@ -9,6 +9,7 @@ from eval.decoding.grounded import Grounded, Row
 from eval.decoding.loops import LoopStop
 from eval.decoding.pieces import Pieces
 from eval.decoding.sampling import Decoding, Sampled
+from eval.decoding.thoughts import Budget, BudgetStop
 from eval.generation.requests import PromptPrefix
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 class DecodingControl:
     """Of one batch, whose prompts are padded to `prompt_length` tokens: all of its openings have a source, or none has.
-    `seeds` are those of each row's random numbers; `rows` those of grounded decoding, None for each where it is free."""
+    `budget` is of a model that may be asked to think. `seeds` are those of each row's random numbers; `rows` those of grounded decoding, None for each where it is free."""
 
     def __init__(
         self,
@@ -28,9 +29,13 @@ class DecodingControl:
         prompt_length: int,
         pieces: Pieces,
         stops: Sequence[Callable[..., Any]] = (),
+        budget: Budget | None = None,
     ) -> None:
-        self._length, self._stops = prompt_length, list(stops)
+        self._length, self._stops, self._budget, self._pieces = prompt_length, list(stops), budget, pieces
         begun, sources = [opening.said for opening in openings], [opening.source for opening in openings]
+        self._begun = begun
+        if budget and budget.thoughts:
+            self._stops.append(BudgetStop(budget, pieces.text, prompt_length, begun))
         self._loops: dict[int, int] = {}
         self._chooses: list[Any] = []
         self.rows: list[Row | None] = [None] * len(openings)
@@ -55,5 +60,8 @@ class DecodingControl:
         }
 
     def new_tokens(self, output: Any) -> list[list[int]]:
-        """Each row's new tokens, without what stands behind a loop."""
-        return [ids[: self._loops.get(row)] for row, ids in enumerate(output[:, self._length :].tolist())]
+        """Each row's new tokens, without what stands behind a loop or beyond what its thoughts and its page may take."""
+        rows = [ids[: self._loops.get(row)] for row, ids in enumerate(output[:, self._length :].tolist())]
+        if not self._budget:
+            return rows
+        return [self._budget.kept(ids, self._pieces.text, begun) for ids, begun in zip(rows, self._begun, strict=True)]

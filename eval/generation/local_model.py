@@ -14,6 +14,7 @@ from data_prep.core.text import first_line
 from data_prep.prompts.end_tokens import before_end, end_ids
 from data_prep.prompts.student import count_tokens, render
 from eval.decoding.loops import finished
+from eval.decoding.thoughts import ended
 from eval.generation.requests import GenerationRequest, PromptPrefix
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def _generation_config(place: str, revision: str | None) -> Any:
         return None
 
 
-def render_for(model: LocalModel, card_id: str, messages: list[dict[str, str]]) -> str:
-    """The prompt's text. Raises ValueError where a card's text would become control tokens of this model: prompts are made
+def render_for(model: LocalModel, card_id: str, messages: list[dict[str, str]], think: bool = False) -> str:
+    """The prompt's text. Raises ValueError as `chat_format` does, and where a card's text would become control tokens of this model: prompts are made
     safe for the tokenizer of the data recipe."""
     control = [token.content for token in model.tokenizer.added_tokens_decoder.values() if token.special]
     for message in messages:
@@ -86,7 +87,7 @@ def render_for(model: LocalModel, card_id: str, messages: list[dict[str, str]]) 
                     f'the prompt of card {card_id} holds "{token}", which "{model.place}" reads as a control token: its tokenizer '
                     "is another than the one the data were built with; build data for it, or serve it and use backend: endpoint"
                 )
-    return render(messages, model.tokenizer)
+    return render(messages, model.tokenizer, think)
 
 
 def check_lengths(model: LocalModel, openings: Sequence[PromptPrefix], stage: str, new_tokens: int, limit: int | None) -> None:
@@ -104,16 +105,24 @@ def check_lengths(model: LocalModel, openings: Sequence[PromptPrefix], stage: st
 
 
 def summary(
-    model: LocalModel, ask: GenerationRequest, system: str, ids: list[int], prompt_tokens: int, grounded: Row | None = None
+    model: LocalModel,
+    ask: GenerationRequest,
+    system: str,
+    ids: list[int],
+    prompt_tokens: int,
+    grounded: Row | None = None,
+    thinks: bool = False,
 ) -> Generation:
     """The row of the new tokens `ids`, which end with one of its end tokens where the model came to an end. `grounded` is what
-    they were decoded under."""
+    they were decoded under; `thinks`: it was asked to think first."""
     length = before_end(ids, model.end_ids)
     # Special tokens stay visible: a summary that spells one is faulty and must look it.
     said = ask.opening.said + model.tokenizer.decode(ids[:length], skip_special_tokens=False)
     if grounded:
         said = grounded.kept(said, cut=length is None)
     said, reason = finished(said, cut=length is None)
+    if thinks:
+        reason = ended(reason, said)
     text, thinking = split_thinking(said)
     return Generation(
         key=ask.key,

@@ -30,6 +30,9 @@ class System(Block):
     grounded: bool = False
     """Decode grounded in the card's source: links, numbers and names with digits that it has, nothing said twice. For the backend
     transformers alone. Another system than the same model without it: eval/README.md."""
+    think: bool = False
+    """Ask it to think first (`/think`), with max_thought_tokens beside max_new_tokens. Another system than the same model without; its
+    thoughts are kept apart and never scored. The model's template must have the switch `enable_thinking`."""
     endpoint: Endpoint | None = None
     """A model behind a server that speaks OpenAI's chat completions, for the backend `endpoint`."""
     tokenizer: str | None = None
@@ -64,8 +67,12 @@ class System(Block):
                 )
                 + "; leave out grounded, or change the backend"
             )
-        if self.grounded and self.is_baseline:
-            raise ValueError(f"{self.model} decodes nothing: leave out grounded")
+        if (self.grounded or self.think) and self.is_baseline:
+            raise ValueError(f"{self.model} decodes nothing: leave out grounded and think")
+        if self.think and self.endpoint and not self.tokenizer:
+            raise ValueError(
+                "think needs the endpoint's tokenizer, whose template tells how it is asked for; name it as tokenizer"
+            )
         if self.is_baseline and (self.backend != "transformers" or self.revision):
             raise ValueError(f"{self.model} needs no model: leave out backend and revision")
         return self

@@ -8,21 +8,23 @@ from typing import Any
 from data_prep.core.records import Generation
 from data_prep.core.text import first_line
 from eval.decoding.pieces import Pieces
+from eval.decoding.thoughts import Budget
 from eval.generation.held import DecodingControl
 from eval.generation.local_model import LocalModel, summary
 from eval.generation.requests import Batch
 
 
 def summaries(
-    model: LocalModel, batches: Iterable[Batch], system: str, max_new_tokens: int, dtype: str, device: str
+    model: LocalModel, batches: Iterable[Batch], system: str, max_new_tokens: int, dtype: str, device: str, thoughts: int = 0
 ) -> Iterator[list[Generation]]:
     """Loads the weights; then each batch's rows, in the order of its asks. Rows draw with random numbers of their own: what came
-    before and what stands beside them changes nothing. Raises ValueError where the weights cannot be loaded."""
-    return _written(load_weights(model, dtype).to(device).eval(), model, batches, system, max_new_tokens)
+    before and what stands beside them changes nothing. `thoughts`: tokens for those of a model that is asked to think. Raises ValueError
+    where the weights cannot be loaded."""
+    return _written(load_weights(model, dtype).to(device).eval(), model, batches, system, Budget(max_new_tokens, thoughts))
 
 
 def _written(
-    weights: Any, model: LocalModel, batches: Iterable[Batch], system: str, max_new_tokens: int
+    weights: Any, model: LocalModel, batches: Iterable[Batch], system: str, budget: Budget
 ) -> Iterator[list[Generation]]:
     import torch
 
@@ -32,10 +34,10 @@ def _written(
         with torch.inference_mode():
             read = _read(weights, tokenizer, [opening.text for opening in openings], shared=bool(decoding.temperature))
             length = read["input_ids"].shape[1]
-            held = DecodingControl(model, decoding, openings, [ask.seed for ask in batch.asks], length, pieces)
+            held = DecodingControl(model, decoding, openings, [ask.seed for ask in batch.asks], length, pieces, budget=budget)
             output = weights.generate(
                 **read,
-                max_new_tokens=max_new_tokens,
+                max_new_tokens=budget.total,
                 eos_token_id=list(model.end_ids),
                 pad_token_id=tokenizer.pad_token_id,
                 **held.options,
@@ -43,7 +45,7 @@ def _written(
         new = held.new_tokens(output)
         lengths = read["attention_mask"].sum(dim=1).tolist()
         yield [
-            summary(model, ask, system, ids, length, row)
+            summary(model, ask, system, ids, length, row, thinks=budget.thoughts > 0)
             for ask, ids, length, row in zip(batch.asks, new, lengths, held.rows, strict=True)
         ]
     del weights

@@ -14,6 +14,8 @@ from typing import Any
 from data_prep.core.records import Generation
 from data_prep.core.text import first_line
 from data_prep.prompts.end_tokens import before_end
+from eval.decoding.pieces import Pieces
+from eval.decoding.thoughts import Budget
 from eval.generation.local_model import LocalModel, summary
 from eval.generation.requests import GenerationRequest
 from eval.generation.systems import System
@@ -22,7 +24,7 @@ CHUNK = 256  # requests handed over at once; what comes of them is stored before
 
 
 def summaries(
-    model: LocalModel, asks: Sequence[GenerationRequest], name: str, system: System, max_new_tokens: int, dtype: str, seed: int
+    model: LocalModel, asks: Sequence[GenerationRequest], name: str, system: System, budget: Budget, dtype: str, seed: int
 ) -> Iterator[list[Generation]]:
     """Loads the model; then the rows of `asks`, a chunk at a time. All summaries of one card stand side by side, so its
     prompt is read once. Raises ValueError where vLLM is not installed or refuses the model."""
@@ -47,12 +49,13 @@ def summaries(
         )
     except (ValueError, OSError) as error:
         raise ValueError(f'vLLM cannot load "{model.place}": {first_line(error)}; or use backend: transformers') from None
-    return _written(engine, SamplingParams, model, asks, name, max_new_tokens)
+    return _written(engine, SamplingParams, model, asks, name, budget)
 
 
 def _written(
-    engine: Any, parameters_of: Any, model: LocalModel, asks: Sequence[GenerationRequest], name: str, max_new_tokens: int
+    engine: Any, parameters_of: Any, model: LocalModel, asks: Sequence[GenerationRequest], name: str, budget: Budget
 ) -> Iterator[list[Generation]]:
+    pieces = Pieces(model.tokenizer)
     ordered = sorted(asks, key=lambda ask: (len(ask.opening.text), ask.opening.card_id, ask.opening.repairs))
     for start in range(0, len(ordered), CHUNK):
         chunk = ordered[start : start + CHUNK]
@@ -62,7 +65,7 @@ def _written(
                 n=1,
                 temperature=ask.decoding.temperature,
                 top_p=ask.decoding.top_p,
-                max_tokens=max_new_tokens,
+                max_tokens=budget.total,
                 seed=ask.seed if ask.decoding.temperature else None,
                 skip_special_tokens=False,
                 stop_token_ids=list(model.end_ids),
@@ -70,15 +73,16 @@ def _written(
             for ask in chunk
         ]
         outputs = engine.generate([{"prompt_token_ids": ids} for ids in prompts], parameters, use_tqdm=False)
-        yield [_row(model, ask, name, output) for ask, output in zip(chunk, outputs, strict=True)]
+        yield [_row(model, ask, name, output, budget, pieces) for ask, output in zip(chunk, outputs, strict=True)]
     del engine  # the next system needs the GPU's memory
     gc.collect()
 
 
-def _row(model: LocalModel, ask: GenerationRequest, name: str, output: Any) -> Generation:
+def _row(model: LocalModel, ask: GenerationRequest, name: str, output: Any, budget: Budget, pieces: Pieces) -> Generation:
     said = output.outputs[0]
     ids = list(said.token_ids)
     # It may leave out the end token that it stopped at.
     if said.finish_reason == "stop" and before_end(ids, model.end_ids) is None:
         ids.append(model.end_ids[0])
-    return summary(model, ask, name, ids, len(output.prompt_token_ids))
+    ids = budget.kept(ids, pieces.text, ask.opening.said)
+    return summary(model, ask, name, ids, len(output.prompt_token_ids), thinks=budget.thoughts > 0)

@@ -41,6 +41,8 @@ def summarize_one(options: argparse.Namespace) -> None:
         say(f"written: {options.out}")
     elif options.json:
         print(text, flush=True)
+    if options.show_thought and result.best.written.thinking:
+        say(f"thought:\n{result.best.written.thinking}\n")
     said_line(verdict(result.best))
     if not options.model:
         say(f"beware: {CAVEAT}")
@@ -48,7 +50,7 @@ def summarize_one(options: argparse.Namespace) -> None:
 
 def _screen(options: argparse.Namespace) -> Screen:
     if sys.stdout.isatty() and not options.json:
-        return Terminal(Console())
+        return Terminal(Console(), options.show_thought)
     if options.json or options.out:
         return Screen()
     # What a pipe has been given cannot be taken back, and grounded decoding cuts a page that goes round in circles.
@@ -83,4 +85,5 @@ def _settings(options: argparse.Namespace) -> Options:
         temperature=options.temperature,
         grounded=_is_grounded(options),
         pages=user_cache() / "pages.sqlite",  # for all runs of a user: delete it to have linked pages fetched anew
+        thoughts=options.max_thought_tokens if options.think else 0,
     )

@@ -43,6 +43,7 @@ class Options:
     temperature: float  # 0: greedy first, then TEMPERATURE
     grounded: bool
     pages: Path
+    thoughts: int = 0  # tokens for what the model thinks before the summary; 0: it is not asked to
 
     def decoding(self, attempt: int) -> Decoding:
         """Of the try with this number, from 0: greedy first unless a temperature is asked for, then sampled."""
@@ -131,7 +132,7 @@ def read(request: Request, options: Options, say: Say) -> Found:
 
 def prompt_budget(writer: Writer, options: Options) -> int:
     """Tokens that the prompt may take. Raises ValueError where that is nothing, or more than the model has room for."""
-    new, asked = options.max_new_tokens, options.max_prompt_tokens
+    new, asked = options.max_new_tokens + options.thoughts, options.max_prompt_tokens
     room = writer.context - new if writer.context else None
     if room is not None and room < (asked or LEAST_PROMPT_TOKENS):
         raise ValueError(
@@ -180,13 +181,19 @@ def _attempts(prompt: Prompt, source: str, writer: Writer, options: Options, scr
         for number in range(options.retry + 1):
             decoding, seed = options.decoding(number), options.seed + number
             grounds = source if options.grounded else ""
-            written = writer.write(prompt.messages, decoding, options.max_new_tokens, seed, screen.show, grounds)
+            written = writer.write(
+                prompt.messages, decoding, options.max_new_tokens, seed, screen.show, grounds, options.thoughts
+            )
             attempts.append(Attempt(written, decoding, seed, check_summary(written.text, source)))
             if not attempts[-1].failed:
                 break
             if number < options.retry:
                 say(f"try {number + 1}: flagged by {', '.join(attempts[-1].failed)}; trying again")
         chosen = best(attempts)
+        if chosen.written.finish_reason == "thought":
+            raise ValueError(
+                f"the thoughts of {writer.name} had no end within {options.thoughts} tokens; raise --max-thought-tokens, or leave out --think"
+            )
         if not chosen.written.text:
             raise ValueError(
                 f"{writer.name} wrote no summary ({chosen.written.finish_reason}); raise --max-new-tokens, or name another model"

@@ -10,9 +10,11 @@ from rich.live import Live
 from rich.markdown import Markdown
 from rich.text import Text
 
+from data_prep.chat.replies import split_thinking
 from eval.summarizing.screen import Screen, printable
 
 SPARE_LINES = 2  # of the terminal, left for what stands around the growing text
+THINKING = "thinking ..."
 
 
 def said_line(line: Text) -> None:
@@ -23,10 +25,10 @@ def said_line(line: Text) -> None:
 
 
 class Terminal(Screen):
-    """The last lines of the growing text, dimmed, replaced at the end by the rendered page."""
+    """The last lines of the growing text, dimmed, replaced at the end by the rendered page. Thoughts only where they are asked for."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, thoughts: bool = False) -> None:
+        self._console, self._thoughts = console, thoughts
         self._live = Live(console=console, transient=True, refresh_per_second=8, vertical_overflow="crop")
 
     def __enter__(self) -> Self:
@@ -37,6 +39,8 @@ class Terminal(Screen):
         self._live.stop()
 
     def show(self, said: str) -> None:
+        if not self._thoughts:
+            said = split_thinking(said)[0] or THINKING
         lines = Text(printable(said), style="dim").wrap(self._console, self._console.width)
         self._live.update(Text("\n").join(lines[-max(1, self._console.height - SPARE_LINES) :]))
 

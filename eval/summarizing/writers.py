@@ -1,7 +1,8 @@
 """Who writes: a model in this process, or one behind a server that speaks chat completions. Both stream what they write.
 
 Of either, `context` is how many tokens prompt and text may take together, None where that is not known. The `source` of `write`
-is what decoding is grounded in, "" where it is free; a server cannot ground.
+is what decoding is grounded in, "" where it is free; a server cannot ground. `thoughts` are tokens for what a model thinks first, 0
+where it is not asked to.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from data_prep.core.dtype import fast_dtype
 from data_prep.core.manifest import content_hash
 from data_prep.core.text import first_line
 from data_prep.prompts.chat_format import chat_format
-from data_prep.prompts.student import render
+from data_prep.prompts.student import fitted, render
 from eval.decoding.loops import finished
 from eval.decoding.sampling import Decoding
+from eval.decoding.thoughts import Budget
 from eval.generation.requests import GenerationRequest, PromptPrefix
 from eval.summarizing.request import NoNetwork
 from eval.summarizing.shipped_model import merged
@@ -41,7 +43,7 @@ SILENCE_S = 600  # a long prompt on a slow server: minutes until its first word
 @dataclass(frozen=True)
 class Written:
     """A finished text. `finish_reason` is "stop", "length" where the token limit cut it, or "loop" where it ran in one, which
-    the text has once; `first_s` are seconds to its first word; `interventions` are those of grounded decoding, by kind."""
+    the text has once, or "thought" where it thought without an end; `first_s` are seconds to its first word; `interventions` are those of grounded decoding, by kind."""
 
     text: str
     thinking: str
@@ -110,7 +112,14 @@ class LocalWriter:
         return merged(load_weights(self._model, "float32"), self._adapter).to(getattr(torch, self._dtype))
 
     def write(
-        self, messages: list[dict[str, str]], decoding: Decoding, max_new_tokens: int, seed: int, show: Show, source: str = ""
+        self,
+        messages: list[dict[str, str]],
+        decoding: Decoding,
+        max_new_tokens: int,
+        seed: int,
+        show: Show,
+        source: str = "",
+        thoughts: int = 0,
     ) -> Written:
         from transformers import TextIteratorStreamer
 
@@ -119,14 +128,15 @@ class LocalWriter:
 
         self.load()
         started, first = time.monotonic(), 0.0
-        opening = PromptPrefix("", messages, render(messages, self.tokenizer), source=source)
+        opening = PromptPrefix("", messages, render(messages, self.tokenizer, thoughts > 0), source=source)
+        budget = Budget(max_new_tokens, thoughts)
         encoded = self.tokenizer(opening.text, return_tensors="pt", add_special_tokens=False).to(self._device)
         # Special tokens stay visible, as in evaluation: a summary that spells one is faulty and must look it.
         streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=False)
         said, length = "", encoded["input_ids"].shape[1]
         outcome = _Outcome()
-        held = DecodingControl(self._model, decoding, [opening], [seed], length, self._pieces, [outcome.stops])
-        options = {"max_new_tokens": max_new_tokens, "streamer": streamer, **held.options}
+        held = DecodingControl(self._model, decoding, [opening], [seed], length, self._pieces, [outcome.stops], budget)
+        options = {"max_new_tokens": budget.total, "streamer": streamer, **held.options}
         with _generating(self._weights, self._model, encoded, options, outcome):
             for piece in streamer:
                 first = first or (time.monotonic() - started if piece else 0.0)
@@ -135,7 +145,7 @@ class LocalWriter:
         if outcome.error is not None:
             raise _explained(outcome.error, self.name)
         [ids], [row] = held.new_tokens(outcome.output), held.rows
-        made = summary(self._model, GenerationRequest(opening, decoding, ""), self.name, ids, length, row)
+        made = summary(self._model, GenerationRequest(opening, decoding, ""), self.name, ids, length, row, thinks=thoughts > 0)
         total = time.monotonic() - started
         return Written(
             made.text, made.thinking, made.finish_reason, length, made.completion_tokens, first, total, made.interventions
@@ -356,13 +366,20 @@ class ServedWriter:
         return 0.0
 
     def write(
-        self, messages: list[dict[str, str]], decoding: Decoding, max_new_tokens: int, seed: int, show: Show, source: str = ""
+        self,
+        messages: list[dict[str, str]],
+        decoding: Decoding,
+        max_new_tokens: int,
+        seed: int,
+        show: Show,
+        source: str = "",
+        thoughts: int = 0,
     ) -> Written:
         from openai import OpenAIError
 
         started, said = time.monotonic(), _Said()
         try:
-            with self._stream(messages, decoding, max_new_tokens, seed) as stream:
+            with self._stream(messages, decoding, Budget(max_new_tokens, thoughts), seed) as stream:
                 for chunk in stream:
                     if said.add(chunk, started):
                         show(said.text)
@@ -378,22 +395,25 @@ class ServedWriter:
             raise NoNetwork(f"{self._url} broke off in the middle of its answer; run again")
         text, thinking = split_thinking(said.text)
         text, reason = finished(text, cut=said.reason == "length")
-        thoughts = "\n".join(part.strip() for part in (said.thoughts, thinking) if part.strip())
+        if thoughts and not text and reason == "length":
+            reason = "thought"
+        thought = "\n".join(part.strip() for part in (said.thoughts, thinking) if part.strip())
         read = said.usage.prompt_tokens if said.usage else 0
         made = said.usage.completion_tokens if said.usage else said.pieces
-        return Written(text, thoughts, reason, read, made, said.first_s, total_s=time.monotonic() - started)
+        return Written(text, thought, reason, read, made, said.first_s, total_s=time.monotonic() - started)
 
-    def _stream(self, messages: list[dict[str, str]], decoding: Decoding, max_new_tokens: int, seed: int) -> Any:
+    def _stream(self, messages: list[dict[str, str]], decoding: Decoding, budget: Budget, seed: int) -> Any:
+        chat = chat_format(self.tokenizer, budget.thoughts > 0)
         return self._client.chat.completions.create(
             model=self.name,
-            messages=cast("list[ChatCompletionMessageParam]", messages),  # the same: openai types each role apart
+            messages=cast("list[ChatCompletionMessageParam]", fitted(messages, chat)),  # the same: openai types each role apart
             temperature=decoding.temperature,
             top_p=decoding.top_p,
-            max_tokens=max_new_tokens,
+            max_tokens=budget.total,
             seed=seed,
             stream=True,
             stream_options={"include_usage": True},
-            extra_body={"chat_template_kwargs": kwargs} if (kwargs := chat_format(self.tokenizer).kwargs) else None,
+            extra_body={"chat_template_kwargs": chat.kwargs} if chat.kwargs else None,
         )
 
     def _trouble(self, error: Exception) -> ValueError:

@@ -16,8 +16,8 @@ from data_prep.checks.document import read
 from data_prep.checks.links import canonical
 from data_prep.checks.meaning import NO_FLAG
 from data_prep.core.files import to_json
-from eval.evidence.places import Place
-from eval.evidence.summary import WRONG, Evidence
+from data_prep.evidence.places import Place
+from data_prep.evidence.summary import WRONG, Evidence
 from eval.reporting.page_data import pieces
 from eval.summarizing.verdict import doubtful
 from eval.web.job import Made, Progress

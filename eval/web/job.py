@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 from data_prep.chat.replies import split_thinking
 from data_prep.checks import source_index
 from data_prep.core.records import Card
+from data_prep.evidence.left_out import LeftOut, left_out_of
+from data_prep.evidence.summary import Evidence, evidence_of
 from data_prep.pages.choose import links_of_interest
 from data_prep.prompts.student import source_text
-from eval.evidence.left_out import LeftOut, left_out_of
-from eval.evidence.summary import Evidence, evidence_of
 from eval.summarizing.notes import notes_of
 from eval.summarizing.pipeline import Options, Result, read, write_summary
 from eval.summarizing.request import Request

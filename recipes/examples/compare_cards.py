@@ -17,7 +17,7 @@ from pathlib import Path
 
 from data_prep.core.files import write_text
 from data_prep.core.recipe import exit_on_mistake
-from eval.evidence.card_facts import card_facts, comparison_table
+from data_prep.evidence.card_facts import card_facts, comparison_table
 from eval.summarize import summarizer
 from eval.summarizing.screen import say
 from eval.summarizing.verdict import verdict

@@ -6,7 +6,8 @@ from commands import SMOLLM3_SYSTEM, TEMPLATE_KWARGS
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
-from data_prep.prompts.chat_format import ChatFormat, chat_format
+from data_prep.pretrained.smollm2 import CHAT_TEMPLATE
+from data_prep.prompts.chat_format import ChatFormat, chat_format, has_think_mode
 from data_prep.prompts.student import SYSTEM, build_completion, build_notes_prompt, build_prompt, fitted, parted, render
 from training.preflight.rows import check_rows, check_sft
 from training.setup.config import DEFAULTS, RawRecipe, parse
@@ -33,6 +34,49 @@ def test_smollm3s_template_takes_both_words_and_the_argument(tokenizer):
 def test_what_a_template_takes_is_found_by_rendering(name):
     template, expected = FORMATS[name]
     assert chat_format(with_template(template)) == expected
+
+
+def test_in_think_mode_smollm3s_prompt_is_the_same_without_the_empty_block(tokenizer):
+    assert chat_format(tokenizer, think=True) == ChatFormat(
+        "/system_override /think", {"enable_thinking": True}, True, "<|im_end|>"
+    )
+    messages = prompt_of(tokenizer).messages
+    assert render(messages, tokenizer, think=True) + "<think>\n\n</think>\n" == render(messages, tokenizer)
+
+
+def test_other_templates_think_by_their_own_switch_or_not_at_all():
+    qwen = with_template(QWEN)
+    assert chat_format(qwen, think=True) == ChatFormat("", {"enable_thinking": True}, True, "<|im_end|>")
+    for template in (SMOLLM2, GEMMA):
+        assert not has_think_mode(with_template(template))
+        with pytest.raises(ValueError, match=r"no think mode .* leave out think"):
+            chat_format(with_template(template), think=True)
+
+
+def test_the_small_base_has_smollm3s_switch_and_else_its_own_prompts():
+    plain, ours = with_template(SMOLLM2), with_template(CHAT_TEMPLATE)
+    assert chat_format(ours) == ChatFormat("/no_think", TEMPLATE_KWARGS, True, "<|im_end|>")
+    assert chat_format(ours, think=True) == ChatFormat("/think", {"enable_thinking": True}, True, "<|im_end|>")
+    messages = prompt_of(plain).messages
+    assert render(messages, ours) == render(messages, plain)  # what the adapter that ships was trained on
+    assert render(messages, ours, think=True) == render(messages, plain).replace(
+        f"{SYSTEM}<|im_end|>", f"{SYSTEM}\n\nReasoning Mode: think<|im_end|>"
+    )
+    named = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+    turns = [{"role": "user", "content": "Is /think a word?"}, {"role": "assistant", "content": "Yes."}]
+    for before in ([], [{"role": "system", "content": "Be brief. "}]):
+        system = before[0]["content"] if before else named
+        assert ours.apply_chat_template([*before, *turns], tokenize=False) == (
+            f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\nIs /think a word?<|im_end|>\n"
+            "<|im_start|>assistant\nYes.<|im_end|>\n"
+        )
+    for words in ("/think", "/no_think"):
+        text = ours.apply_chat_template(
+            [{"role": "system", "content": f"Be brief. {words}"}], tokenize=False, enable_thinking=words != "/think"
+        )
+        assert text.startswith(
+            "<|im_start|>system\nBe brief." + "\n\nReasoning Mode: think" * (words == "/think") + "<|im_end|>"
+        )
 
 
 @pytest.mark.parametrize("name", FORMATS)

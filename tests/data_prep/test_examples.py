@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
+from chat_templates import SMOLLM2, with_template
 from commands import run_here
 
 from data_prep.checks import check_summary
 from data_prep.core.files import read_jsonl, write_jsonl
 from data_prep.core.manifest import manifest_of
 from data_prep.core.records import Candidate, HeldOut
+from data_prep.prompts.student import count_tokens
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +72,56 @@ def test_rows_come_out_whole_with_provenance_and_rejects_have_a_reason(run_dir, 
     assert {row["reason"] for row in rejected if row not in failing} == {"passes, but the card has better ones enough"}
     assert re.search(r"tokens prompt: n \d+, min \d+, median", done.stdout)
     assert "truth" not in (data / "sft" / "train.parquet").read_bytes().decode("latin-1")
+
+
+def tables(run_dir):
+    return [
+        row
+        for split in ("train", "validation")
+        for row in pq.read_table(run_dir / "data" / "sft" / f"{split}.parquet").to_pylist()
+    ]
+
+
+def test_rows_appear_in_think_mode_too_and_those_without_stay_as_they_were(run_dir, tokenizer):
+    def built(*overrides):
+        done = build(run_dir, *overrides)
+        assert done.returncode == 0, done.stderr
+        rows = tables(run_dir)
+        return done.stdout, *(
+            [row for row in rows if row["chat_template_kwargs"] == {"enable_thinking": on}] for on in (False, True)
+        )
+
+    told, plain, none = built()
+    assert none == []
+    assert "think" not in told + json.dumps(manifest_of(run_dir / "data", "examples")["result"])
+    cards = (run_dir / "data" / "sampling.jsonl").read_bytes()
+    told, same, all_of_them = built("--examples.think", "1")
+    assert same == plain
+    assert (run_dir / "data" / "sampling.jsonl").read_bytes() == cards  # pairs and GRPO sample without thoughts
+    assert f"{len(plain)} think rows" in told
+    assert len({row["id"] for row in [*plain, *all_of_them]}) == 2 * len(plain)
+    for row, one in zip(plain, all_of_them, strict=True):
+        [turn], [said] = one["completion"], row["completion"]
+        thought, _, page = turn["content"].partition("\n</think>\n")
+        assert page == said["content"]
+        assert thought.startswith("<think>\n")
+        assert 10 < count_tokens(thought.removeprefix("<think>\n"), tokenizer) <= 150
+        assert one["prompt"][0]["content"] == row["prompt"][0]["content"].replace("/no_think", "/think")
+        assert one["prompt"][1] == row["prompt"][1]
+    _, same, half = built("--examples.think", "0.5", "--examples.plan_tokens", "40")
+    assert same == plain
+    assert 0.2 < len(half) / len(plain) < 0.8
+    assert {row["id"] for row in half} < {row["id"] for row in all_of_them}
+    thoughts = [row["completion"][0]["content"].partition("\n</think>")[0].removeprefix("<think>\n") for row in half]
+    assert max(count_tokens(thought, tokenizer) for thought in thoughts) <= 40
+
+
+def test_think_rows_need_a_template_with_the_switch(run_dir, tmp_path):
+    with_template(SMOLLM2).save_pretrained(tmp_path / "plain")
+    done = build(run_dir, "--examples.think", "1", "--examples.tokenizer", str(tmp_path / "plain"))
+    assert done.returncode == 2
+    assert "has no think mode" in done.stderr
+    assert "leave out think" in done.stderr
 
 
 def test_the_budget_is_kept_and_what_was_cut_is_recorded(run_dir):

@@ -74,7 +74,8 @@ def test_the_real_package_becomes_a_model_that_every_stage_takes(tmp_path):
     assert {path.name for path in base.iterdir()} >= {"model.safetensors", "chat_template.jinja", "tokenizer.json", "README.md"}
     assert all(path.stat().st_mode & stat.S_IROTH for path in base.iterdir())
     tokenizer = AutoTokenizer.from_pretrained(base)
-    assert chat_format(tokenizer) == ChatFormat("", {}, True, "<|im_end|>")
+    assert chat_format(tokenizer) == ChatFormat("/no_think", {"enable_thinking": False}, True, "<|im_end|>")
+    assert chat_format(tokenizer, think=True).control == "/think"
     assert tokenizer.pad_token_id == tokenizer.eos_token_id == 2
     model = AutoModelForCausalLM.from_pretrained(base)
     assert model.num_parameters() == 134_515_008

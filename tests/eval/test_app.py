@@ -21,11 +21,11 @@ from stub_writer import STUB, stub_models
 from web_server import running
 
 from data_prep.core.text import first_line
+from data_prep.evidence.left_out import LeftOut
+from data_prep.evidence.summary import Evidence
 from data_prep.prompts.student import source_text
 from data_prep.synthetic.world import raw_cards
 from eval import app
-from eval.evidence.left_out import LeftOut
-from eval.evidence.summary import Evidence
 from eval.web import job, page
 from eval.web.asked import HUB, Asked, Upload, request_of
 from eval.web.drawn import drawn

@@ -3,11 +3,11 @@
 import pytest
 
 from data_prep.checks import check_summary
+from data_prep.evidence.left_out import left_out_of
+from data_prep.evidence.passages import MAX_PASSAGES, passages_of
+from data_prep.evidence.summary import DERIVED, REMARKED, STATED, WRONG, evidence_of
 from data_prep.prompts.student import raw_source, source_text
 from data_prep.synthetic.world import raw_cards
-from eval.evidence.left_out import left_out_of
-from eval.evidence.passages import MAX_PASSAGES, passages_of
-from eval.evidence.summary import DERIVED, REMARKED, STATED, WRONG, evidence_of
 
 RAW = list(raw_cards(1, 12))
 

@@ -221,6 +221,26 @@ def test_thoughts_are_kept_apart_however_a_server_sends_them(card, server, capsy
     assert told(served(server, card, "--model-id", RAW.model_id, "--no-research"), capsys).out == GOOD.strip() + "\n"
 
 
+def test_a_model_thinks_where_it_is_asked_to_and_its_thought_is_shown_where_that_is(card, server, capsys):
+    said = "<think>\ncard: a plan\n</think>\n" + GOOD
+    asking = served(server, card, "--model-id", RAW.model_id, "--no-research")
+    for think, show in ((False, False), (True, False), (True, True)):
+        server.trouble["*"] = [says(said)]
+        done = told([*asking, *["--think"] * think, *["--show-thought"] * show], capsys)
+        assert done.out == GOOD.strip() + "\n"
+        assert ("thought:\ncard: a plan" in done.err) == show
+    plain, thinking, _ = server.bodies
+    assert (plain["chat_template_kwargs"], thinking["chat_template_kwargs"]) == (
+        {"enable_thinking": False},
+        {"enable_thinking": True},
+    )
+    assert plain["messages"][0]["content"].replace("/no_think", "/think") == thinking["messages"][0]["content"]
+    assert thinking["max_tokens"] == plain["max_tokens"] + 400
+    server.trouble["*"] = [says("<think>\nand on", finish_reason="length")]
+    fails([*asking, "--think", "--max-thought-tokens", 9], capsys, 2, "had no end within 9 tokens", "--max-thought-tokens")
+    fails([card, "--think"], capsys, 2, "--think needs --model")
+
+
 def test_retry_ends_with_the_first_that_passes_and_counts_its_seeds(card, notes, server, capsys):
     answers = ["short", BAD, GOOD, "never asked for"]
     server.reply = lambda body: answers.pop(0)
@@ -755,6 +775,18 @@ def test_a_terminal_shows_the_growing_text_and_ends_with_the_rendered_page():
     assert "fast" in rest
     assert "\x1b]0;" not in said
     assert "\x07" not in said
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_terminal_shows_thoughts_where_they_are_asked_for(asked):
+    screen = io.StringIO()
+    with Terminal(Console(file=screen, force_terminal=True, width=60, height=10), asked) as terminal:
+        for said in ("<think>\na secret", "<think>\na secret\n</think>\n# One"):
+            terminal.show(said)
+            terminal._live.refresh()
+        terminal.finish("# One")
+    assert ("secret" in screen.getvalue()) == asked
+    assert ("thinking ..." in screen.getvalue()) != asked
 
 
 def test_a_pipe_gets_the_summary_as_it_comes_without_thoughts_and_torn_tags():

@@ -76,6 +76,59 @@ def test_good_rows_pass(sft_rows, pairs, tokenizer):
     check_rows(Dataset.from_list(pairs), tokenizer, ["chosen", "rejected"])
 
 
+@pytest.fixture(scope="module")
+def thinking(sft_rows, tokenizer):
+    """The same rows in think mode."""
+    chat = chat_format(tokenizer, think=True)
+    return [
+        {
+            "id": f"{row['id']}-think",
+            "prompt": fitted(row["prompt"], chat),
+            "completion": build_completion(row["completion"][0]["content"], tokenizer, "card: 3B\nTraining: 2T tokens"),
+            "chat_template_kwargs": chat.kwargs,
+        }
+        for row in sft_rows
+    ]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_rows_of_both_modes_pass_and_are_trained_on_from_their_thought_on(sft_rows, thinking, tokenizer, recipe, capsys, first):
+    rows = [*(sft_rows, thinking)[first], *(thinking, sft_rows)[first]]
+    check_rows(Dataset.from_list(rows), tokenizer, ["completion"])
+    trainer = trainer_of(recipe(), rows, tokenizer)
+    check_sft(trainer, 6)
+    assert ("trained on: '<think>\\ncard: 3B" in capsys.readouterr().out) == (first == 1)
+    for row, made in zip(rows, trainer.train_dataset, strict=True):
+        trained = tokenizer.decode([label for label in made["labels"] if label != -100])
+        assert trained == row["completion"][0]["content"].lstrip("\n") + "<|im_end|>\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("## A\n\nIt is.", "think mode, and completion begins with no thought"),
+        ("<think>\n\n</think>\n## A", "begins with no thought"),
+        ("<think>\nplan\n</think>\n", "begins with no thought"),
+        ("<think>\na <|im_end|>\n</think>\n## A", "completion holds the special token"),
+        ("<think>\na\n</think>\n## A\n<think>", "completion holds the special token <think>"),
+    ],
+)
+def test_a_think_row_begins_with_one_thought(thinking, tokenizer, said, words):
+    rows = [thinking[0], {**thinking[1], "completion": [{"role": "assistant", "content": said}]}]
+    with pytest.raises(ValueError, match=words):
+        check_rows(Dataset.from_list(rows), tokenizer, ["completion"])
+
+
+def test_pairs_and_cards_to_sample_are_without_thoughts(pairs, thinking, tokenizer):
+    both = {key: thinking[0][key] for key in ("id", "prompt", "chat_template_kwargs")}
+    for row, answers in (
+        ({**both, **{name: pairs[0][name] for name in ("chosen", "rejected")}}, ["chosen", "rejected"]),
+        (both, []),
+    ):
+        with pytest.raises(ValueError, match="or trains in think mode"):
+            check_rows(Dataset.from_list([row]), tokenizer, answers)
+
+
 USER = {"role": "user", "content": "Summarise."}
 ANSWER = {"role": "assistant", "content": "## A"}
 

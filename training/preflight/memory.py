@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from data_prep.core.text import first_line
+from data_prep.prompts.chat_format import thinks
 from data_prep.prompts.student import count_tokens, render
 from training.setup.config import Parsed
 from training.setup.load import ANSWERS, torch_dtype
@@ -264,7 +265,8 @@ def find_longest(rows: Any, tokenizer: Any, answers: Sequence[str]) -> Longest:
     def tokens(index: int) -> Longest:
         row = rows[index]
         lengths = (count_tokens(row[answer][0]["content"], tokenizer) + 2 for answer in answers)  # end token, newline
-        return Longest(count_tokens(render(row["prompt"], tokenizer), tokenizer), tuple(lengths))
+        think = thinks(row.get("chat_template_kwargs"))
+        return Longest(count_tokens(render(row["prompt"], tokenizer, think), tokenizer), tuple(lengths))
 
     candidates = sorted(range(len(rows)), key=characters, reverse=True)[:CANDIDATES]
     return max(map(tokens, candidates), key=lambda found: found.prompt + sum(found.answers))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeGuard
 
-from data_prep.prompts.chat_format import ChatFormat, chat_format
+from data_prep.prompts.chat_format import ChatFormat, chat_format, has_think_mode, thinks
 from data_prep.prompts.student import SYSTEMS, conversation, count_tokens, render
 from training.setup.config import Parsed
 from training.setup.load import torch_dtype
@@ -22,6 +22,7 @@ NO_DATE = "{%- macro strftime_now(format) -%}~today~{%- endmacro -%}"
 FIRST_LOSS = {"apo_zero": 1.0, "sigmoid": math.log(2)}  # of a policy that is its reference
 EXACT = 1e-6  # a fresh adapter adds zeros, so policy and reference compute the same numbers
 # Where precision is low or the reference was scored in other batches: sums of log-probs over some 900 tokens, times beta.
+_THOUGHT = re.compile(r"<think>\n(.+?)\n</think>\n(?=\S)", re.DOTALL)
 MARGIN_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
 
 
@@ -35,26 +36,42 @@ def check_rows(rows: Any, tokenizer: Any, answers: Sequence[str]) -> None:
     stages = {"chosen": "data_prep.pairs", "completion": "data_prep.examples, or data_prep.best,"}
     stage = stages[answers[0]] if answers else "data_prep.examples"
     control = re.compile("|".join(re.escape(token) for token in tokenizer.get_added_vocab() if len(token) > 1) or "(?!)")
-    chat = chat_format(tokenizer)
+    modes = [chat_format(tokenizer)]
+    if "completion" in answers and has_think_mode(tokenizer):  # summaries alone are trained on in both modes
+        modes.append(chat_format(tokenizer, think=True))
+    first: dict[bool, Any] = {}
     for index, row in enumerate(rows):
-        if fault := row_fault(row, answers, control, chat):
+        if fault := row_fault(row, answers, control, modes):
             raise ValueError(f"row {row.get('id', index)}: {fault}; make the rows again with {stage}")
-    for answer in [rows[0][name] for name in answers] or [[{"role": "assistant", "content": "Text."}]]:
-        _check_rendering(rows[0]["prompt"], answer, tokenizer)
+        first.setdefault(thinks(row.get("chat_template_kwargs")), row)
+    for row in first.values():
+        for answer in [row[name] for name in answers] or [[{"role": "assistant", "content": "Text."}]]:
+            _check_rendering(row["prompt"], answer, tokenizer, thinks(row.get("chat_template_kwargs")))
 
 
-def row_fault(row: dict[str, Any], answers: Sequence[str], control: re.Pattern[str], chat: ChatFormat) -> str:
-    """What is wrong with a row, in words; "" where nothing is. `control` finds the tokenizer's special tokens."""
+def row_fault(row: dict[str, Any], answers: Sequence[str], control: re.Pattern[str], modes: Sequence[ChatFormat]) -> str:
+    """What is wrong with a row, in words; "" where nothing is. `control` finds the tokenizer's special tokens; `modes` are those that
+    the row may be in, the one without thoughts first."""
     settings = row.get("chat_template_kwargs")
-    if (settings or {}) != chat.kwargs:
-        return f"chat_template_kwargs is {settings!r}, expected {chat.kwargs}: TRL stops without it, or trains in think mode"
+    chat = next((mode for mode in modes if mode.kwargs == (settings or {})), None)
+    if chat is None:
+        return (
+            f"chat_template_kwargs is {settings!r}, expected {modes[0].kwargs}: TRL stops without it, or trains in think mode"
+        )
     asked = ["system", "user"] if chat.system_role else ["user"]
     for column, roles in {"prompt": asked, **{answer: ["assistant"] for answer in answers}}.items():
         turns = row.get(column)
         if not _is_conversation(turns, roles):
             return f"{column} is {str(turns)[:60]!r}, expected messages with text, of {' and '.join(roles)}"
         for turn in turns:
-            if found := control.search(turn["content"]):
+            said = turn["content"]
+            if thinks(settings) and turn["role"] == "assistant":
+                if not (thought := _THOUGHT.match(said)):
+                    return (
+                        f"chat_template_kwargs is {settings!r}, think mode, and {column} begins with no thought: {said[:60]!r}"
+                    )
+                said = thought[1] + said[thought.end() :]
+            if found := control.search(said):
                 return f"{column} holds the special token {found[0]}, which would end or switch a turn"
     if not any(_opens(row["prompt"][0]["content"], system, chat) for system in SYSTEMS):
         said = row["prompt"][0]["content"][:60]
@@ -76,10 +93,10 @@ def _is_conversation(turns: Any, roles: list[str]) -> TypeGuard[list[dict[str, s
     )
 
 
-def _check_rendering(prompt: list[dict[str, str]], answer: list[dict[str, str]], tokenizer: Any) -> None:
+def _check_rendering(prompt: list[dict[str, str]], answer: list[dict[str, str]], tokenizer: Any, think: bool) -> None:
     template = tokenizer.get_chat_template()
     mend = "use another chat template, or mend data_prep/prompts/chat_format.py"
-    chat = chat_format(tokenizer)
+    chat = chat_format(tokenizer, think)
     dated = tokenizer.apply_chat_template(
         prompt, chat_template=NO_DATE + template, tokenize=False, add_generation_prompt=True, **chat.kwargs
     )
@@ -88,9 +105,10 @@ def _check_rendering(prompt: list[dict[str, str]], answer: list[dict[str, str]],
             f"the rendered prompt carries today's date, so that a model trained today meets another prompt tomorrow; {mend}"
         )
     whole = tokenizer.apply_chat_template(prompt + answer, tokenize=False, **chat.kwargs)
-    if not whole.startswith(render(prompt, tokenizer)):
+    if not whole.startswith(render(prompt, tokenizer, think)):
         raise ValueError(f"the rendered prompt is not how prompt and answer begin: TRL would train on a part of it; {mend}")
-    plain = [*conversation(SYSTEMS[0], "Text.", chat), {"role": "assistant", "content": "Text."}]
+    said = "<think>\nText.\n</think>\nText." if think else "Text."
+    plain = [*conversation(SYSTEMS[0], "Text.", chat), {"role": "assistant", "content": said}]
     expected = _special_tokens(tokenizer.apply_chat_template(plain, tokenize=False, **chat.kwargs), tokenizer)
     if (found := _special_tokens(whole, tokenizer)) != expected:
         raise ValueError(f"the first row has the special tokens {' '.join(found)}, expected {' '.join(expected)}; {mend}")
@@ -202,7 +220,8 @@ def _check_answer(row: dict[str, Any], column: str, prompt: list[int], answer: l
             f"the trained part of the first row's {column} is {text[:40]!r} ... {text[-40:]!r}, expected {words[:40]!r} ... "
             f"{words[-40:]!r}; set max_length: null, and check the tokenizer's chat template against data_prep/prompts/student.py"
         )
-    if len(prompt) != (expected := count_tokens(render(row["prompt"], tokenizer), tokenizer)):
+    think = thinks(row.get("chat_template_kwargs"))
+    if len(prompt) != (expected := count_tokens(render(row["prompt"], tokenizer, think), tokenizer)):
         raise ValueError(
             f"the first row's prompt has {len(prompt)} tokens in training and {expected} in use; "
             "check the tokenizer's chat template against data_prep/prompts/student.py"

@@ -15,8 +15,8 @@ from data_prep.core.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = {
-    "data_prep": "cards chat checks collecting core lineage pages pretrained prompts".split(),
-    "eval": "decoding evidence generation reporting stats summarizing web shipped_adapter".split(),
+    "data_prep": "cards chat checks collecting core evidence lineage pages pretrained prompts".split(),
+    "eval": "decoding generation reporting stats summarizing web shipped_adapter".split(),
 }
 FILES = ("data_prep/__init__.py", "eval/__init__.py", "eval/app.py", "LICENSE", "NOTICE")
 ENDINGS = (".py", ".css", ".js", ".j2", ".json", ".safetensors", ".md")

@@ -11,7 +11,7 @@ from data_prep.checks.licences import licences_in
 from data_prep.checks.names.grounding import compact
 from data_prep.checks.numeric.grounding import summary_quantities
 from data_prep.checks.source_index import SourceIndex
-from eval.evidence.places import Place
+from data_prep.evidence.places import Place
 
 AMOUNTS = ("parameters", "tokens", "context")
 # Where the front matter has a code for what a fact has a name for.

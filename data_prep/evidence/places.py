@@ -18,7 +18,7 @@ from data_prep.checks.names.grounding import compact, is_known
 from data_prep.checks.numeric.grounding import is_grounded, numbers_of
 from data_prep.checks.numeric.notation import plain_with_offsets
 from data_prep.checks.numeric.quantities import Quantity, quantities
-from eval.evidence.passages import NOTHING, Passage
+from data_prep.evidence.passages import NOTHING, Passage
 
 MOST_NARROWED = 60  # numbers of one line that are tried one by one
 MAX_LINE = 4_000  # characters: a longer line is a place as a whole

@@ -2,8 +2,8 @@
 
 import pytest
 
+from data_prep.evidence.card_facts import card_facts, comparison_table
 from data_prep.synthetic.world import raw_cards
-from eval.evidence.card_facts import card_facts, comparison_table
 
 CARD = """---
 license: mit

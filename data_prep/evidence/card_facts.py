@@ -18,7 +18,7 @@ from data_prep.checks.facts import benchmarks_in, facts_of
 from data_prep.checks.names.grounding import compact, names_in
 from data_prep.checks.tables.source import Label, Table, tables_of
 from data_prep.core.text import markdown_table
-from eval.evidence.left_out import place_of
+from data_prep.evidence.left_out import place_of
 
 # Heads of a column of scores that name no model; its neighbours count examples, errors and versions.
 SCORE_HEADS = frozenset("score scores value result results accuracy acc em f1 pass1 performance thismodel ours".split())

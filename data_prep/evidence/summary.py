@@ -14,8 +14,8 @@ from data_prep.checks.links import canonical
 from data_prep.checks.names.grounding import is_known, names_in
 from data_prep.checks.numeric.grounding import is_grounded, summary_quantities
 from data_prep.checks.source_index import SourceIndex
-from eval.evidence.passages import NOTHING, Passage, counted_lists, passages_of, words_of
-from eval.evidence.places import (
+from data_prep.evidence.passages import NOTHING, Passage, counted_lists, passages_of, words_of
+from data_prep.evidence.places import (
     Looking,
     Place,
     looking_for_licence,

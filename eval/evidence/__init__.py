@@ -1,1 +1,0 @@
-"""Where the source bears out what a summary says: places for each number, name, licence and link of it."""
