@@ -84,8 +84,10 @@ def main(recipe: Recipe[ReportConfig]) -> None:
     outputs = [report, results, index, entries]
     scored, trained = scores.exists() and measured.exists(), trainings(recipe.run_dir)
     if trained:
-        write_text(folder / "training.html", render_training(config.title, trained, scored))
-        print(f"report: curves of training in {folder / 'training.html'}")
+        curves, drawn = folder / "training.html", render_training(config.title, trained, scored)
+        if not curves.exists() or curves.read_text(encoding="utf-8") != drawn:  # a run that is done leaves all files as they are
+            write_text(curves, drawn)
+        print(f"report: curves of training in {curves}")
     elif not scored:
         raise ValueError(f"{folder} lacks scores.parquet or metrics.json; run eval.score first")
     if not scored:
