@@ -85,7 +85,9 @@ def main(recipe: Recipe[ReportConfig]) -> None:
     scored, trained = scores.exists() and measured.exists(), trainings(recipe.run_dir)
     if trained:
         curves, drawn = folder / "training.html", render_training(config.title, trained, scored)
-        if not curves.exists() or curves.read_text(encoding="utf-8") != drawn:  # a run that is done leaves all files as they are
+        if (
+            not curves.exists() or curves.read_text(encoding="utf-8") != drawn
+        ):  # a run that is done leaves all files as they are
             write_text(curves, drawn)
         print(f"report: curves of training in {curves}")
     elif not scored:
