@@ -108,10 +108,11 @@ def test_rows_appear_in_think_mode_too_and_those_without_stay_as_they_were(run_d
         assert 10 < count_tokens(thought.removeprefix("<think>\n"), tokenizer) <= 150
         assert one["prompt"][0]["content"] == row["prompt"][0]["content"].replace("/no_think", "/think")
         assert one["prompt"][1] == row["prompt"][1]
-    _, same, half = built("--examples.think", "0.5", "--examples.plan_tokens", "40")
+    _, _, more = built("--examples.think", "0.7")
+    _, same, half = built("--examples.think", "0.4", "--examples.plan_tokens", "40")
     assert same == plain
     assert 0.2 < len(half) / len(plain) < 0.8
-    assert {row["id"] for row in half} < {row["id"] for row in all_of_them}
+    assert {row["id"] for row in half} < {row["id"] for row in more} < {row["id"] for row in all_of_them}
     thoughts = [row["completion"][0]["content"].partition("\n</think>")[0].removeprefix("<think>\n") for row in half]
     assert max(count_tokens(thought, tokenizer) for thought in thoughts) <= 40
 

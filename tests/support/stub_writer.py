@@ -44,7 +44,9 @@ class StubWriter:
     def load(self) -> float:
         return 0.0
 
-    def write(self, messages: Any, decoding: Any, max_new_tokens: int, seed: int, show: Any, source: str = "") -> Written:
+    def write(
+        self, messages: Any, decoding: Any, max_new_tokens: int, seed: int, show: Any, source: str = "", thoughts: int = 0
+    ) -> Written:
         self.prompts.append(messages)
         said = ""
         for piece in re.findall(r"\s*\S+", self.text):
