@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -53,6 +53,7 @@ from data_prep.prompts.student import (
     count_tokens,
     fitted,
     load_tokenizer,
+    render,
     source_text,
 )
 
@@ -68,7 +69,7 @@ class ExamplesConfig(Block):
     tokenizer: str
     """Folder or Hub id of the tokenizer of the model to be trained; the budget is counted in its tokens."""
     max_prompt_tokens: int = 14_000
-    """Length of a prompt as rendered. What does not fit is cut at line ends, longest part first, and recorded."""
+    """Length of a prompt as rendered without thoughts; the switch to think may add a word. What does not fit is cut at line ends, longest part first, and recorded."""
     references: int = 2
     """Accepted summaries used per training card, the best ones by the checks' measures; each is a row of its own."""
     attached: Literal["keep", "check"] = "keep"
@@ -138,7 +139,8 @@ def main(recipe: Recipe[ExamplesConfig]) -> None:
     else:
         (data / "heldout_notes.jsonl").unlink(missing_ok=True)  # of an earlier build, whose split may have been another
     rejected = data / "rejected.jsonl"
-    manifest = Manifest(data / "examples.manifest.json", "examples", recipe.resolved(), inputs, outputs, rejected)
+    plans = {"plans": PLAN_VERSION} if block.think else {}
+    manifest = Manifest(data / "examples.manifest.json", "examples", recipe.resolved() | plans, inputs, outputs, rejected)
     if manifest.is_done():
         return
     tokenizer = load_tokenizer(block.tokenizer, "examples.tokenizer")
@@ -332,6 +334,8 @@ def planned(built: Built, tokenizer: Any, block: ExamplesConfig) -> dict[str, st
 def example(material: Material, candidate: Candidate, prompt: Prompt, tokenizer: Any, thought: str = "") -> Example:
     """The row of a candidate: in think mode where there is a `thought`."""
     chat = chat_format(tokenizer, bool(thought))
+    if thought:
+        prompt = replace(prompt, tokens=count_tokens(render(prompt.messages, tokenizer, think=True), tokenizer))
     told = {"writer": candidate.writer, "decoding": candidate.decoding} | ({"plan_version": PLAN_VERSION} if thought else {})
     return Example(
         id=stable_id(candidate.id, PROMPT_VERSION, *(["think", PLAN_VERSION] if thought else [])),

@@ -12,8 +12,8 @@
 
 Reads data/sampling.jsonl, samples.jsonl, split.json and, where they are there, repairs.jsonl, revisions.jsonl and
 samples.NAME.jsonl.
-Writes data/pairs/{train,validation}.parquet. Chosen texts pass every check, rejected ones fail few (moderate margin, high
-bar: AIR, arXiv 2504.03612), both are of like length, and each pair's `reason` is the checks' own word on the rejected.
+Writes data/pairs/{train,validation}.parquet. Chosen texts pass every check (with `mended: better` all but length), rejected ones fail
+few (moderate margin, high bar: AIR, arXiv 2504.03612), both are of like length, and each pair's `reason` is the checks' own word on the rejected.
 
 With `by: grade` the pool `own` sets a card's best samples against its worst, by the score of `checks/grade.py`: a pair may differ in
 how much is right where both pass, or both fail, every check. Worth it from about eight samples of a card on.

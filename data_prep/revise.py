@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from data_prep.candidates.checked import CheckedSummary
 from data_prep.candidates.from_teacher import candidate_of, refuse_licences
-from data_prep.candidates.pruned import pruned
+from data_prep.candidates.pruned import PRUNED_VERSION, pruned
 from data_prep.candidates.spliced import spliced
 from data_prep.chat.client import Answer, Endpoint, Question, Usage, ask_all
 from data_prep.core.files import read_jsonl, replacing, samples_of, stable_id, to_json
@@ -36,6 +36,8 @@ from data_prep.core.records import PRUNED, SPLICED, Candidate, HeldOut
 from data_prep.core.text import count_words
 from data_prep.prompts.student import read_source
 from data_prep.prompts.teacher import TEACHER_VERSION, revision_question
+
+VERSIONS = {"teacher": TEACHER_VERSION, "reference": TEACHER_VERSION, "removal": PRUNED_VERSION}
 
 
 class ReviseConfig(Block):
@@ -56,7 +58,7 @@ def main(recipe: Recipe[ReviseConfig]) -> None:
     refuse_licences([block.teacher] if block.teacher else [], block.allow_licences, "revise.allow_licences")
     inputs, output = [data / "sampling.jsonl", data / "samples.jsonl"], data / "revisions.jsonl"
     manifest = Manifest(
-        data / "revise.manifest.json", "revise", recipe.resolved() | {"version": TEACHER_VERSION}, inputs, [output]
+        data / "revise.manifest.json", "revise", recipe.resolved() | {"version": VERSIONS[block.by]}, inputs, [output]
     )
     if manifest.is_done():
         return

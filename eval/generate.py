@@ -349,9 +349,10 @@ class Job:
 
     def finish(self, work: Work, failed: list[str], seconds: float) -> None:
         if failed:
+            key = "max_thought_tokens" if self.system.think else f"systems.{self.name}.endpoint"
             raise ValueError(
                 f"{len(failed)} of {len(work.asks)} summaries by {self.name} got no answer, first {failed[0]}; answers are kept: "
-                f"run the same command again, or correct {self.recipe.stage}.systems.{self.name}.endpoint"
+                f"run the same command again, or {'raise' if self.system.think else 'correct'} {self.recipe.stage}.{key}"
             )
         stored = read_store(self.output)
         made = sum(stored[ask.key].completion_tokens for batch in work.batches for ask in batch.asks)

@@ -93,11 +93,12 @@ def main(recipe: Recipe[ReportConfig]) -> None:
     elif not scored:
         raise ValueError(f"{folder} lacks scores.parquet or metrics.json; run eval.score first")
     if not scored:
+        print(f"report: no report yet, {folder} lacks scores.parquet or metrics.json; run eval.score")
         return
     metrics = read_metrics(recipe.run_dir, NEEDED)
     refuse_changed(recipe.run_dir)
     kinds = by_kind(recipe.run_dir, config.beside)
-    identity = recipe.resolved() | {"kinds": sha256_text(to_json(kinds))}
+    identity = recipe.resolved() | {"kinds": sha256_text(to_json(kinds)), "curves": bool(trained)}
     manifest = Manifest(folder / "report.manifest.json", "report", identity, inputs, outputs)
     if manifest.is_done():
         return

@@ -12,17 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from data_prep.collecting.misfit import Misfit
 from data_prep.core.records import Note, RawCard, Rejected
 
 Line = tuple[int, str]  # number, from 1
-
-
-class LineError(Exception):
-    """Why a line is no card with a summary; `detail` says more of this one."""
-
-    def __init__(self, reason: str, detail: str = ""):
-        super().__init__(reason)
-        self.detail = detail
 
 
 def summary_lines(path: Path) -> Iterator[Line]:
@@ -36,14 +29,14 @@ def summarised_card(file: Path, line: Line) -> RawCard | Rejected:
     try:
         row = json.loads(line[1])
         if not isinstance(row, dict):
-            raise LineError("the line is no JSON object", type(row).__name__)
+            raise Misfit("the line is no JSON object", type(row).__name__)
         for key in ("model_id", "text"):
             if not isinstance(row.get(key), str) or not row[key].strip():
-                raise LineError(f'the line has no "{key}"', f"its keys are {', '.join(row)}"[:200])
+                raise Misfit(f'the line has no "{key}"', f"its keys are {', '.join(row)}"[:200])
         return RawCard(row["model_id"], row["text"], f"summaries:{place}", notes=_notes(row), summaries=_summaries(row))
     except (json.JSONDecodeError, RecursionError) as error:
         return Rejected("collect", place, "the line is not JSON", str(error)[:200])
-    except LineError as misfit:
+    except Misfit as misfit:
         return Rejected("collect", place, str(misfit), misfit.detail)
 
 
@@ -51,7 +44,7 @@ def _summaries(row: dict[str, Any]) -> list[str]:
     found = row.get("summary")
     texts = [found] if isinstance(found, str) else found
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-        raise LineError('the line has no "summary"', "a text, or a list of texts")
+        raise Misfit('the line has no "summary"', "a text, or a list of texts")
     return texts
 
 
@@ -59,7 +52,7 @@ def _notes(row: dict[str, Any]) -> list[Note]:
     try:
         notes = [Note(note["url"], note["text"]) for note in row.get("notes") or ()]
     except (KeyError, TypeError):
-        raise LineError('"notes" is no list of {"url", "text"}') from None
+        raise Misfit('"notes" is no list of {"url", "text"}') from None
     if not all(isinstance(note.url, str) and isinstance(note.text, str) for note in notes):
-        raise LineError('"notes" is no list of {"url", "text"}')
+        raise Misfit('"notes" is no list of {"url", "text"}')
     return notes

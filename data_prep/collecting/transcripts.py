@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_prep.collecting.misfit import Misfit
 from data_prep.core.records import Note, RawCard, Rejected
 
 SUFFIXES = (".txt", ".jsonl")
@@ -33,14 +34,6 @@ SUMMARY_WORDS = 100  # an assistant's turn without a heading and shorter than th
 class Turn:
     role: str  # "user", "assistant" or "system"
     text: str
-
-
-class TranscriptError(Exception):
-    """Why a conversation is no card with a summary; `detail` holds the figures."""
-
-    def __init__(self, reason: str, detail: str = ""):
-        super().__init__(reason)
-        self.detail = detail
 
 
 def read_transcripts(path: Path) -> Iterator[RawCard | Rejected]:
@@ -70,7 +63,7 @@ def _read_jsonl(file: Path, name: str) -> Iterator[RawCard | Rejected]:
                     turns = message_turns(json.loads(line))
                 except (json.JSONDecodeError, RecursionError) as error:
                     yield Rejected("collect", place, "transcript line is not JSON", str(error)[:200])
-                except TranscriptError as misfit:
+                except Misfit as misfit:
                     yield Rejected("collect", place, str(misfit), misfit.detail)
                 else:
                     yield _recover(turns, place)
@@ -83,10 +76,10 @@ def text_turns(text: str) -> list[Turn]:
 
 
 def message_turns(row: Any) -> list[Turn]:
-    """Turns of the JSONL form. Raises TranscriptError where the line has another shape."""
+    """Turns of the JSONL form. Raises Misfit where the line has another shape."""
     messages = row.get("messages") if isinstance(row, dict) else None
     if not isinstance(messages, list):
-        raise TranscriptError("transcript line has no list of messages")
+        raise Misfit("transcript line has no list of messages")
     turns = []
     for message in messages:
         content = message.get("content") if isinstance(message, dict) else None
@@ -95,7 +88,7 @@ def message_turns(row: Any) -> list[Turn]:
                 part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)
             )
         if not isinstance(content, str):
-            raise TranscriptError("message without text in a transcript line")
+            raise Misfit("message without text in a transcript line")
         turns.append(Turn(str(message.get("role", "")).lower(), content.replace("\r\n", "\n").strip("\n")))
     return turns
 
@@ -105,7 +98,7 @@ def _recover(turns: list[Turn], place: str) -> RawCard | Rejected:
         model_id, card = find_card(turns)
         notes = find_notes(turns)
         removed, summary = find_summary(turns)
-    except TranscriptError as misfit:
+    except Misfit as misfit:
         return Rejected("collect", place, str(misfit), misfit.detail)
     return RawCard(model_id, card, f"transcripts:{place}", notes=notes, summaries=[summary], removed=[removed])
 
@@ -118,14 +111,14 @@ def find_card(turns: list[Turn]) -> tuple[str, str]:
         if turn.role == "user" and (match := INTRODUCTION.search(_before_research(turn.text)))
     ]
     if not found:
-        raise TranscriptError('transcript without "Here is the model card for ..."')
+        raise Misfit('transcript without "Here is the model card for ..."')
     if len(found) > 1:
-        raise TranscriptError("transcript with more than one model card", ", ".join(match[1] for match, _ in found))
+        raise Misfit("transcript with more than one model card", ", ".join(match[1] for match, _ in found))
     introduction, text = found[0]
     text = _before_research(text)[introduction.end() :]
     fences = list(FENCE.finditer(text))
     if len(fences) < 2:
-        raise TranscriptError("model card without its outer code fence", introduction[1])
+        raise Misfit("model card without its outer code fence", introduction[1])
     return introduction[1], text[fences[0].end() : fences[-1].start()].removeprefix("\n")
 
 
@@ -140,16 +133,16 @@ def _before_research(text: str) -> str:
 
 
 def find_notes(turns: list[Turn]) -> list[Note]:
-    """One note per `<research source="URL">`. Raises TranscriptError where one cannot be told from the next."""
+    """One note per `<research source="URL">`. Raises Misfit where one cannot be told from the next."""
     notes = []
     for text in (turn.text for turn in turns if turn.role == "user" and "<model_research>" in turn.text):
         blocks = RESEARCH.findall(text)
         if not blocks:
-            raise TranscriptError("research notes that do not close", "no </model_research>")
+            raise Misfit("research notes that do not close", "no </model_research>")
         for block in blocks:
             found, opened = NOTE.findall(block), len(NOTE_OPENING.findall(block))
             if len(found) != opened:
-                raise TranscriptError("research notes that do not close", f"{opened} opened, {len(found)} read")
+                raise Misfit("research notes that do not close", f"{opened} opened, {len(found)} read")
             notes += [Note(html.unescape(url), note) for url, note in found]
     return notes
 
@@ -157,11 +150,11 @@ def find_notes(turns: list[Turn]) -> list[Note]:
 def find_summary(turns: list[Turn]) -> tuple[str, str]:
     """Words before the summary's first heading, and the summary from there on; all of it where it has no heading."""
     if not turns or turns[-1].role != "assistant":
-        raise TranscriptError("transcript that does not end with the assistant's summary")
+        raise Misfit("transcript that does not end with the assistant's summary")
     text = turns[-1].text
     fences = [match.start() for match in FENCE.finditer(text)]
     heading = next((match for match in HEADING.finditer(text) if sum(start < match.start() for start in fences) % 2 == 0), None)
     if heading is None and len(text.split()) < SUMMARY_WORDS:
-        raise TranscriptError("transcript that ends with an acknowledgement, without a summary", f"{len(text.split())} words")
+        raise Misfit("transcript that ends with an acknowledgement, without a summary", f"{len(text.split())} words")
     start = heading.start() if heading else 0
     return text[:start], text[start:].rstrip() + "\n"

@@ -10,10 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 
 from data_prep.cards.front_matter import split_front_matter
-from data_prep.checks.document import lines_of
 from data_prep.checks.facts import benchmarks_in, facts_of
 from data_prep.checks.names.grounding import compact, names_in
 from data_prep.checks.tables.source import Label, Table, tables_of
@@ -27,6 +26,7 @@ OF_SCORES = SCORE_HEADS | set(
     "average avg mean pass exact match test val validation dev strict prompt shot shots stem macro".split()
 )
 CAPITAL = re.compile(r"[A-Z][A-Za-z]+")
+LONGEST = 120  # characters of a cell's words
 MOST_SCORES = 300  # of one card; looking for the line of each takes time
 # Facts as a comparison names and orders them; benchmarks are told by their scores.
 NAMES = {"licence": "licence", "base_model": "base model", "task": "task", "library": "library", "parameters": "parameters",
@@ -92,9 +92,14 @@ def _linked(one: Stated, address: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """A card's words as text of one line: they may neither end the link nor bring markup of their own."""
+    """A card's words as text of one line, at most `LONGEST` characters of it."""
     flat = " ".join(text.split())
-    return "".join(f"\\{sign}" if sign in "\\`*_[]<>&" else sign for sign in (flat if len(flat) <= 120 else f"{flat[:117]}..."))
+    return plain(flat if len(flat) <= LONGEST else f"{flat[: LONGEST - 3]}...")
+
+
+def plain(text: str) -> str:
+    """Others' words as Markdown that says no more than they do: they may neither end a link nor bring markup of their own."""
+    return "".join(f"\\{sign}" if sign in "\\`*_[]<>&" else sign for sign in text)
 
 
 # --- scores -----------------------------------------------------------------------------------------------------------
@@ -103,8 +108,9 @@ def _plain(text: str) -> str:
 def _scores(model_id: str, card: str) -> Iterator[Stated]:
     """Those of front matter are the model's own by their form."""
     body = split_front_matter(card).body
-    front = card.removesuffix(body) if card.endswith(body) else ""
-    lines = [line for _, line in lines_of(card)]
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(reversed(card), reversed(body), strict=False))
+    front = card[: len(card) - sum(1 for _ in alike)]  # comments before it stand in the body too
+    lines = card.split("\n")
     own = compact(model_id.rpartition("/")[2])
     for table in tables_of(body).tables:
         for side in (table, table.turned):

@@ -40,7 +40,7 @@ MOST_SECTION = 60  # characters
 _HEADING = re.compile(r"\s{0,3}#{1,6}\s+(.*?)\s*#*\s*$")
 _PAGE = re.compile(r'<source url="([^"]+)">\s*$')
 _KEY = re.compile(r"[\s>*+-]*(?:\d+\.\s+)?([^:|\n]{2,60}?)\s*:(?!//)\s*\**\s*")
-_MARKS = re.compile(r"[*`#\[\]]+|\]\([^)]*\)")
+_MARKS = re.compile(r"\]\([^)]*\)|[*`#\[\]]+")
 _BEHIND = re.compile(r"[ -]([A-Za-z]{3,})")
 SMALL = "one two three four five six seven eight nine ten eleven twelve".split()
 _EMPTY = ("and", "are", "for", "from", "has", "not", "than", "that", "the", "was", "were", "with")
@@ -120,8 +120,10 @@ def _said(summary: str, source: str, read: _Source) -> Iterator[tuple[tuple[int,
             yield (one.start, one.end), one.places
     for name, fact in facts_of(source).items():
         for value in map(str, fact.values) if name in NAMED else ():
-            short = value.rpartition("/")[2]
-            if match := re.search(rf"(?<!\w){re.escape(short)}(?!\w)", summary, re.IGNORECASE):
+            if name == "languages" and value not in LANGUAGE_NAMES.values():  # a bare code: "as", "or" and "be" are words
+                continue
+            short = value.rstrip("/").rpartition("/")[2]
+            if short and (match := re.search(rf"(?<!\w){re.escape(short)}(?!\w)", summary, re.IGNORECASE)):
                 yield match.span(), read.places_of_word(short, fact_name=name)
 
 
@@ -130,17 +132,24 @@ class _Source:
 
     def __init__(self, source: str) -> None:
         self.own = compact(read_source(source)[1].rpartition("/")[2])
-        self._text, self._passages = source, passages_of(source)
+        self._passages = passages_of(source)
         self._starts = [passage.start for passage in self._passages]
         matter = split_front_matter(source)
         self._matter = len(source) - len(source.lstrip()) + max(0, source.find("\n---", 3)) if matter.metadata else 0
-        self._sections = list(_sections(source))
+        self._id_line = source.find("\n\nModel: ") + 2  # ours, not the card's
+        self._sections = [one for one in _sections(source) if not 0 < one[0] < self._matter]  # YAML has comments, no headings
 
     def fact(self, place: Place) -> PlannedFact | None:
         """None where the place is a heading or a table's head, or a whole line, in which nothing could be told."""
         passage = self._passages[max(0, bisect_right(self._starts, place.start) - 1)]
         start, end, line = place.start, place.end, passage.text
-        if end > passage.end or end - start > MOST_SECTION or _HEADING.match(line) or ("|" in line and not passage.head):
+        if (
+            passage.start == self._id_line
+            or end > passage.end
+            or end - start > MOST_SECTION
+            or _HEADING.match(line)
+            or ("|" in line and not passage.head)
+        ):
             return None
         if line[start - passage.start].isdigit() and (behind := _BEHIND.match(line, end - passage.start)):
             end += len(behind[0]) * (behind[1] not in _EMPTY)
@@ -175,13 +184,13 @@ def _spans(pattern: re.Pattern[str], passage: Passage) -> Iterator[tuple[int, in
 def _sections(source: str) -> Iterator[tuple[int, str]]:
     """Offsets at which a place begins, and its name: headings of the card, then addresses of pages."""
     yield 0, CARD
-    fenced = False
+    fenced = in_page = False  # a page's own headings name no place: its address does
     for start, line in lines_of(source):
         fenced ^= line.lstrip().startswith("```")
         if page := _PAGE.match(line):
-            fenced = False
+            fenced, in_page = False, True
             yield start, re.sub(r"^https?://", "", page[1])
-        elif not fenced and (heading := _HEADING.match(line)) and (name := _plain(heading[1])):
+        elif not fenced and not in_page and (heading := _HEADING.match(line)) and (name := _plain(heading[1])):
             yield start, name
 
 

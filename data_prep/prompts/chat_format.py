@@ -59,7 +59,8 @@ def _probed(tokenizer: Any, think: bool) -> ChatFormat:
     if think and not kwargs:
         raise ValueError(
             f"the chat template of {getattr(tokenizer, 'name_or_path', '') or 'this model'} has no think mode (no {THINK_SWITCH} that "
-            "changes the prompt); leave out think, or give the model a template with that switch"
+            "changes the prompt); leave out think, or give the model a template with that switch (a small base made "
+            "before it had one: delete its folder and run data_prep.small_base)"
         )
     return ChatFormat(" ".join(control), kwargs, system_role, _turn_end(tokenizer))
 

@@ -199,7 +199,8 @@ def build_completion(summary: str, tokenizer: Tokenizer, thought: str = "") -> l
     control = control_strings(tokenizer)
     said = neutralise(summary.strip(), control)
     if thought:
-        said = f"<think>\n{neutralise(thought.strip(), (*control, *THINK_TAGS))}\n</think>\n{said}"
+        begin, end = THINK_TAGS
+        said = f"{begin}\n{neutralise(thought.strip(), (*control, *THINK_TAGS))}\n{end}\n{said}"
     return [{"role": "assistant", "content": said}]
 
 

@@ -33,7 +33,7 @@ from eval.decoding.pieces import Pieces
 from eval.decoding.repeat_rule import RepeatRule
 from eval.decoding.sampling import Decoding, Draws, warpers
 
-GROUNDED_VERSION = 8  # of the rules: under others the same model writes another text
+GROUNDED_VERSION = 9  # of the rules: under others the same model writes another text
 KINDS = ("link", "number", "form", "heading", "length", "repeat")
 TRIED = 64
 FRESH_STARTS = 3  # of a page that is too short where it begins to repeat itself
@@ -117,7 +117,8 @@ class Row:
             self.over = True
             return
         self._follow(self._pieces.text(token))
-        self.repeats.wrote(self.line)
+        if not self._thinks:
+            self.repeats.wrote(self.line)
 
     def _follow(self, text: str) -> None:
         self.text += text

@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-OPEN, CLOSE = "<think>", "</think>"
+from data_prep.prompts.student import THINK_TAGS
+
+OPEN, CLOSE = THINK_TAGS
 
 
 @dataclass(frozen=True)

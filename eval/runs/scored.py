@@ -37,7 +37,8 @@ def read_metrics(run_dir: Path, needed: Sequence[str]) -> Metrics:
 def kind_of_cards(run_dir: Path) -> str:
     """As a heading, by what data_prep.collect says of where the run's cards come from."""
     source = manifest_of(run_dir / "data", "collect").get("recipe", {}).get("collect", {}).get("source")
-    return {None: "cards of unknown origin", "synthetic": "invented cards"}.get(source, "real cards")
+    known = {None: "cards of unknown origin", "synthetic": "invented cards", "hub": "real cards", "references": "real cards"}
+    return known.get(source, "cards from files")
 
 
 def read_object(path: Path, run_dir: Path) -> dict[str, Any]:

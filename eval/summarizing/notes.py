@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from data_prep.collecting.transcripts import TranscriptError, Turn, find_notes
+from data_prep.collecting.misfit import Misfit
+from data_prep.collecting.transcripts import Turn, find_notes
 from data_prep.core.records import Card, Note
 from data_prep.pages.cache import Page
 from data_prep.pages.choose import Link, addresses, links_of_interest
@@ -86,7 +87,7 @@ def read_notes(path: Path) -> list[Note]:
 def _from_transcript(text: str, path: Path) -> list[Note]:
     try:
         return find_notes([Turn("user", text)])
-    except TranscriptError as error:
+    except Misfit as error:
         raise ValueError(f"{path} holds {error}; close each <research> and the <model_research> around them") from None
 
 

@@ -136,7 +136,9 @@ def prompt_budget(writer: Writer, options: Options) -> int:
     room = writer.context - new if writer.context else None
     if room is not None and room < (asked or LEAST_PROMPT_TOKENS):
         raise ValueError(
-            f"{writer.name} takes {writer.context:,} tokens in all, and --max-new-tokens {new:,} leaves {max(room, 0):,} for the prompt, "
+            f"{writer.name} takes {writer.context:,} tokens in all, and --max-new-tokens {options.max_new_tokens:,}"
+            + (f" with --max-thought-tokens {options.thoughts:,}" if options.thoughts else "")
+            + f" leaves {max(room, 0):,} for the prompt, "
             f"of which {asked or LEAST_PROMPT_TOKENS:,} are asked for; lower "
             + ("--max-prompt-tokens" if asked else "--max-new-tokens")
         )

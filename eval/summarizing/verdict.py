@@ -39,8 +39,8 @@ class Attempt:
 
 
 def best(attempts: Sequence[Attempt]) -> Attempt:
-    """The one that fails fewest checks; of several the one with the highest recall; of those the first."""
-    return min(attempts, key=lambda attempt: (len(attempt.failed), -attempt.recall))
+    """Of those with a page the one that fails fewest checks; of several the one with the highest recall; of those the first."""
+    return min(attempts, key=lambda attempt: (not attempt.written.text, len(attempt.failed), -attempt.recall))
 
 
 def unsupported(attempt: Attempt) -> list[tuple[str, str]]:

@@ -133,7 +133,7 @@ class LocalWriter:
         encoded = self.tokenizer(opening.text, return_tensors="pt", add_special_tokens=False).to(self._device)
         # Special tokens stay visible, as in evaluation: a summary that spells one is faulty and must look it.
         streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=False)
-        said, length = "", encoded["input_ids"].shape[1]
+        said, length = opening.said, encoded["input_ids"].shape[1]
         outcome = _Outcome()
         held = DecodingControl(self._model, decoding, [opening], [seed], length, self._pieces, [outcome.stops], budget)
         options = {"max_new_tokens": budget.total, "streamer": streamer, **held.options}

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from data_prep.core.files import write_text
 from data_prep.core.recipe import exit_on_mistake
-from data_prep.evidence.card_facts import card_facts, comparison_table
+from data_prep.evidence.card_facts import card_facts, comparison_table, plain
 from eval.summarize import summarizer
-from eval.summarizing.screen import say
+from eval.summarizing.request import card_file
+from eval.summarizing.screen import printable, say
 from eval.summarizing.verdict import verdict
 
 HERE = Path(__file__).parent
@@ -38,6 +39,7 @@ def main() -> None:
     )
     facts, addresses, pages, verdicts = [], [], [], []
     cards = options.cards or sorted(map(str, HERE.glob("cards/*.md")))
+    kept = {file.resolve() for card in cards if (file := card_file(card))}  # what no page may overwrite
     for number, card in enumerate(cards, 1):
         say(f"page {number} of {len(cards)}; a small model on a CPU writes for a minute or more")
         result = summarize(card)
@@ -45,17 +47,29 @@ def main() -> None:
         # A page is a text and what the checks say of it: what is not in the sources, what contradicts them, how its form fares.
         page = out / f"{found.model_id.replace('/', '--')}.md"
         said = verdict(result.best).plain
+        if page.resolve() in kept:
+            raise ValueError(
+                f"{card} is {found.model_id}, whose page {page} is a card or another page; name another --out, or each model once"
+            )
+        kept.add(page.resolve())
         write_text(page, f"{result.best.written.text}\n\n---\n\n{said}\n")
         pages.append(f"[{page.name}]({page.name})")
-        verdicts.append(f"- {found.model_id}: {said}")
+        verdicts.append(f"- {found.model_id}: {said}")  # quotes the page, which a model wrote
         # Facts come from the card itself, each with the line that states it.
         facts.append(card_facts(found.model_id, found.text))
         addresses.append(result.found.address(out))
     text = "\n".join(
-        [comparison_table(facts, addresses, more=[("page", pages)]), NOTE, "What the checks say of the pages:", "", *verdicts]
+        [
+            comparison_table(facts, addresses, more=[("page", pages)]),
+            NOTE,
+            "What the checks say of the pages:",
+            "",
+            *map(plain, verdicts),
+        ]
     )
     write_text(out / "comparison.md", f"{text}\n")
-    print("\n".join([comparison_table(facts, [""] * len(facts)), NOTE, *verdicts]))
+    # Words of cards and models are nobody's commands: a terminal gets them without control characters.
+    print(printable("\n".join([comparison_table(facts, [""] * len(facts)), NOTE, *verdicts])))
     print(f"written: {out / 'comparison.md'}, where each cell leads to the line of the card, and {len(pages)} pages beside it")
 
 

@@ -65,8 +65,11 @@ def main() -> None:
 
 def read_text(row: dict[str, Any], place: str) -> SummaryText:
     """The card is read as `card-summarizer --batch` reads it, so a path, a Hub id and an address all do."""
-    if not isinstance(row.get("summary"), str) or not isinstance(row.get("system", ""), str):
-        raise ValueError(f'{place} has no "summary"; a line has system, card (or text) and summary')
+    for key, without in (("summary", None), ("system", "")):
+        if not isinstance(row.get(key, without), str):
+            raise ValueError(
+                f'{place}: "{key}" is {row.get(key)!r}, expected a text; a line has system, card (or text) and summary'
+            )
     try:
         request = parse(CardLine(0, to_json({key: row[key] for key in KEYS if key in row})))
         found = read_card(request, user_cache() / "pages.sqlite")

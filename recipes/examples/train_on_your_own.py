@@ -19,11 +19,13 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from data_prep.core.files import read_dicts, write_jsonl, write_text
 from data_prep.core.recipe import exit_on_mistake
 from data_prep.synthetic.world import raw_cards
 from eval.summarize import summarize_card
+from eval.summarizing.screen import printable
 from eval.summarizing.verdict import verdict
 
 RECIPE = "demo"  # "smollm3-3b" trains SmolLM3-3B
@@ -51,12 +53,13 @@ def main() -> None:
     command("training.merge", "--config", recipe / "merge.yaml", "--run_dir", run)
     # 4. A page by the new model, of your card or of the first held-out one with its notes, and the verdict of the checks.
     model = run / "sft-merged"
-    card, notes = (options.card, None) if options.card else held_out_card(run)
-    how = {"research_file": notes} if notes else {"research": False}
+    card, how = (options.card, {"research": False}) if options.card else held_out_card(run)
     result = summarize_card(str(card), model=str(model), max_new_tokens=options.max_new_tokens, **how)
     text = f"{result.best.written.text}\n\n---\n\n{verdict(result.best).plain}\n"
     write_text(run / "page.md", text)
-    print(f"\n{text}\nwritten: {run / 'page.md'}; the model is {model}:\n  .venv/bin/card-summarizer CARD.md --model {model}")
+    print(
+        f"\n{printable(text)}\nwritten: {run / 'page.md'}; the model is {model}:\n  .venv/bin/card-summarizer CARD.md --model {model}"
+    )
 
 
 def command(module: str, *arguments: object) -> None:
@@ -66,19 +69,20 @@ def command(module: str, *arguments: object) -> None:
         raise SystemExit(code)  # the stage has said why
 
 
-def held_out_card(run: Path) -> tuple[Path, Path | None]:
-    """The first card that no training stage saw, and its notes where it has some, as files; a training card where the pairs are too few
-    to hold one out."""
+def held_out_card(run: Path) -> tuple[Path, dict[str, Any]]:
+    """The first card that no training stage saw, as a file, and how to read it: its id, and its notes where it has some. A training card
+    where the pairs are too few to hold one out."""
     splits = json.loads((run / "data/split.json").read_text(encoding="utf-8"))["splits"]
     cards = list(read_dicts(run / "data/cards.jsonl"))
-    card = next((card for card in cards if splits.get(card["id"]) == "heldout"), cards[0])
-    notes = next(row["notes"] for row in read_dicts(run / "data/notes.jsonl") if row["card_id"] == card["id"])
+    used = [card for card in cards if card["id"] in splits]  # `split` sets copies aside
+    card = next((card for card in used if splits[card["id"]] == "heldout"), used[0])
+    notes = next((row["notes"] for row in read_dicts(run / "data/notes.jsonl") if row["card_id"] == card["id"]), [])
     file = run / f"{card['model_id'].replace('/', '--')}.md"
     write_text(file, card["text"])
     if not notes:
-        return file, None
+        return file, {"model_id": card["model_id"], "research": False}
     write_jsonl(file.with_suffix(".notes.jsonl"), notes)
-    return file, file.with_suffix(".notes.jsonl")
+    return file, {"model_id": card["model_id"], "research_file": file.with_suffix(".notes.jsonl")}
 
 
 def written_example(cards: int) -> Path:

@@ -50,6 +50,14 @@ def scores(card=CARD, model_id="x/Foo-3B"):
     return {name: [(one.text, one.line) for one in found] for name, found in card_facts(model_id, card).scores.items()}
 
 
+def test_comments_before_front_matter_and_odd_line_ends_change_no_score_but_its_line():
+    plain = scores()
+    assert scores(f"<!-- a\nb -->\n{CARD}") == {
+        name: [(text, line + 2) for text, line in found] for name, found in plain.items()
+    }
+    assert scores(CARD.replace("A model", "A\u2028mo\x0cdel")) == plain
+
+
 def test_the_model_s_own_scores_are_told_from_those_of_others():
     lines = CARD.splitlines()
     assert scores() == {

@@ -77,6 +77,44 @@ def test_where_the_source_states_nothing_there_is_no_plan():
     assert plan_of("# B\n\nIt is good, and has 99 layers.", SOURCE, letters, 1000) == ""
 
 
+@pytest.mark.parametrize(
+    ("card", "summary", "plan"),
+    [
+        (
+            "---\nlanguage:\n- en\ndatasets: [https://huggingface.co/datasets/a/bricks/]\n---\n# B\n",
+            "# B\n\nOf bricks.",
+            "",
+        ),
+        ("---\nlanguage: [as, be, or]\n---\n# B\n", "# B\n\nAs or be as it may.", ""),
+        (
+            "---\n# Doc / guide: here\nlicense: mit\n---\nIt has 3.2B parameters.\n",
+            "# B\n\nIt has 3.2B parameters.",
+            "card: 3.2B parameters",
+        ),
+        ("# B\n\nGood.\n\n## Citation\n\nAsk.\n", "# B\n\nThe model has 7B parameters.", ""),
+        (
+            "# B\n\n## [Size](https://x.y/z)\n\nIt has 3.2B parameters.\n",
+            "# B\n\nIt has 3.2B parameters.",
+            "Size: 3.2B parameters",
+        ),
+    ],
+    ids=[
+        "an address that ends in a slash",
+        "codes that are words",
+        "comments of front matter",
+        "the line that names the model",
+        "a heading that is a link",
+    ],
+)
+def test_what_is_no_word_no_place_and_no_line_of_the_card(card, summary, plan):
+    assert plan_of(summary, source_text("acme/Brick-7B", card, []), letters, 1000) == plan
+
+
+def test_a_page_with_headings_is_named_by_its_address():
+    source = source_text("acme/Brick", "# B\n", [Note("https://x.y/z", "# Sizes\n\nThe report describes 36 layers.")])
+    assert plan_of("# B\n\nIt has 36 layers.", source, letters, 1000) == "x.y/z: 36 layers"
+
+
 def places(source):
     """Lines of each place, found anew: front matter, what stands below a heading, pages."""
     card, _, rest = source.partition("\n\nModel: ")

@@ -33,6 +33,7 @@ from data_prep.candidates.pruned import pruned
         ),
         ("See [the ban](https://ban.example).", ["ban", "https://ban.example"], ""),
         ("See [https://ban.example](https://ban.example).", ["(https://ban.example"], ""),
+        ("![Logo](https://ban.example/x.png) by bon.", ["https://ban.example/x.png"], "Logo by bon."),
         ("See <https://ban.example>.", ["https://ban.example"], ""),
     ],
 )

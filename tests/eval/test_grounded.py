@@ -373,6 +373,8 @@ def test_thoughts_that_the_prompt_opens_are_free_and_no_summary(tiny_model, monk
     assert (whole.text, whole.thinking, whole.interventions) == (said, thought.strip(), NOTHING)
     assert (cut.text, cut.finish_reason, cut.interventions) == ("", "length", NOTHING)
     assert cut.thinking.startswith(thought.strip())
+    [circling] = written(tiny_model, monkeypatch, ["and so on " * 90], [SOURCE], new=250, opens="<think>\n")
+    assert (circling.text, circling.interventions) == ("", NOTHING)  # a thought is not made a page
 
 
 def test_tags_of_thoughts_count_wherever_they_stand_in_a_token(pieces, monkeypatch):

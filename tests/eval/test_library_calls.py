@@ -8,13 +8,13 @@ from commands import BASE, ROOT
 from documents import blocks
 from small_run import generation, make_run, run_stage
 
-import eval.summarize as command
 from data_prep.cards.parse import parse_card
 from data_prep.core.files import read_jsonl
 from data_prep.core.records import Generation, RawCard
 from data_prep.prompts.student import source_text
 from eval.score import ScoreConfig, score_summaries
 from eval.summarize import summarize_card, summarizer
+from eval.summarizing import from_options
 from eval.summarizing.card_input import Found
 
 
@@ -27,8 +27,8 @@ def test_the_examples_of_the_readme_run(name, monkeypatch, capsys):
 
 
 def test_many_cards_load_their_model_once(monkeypatch):
-    opened, writer = [], command._writer
-    monkeypatch.setattr("eval.summarize._writer", lambda options: opened.append(options.model) or writer(options))
+    opened, writer = [], from_options.writer_of
+    monkeypatch.setattr(from_options, "writer_of", lambda options: opened.append(options.model) or writer(options))
     summarize = summarizer(model=str(BASE), research=False, max_new_tokens=4)
     assert opened == []
     pages = [summarize(str(card)) for card in sorted((ROOT / "recipes/examples/cards").glob("*.md"))[:2]]

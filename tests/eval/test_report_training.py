@@ -84,7 +84,10 @@ def test_a_run_that_is_still_training_has_its_curves_and_no_report(page, run, ca
     assert not (run / "eval" / "report.html").exists()
     assert "report.html" not in page
     main(load("report", ReportConfig, ["--run_dir", str(run)]))
-    assert capsys.readouterr().out == f"report: curves of training in {run / 'eval' / 'training.html'}\n"
+    curves, missing = capsys.readouterr().out.splitlines()
+    assert curves == f"report: curves of training in {run / 'eval' / 'training.html'}"
+    assert "no report yet" in missing
+    assert "run eval.score" in missing
 
 
 def test_the_page_runs_nothing_loads_nothing_and_holds_every_figure_in_a_table(page):

@@ -265,14 +265,15 @@ def test_where_none_passes_the_best_is_kept_and_told_so(card, notes, server, cap
 
 
 def test_fewest_faults_win_then_recall_then_the_earlier():
-    def attempt(failed, recall, finish="stop"):
+    def attempt(failed, recall, finish="stop", text="x"):
         results = [SimpleNamespace(name=name, passed=name not in failed, value=recall) for name in ("length", "links", "facts")]
-        return Attempt(Written("x", "", finish, 1, 1, 0, 0), GREEDY, 0, results)
+        return Attempt(Written(text, "", finish, 1, 1, 0, 0), GREEDY, 0, results)
 
     a, b, c, d = attempt(["length"], 0.5), attempt(["links"], 0.9), attempt(["links"], 0.9), attempt(["length"], 1, "length")
     assert best([a, b, c]) is b
     assert best([a, d]) is a  # a cut text counts as one fault more
     assert best([attempt(["length", "links"], 1), a]) is a
+    assert best([attempt([], 0, "thought", text=""), a]) is a  # nothing written has nothing wrong in it
 
 
 # --- what is read -----------------------------------------------------------------------------------------------------

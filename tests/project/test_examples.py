@@ -52,6 +52,23 @@ def test_a_mistake_is_told_in_a_line():
     assert len(said.stderr.splitlines()) == 1
 
 
+def test_no_page_overwrites_a_card_or_another_page(run, tmp_path):
+    cards = [tmp_path / name for name in ("velildra--Caliomun-29B.md", "copy.md")]
+    for card in cards:
+        card.write_text(
+            (EXAMPLES / "cards" / cards[0].name)
+            .read_text(encoding="utf-8")
+            .replace("---\n", "---\nmodel_id: velildra/Caliomun-29B\n", 1)
+        )
+    before = cards[0].read_text()
+    small = ("--model", BASE, "--max-new-tokens", 4)
+    with pytest.raises(ValueError, match=r"velildra--Caliomun-29B\.md is a card or another page; name another --out"):
+        run("compare_cards", cards[0], "--out", tmp_path, *small)
+    with pytest.raises(ValueError, match="name another --out, or each model once"):
+        run("compare_cards", *cards, "--out", tmp_path / "out", *small)
+    assert cards[0].read_text() == before
+
+
 def test_the_cards_that_ship_are_those_of_the_invented_world():
     made = {raw.model_id.replace("/", "--"): raw.content for raw in raw_cards(1, 60)}
     files = sorted(EXAMPLES.glob("cards/*.md"))

@@ -72,7 +72,7 @@ def test_help_waits_for_no_framework():
     assert helps(sorted(set(commands) - SLOW_TO_HELP), HEAVY) == ""
 
 
-def test_the_console_command_helps_within_half_a_second():
+def test_the_console_command_s_help_loads_no_checks_and_no_web():
     """By what it does not load: of a second and a half, one was patterns of the checks and what reads the web."""
     assert helps(["eval.summarize"], HEAVY | OF_A_SUMMARY) == ""
 

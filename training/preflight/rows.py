@@ -21,8 +21,8 @@ from training.setup.load import torch_dtype
 NO_DATE = "{%- macro strftime_now(format) -%}~today~{%- endmacro -%}"
 FIRST_LOSS = {"apo_zero": 1.0, "sigmoid": math.log(2)}  # of a policy that is its reference
 EXACT = 1e-6  # a fresh adapter adds zeros, so policy and reference compute the same numbers
-# Where precision is low or the reference was scored in other batches: sums of log-probs over some 900 tokens, times beta.
 _THOUGHT = re.compile(r"<think>\n(.+?)\n</think>\n(?=\S)", re.DOTALL)
+# Where precision is low or the reference was scored in other batches: sums of log-probs over some 900 tokens, times beta.
 MARGIN_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
 
 
@@ -55,9 +55,8 @@ def row_fault(row: dict[str, Any], answers: Sequence[str], control: re.Pattern[s
     settings = row.get("chat_template_kwargs")
     chat = next((mode for mode in modes if mode.kwargs == (settings or {})), None)
     if chat is None:
-        return (
-            f"chat_template_kwargs is {settings!r}, expected {modes[0].kwargs}: TRL stops without it, or trains in think mode"
-        )
+        expected = " or ".join(str(mode.kwargs) for mode in modes)
+        return f"chat_template_kwargs is {settings!r}, expected {expected}: TRL stops without it, or trains in another mode"
     asked = ["system", "user"] if chat.system_role else ["user"]
     for column, roles in {"prompt": asked, **{answer: ["assistant"] for answer in answers}}.items():
         turns = row.get(column)

@@ -23,6 +23,7 @@ SOURCES = {
     "synthetic": "cards of invented models, made by a program: no real model is described, so the model knows nothing of real cards",
     "hub": "cards of the Hugging Face Hub", "folder": "cards from a folder of files", "parquet": "cards from Parquet tables",
     "transcripts": "logged conversations with card, research and summary",
+    "references": "cards of the Hugging Face Hub with the reference summaries of the project", "summaries": "cards and summaries from a file",
 }  # fmt: skip
 CURVE = {"step": "step", "loss": "loss", "rewards/margins": "reward margin", "rewards/accuracies": "reward accuracy",
          "mean_token_accuracy": "token accuracy", "learning_rate": "learning rate", "reward": "reward", "kl": "KL"}  # fmt: skip
