@@ -12,7 +12,9 @@ from data_prep.core.records import HeldOut
 from data_prep.prompts.end_tokens import before_end, end_ids
 from data_prep.prompts.student import build_prompt, render, source_text
 from data_prep.synthetic.world import raw_cards
+from eval.decoding.pieces import Pieces
 from eval.decoding.sampling import GREEDY
+from eval.decoding.thoughts import Budget
 from eval.generation.local_model import open_model, summary
 from eval.generation.requests import Batch, GenerationRequest, PromptPrefix
 from eval.generation.transformers_backend import summaries
@@ -75,11 +77,11 @@ def test_vllm_is_told_of_all_and_may_leave_out_the_one_it_stopped_at(folder, car
     said = model.tokenizer("## A\nIt is.", add_special_tokens=False)["input_ids"]
     output = SimpleNamespace(prompt_token_ids=[5] * 9, outputs=[SimpleNamespace(token_ids=said, finish_reason="stop")])
     engine = SimpleNamespace(generate=lambda prompts, parameters, use_tqdm: seen.extend(parameters) or [output])
-    [[row]] = _written(engine, lambda **how: how, model, [ask(card, model.tokenizer)], "x", 12)
+    [[row]] = _written(engine, lambda **how: how, model, [ask(card, model.tokenizer)], "x", Budget(12, 0))
     assert seen[0]["stop_token_ids"] == [1, 4]
     assert (row.text, row.finish_reason, row.completion_tokens) == ("## A\nIt is.", "stop", len(said) + 1)
     output.outputs[0].token_ids = [*said, 4]
-    assert _row(model, ask(card, model.tokenizer), "x", output) == row
+    assert _row(model, ask(card, model.tokenizer), "x", output, Budget(12, 0), Pieces(model.tokenizer)) == row
     assert summary(model, ask(card, model.tokenizer), "x", said, 9).finish_reason == "length"
 
 

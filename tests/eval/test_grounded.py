@@ -373,8 +373,14 @@ def test_thoughts_that_the_prompt_opens_are_free_and_no_summary(tiny_model, monk
     assert (whole.text, whole.thinking, whole.interventions) == (said, thought.strip(), NOTHING)
     assert (cut.text, cut.finish_reason, cut.interventions) == ("", "length", NOTHING)
     assert cut.thinking.startswith(thought.strip())
-    [circling] = written(tiny_model, monkeypatch, ["and so on " * 90], [SOURCE], new=250, opens="<think>\n")
-    assert (circling.text, circling.interventions) == ("", NOTHING)  # a thought is not made a page
+
+
+def test_a_thought_that_goes_round_in_circles_is_not_gone_on_with_as_a_page(pieces):
+    thinking, writing = Row(SOURCE, "<think>\n", pieces, (4,)), Row(SOURCE, "", pieces, (4,))
+    for token in pieces.tokens("and so on " * 60):
+        thinking.follow(token)
+        writing.follow(token)
+    assert (thinking.repeats.is_stuck, writing.repeats.is_stuck) == (False, True)
 
 
 def test_tags_of_thoughts_count_wherever_they_stand_in_a_token(pieces, monkeypatch):
