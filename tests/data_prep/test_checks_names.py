@@ -58,6 +58,8 @@ def test_the_beginning_of_a_name_is_known_whatever_its_capitals(said, source):
         ("R-1", "Rouge-1 / Rouge-L"),
         ("BLEU-4", "BLEU@4"),
         ("LoRAs", "LoRA"),
+        ("DoVERT-110M", "[DoVERT](https://arxiv.org/abs/2109.03564)-110M"),
+        ("QuickTuning-ERNA1.0-110M", "[QuickTuning](https://x.example/a.pdf)-ERNA1.0-110M"),
         ("VERTs", "VERT"),
         ("Z100s", "Z100"),
         ("Kestrel-7Bs", "kestrel-7b"),

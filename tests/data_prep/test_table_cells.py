@@ -371,6 +371,15 @@ def test_labels_that_name_two_rows_are_left_alone():
     assert len(found(table.format("2048", "4096"), source)) == 2
 
 
+def test_a_label_of_several_names_gives_each_of_its_figures_another():
+    source = "# T\n- `adam_beta1`: 0.9\n- `adam_beta2`: 0.999\n- `adam_epsilon`: 1e-08\n- `decay`: 0.01\n- `rate`: 5e-05\n"
+    table = (
+        "| Setting | Value |\n|---|---|\n| Adam beta1, beta2, epsilon | 0.9, 0.999, 1e-08 |\n| Decay | {} |\n| Rate | {} |\n"
+    )
+    assert found(table.format("0.01", "5e-05"), source) == []
+    assert found(table.format("5e-05", "0.01"), source) == ["5e-05 stands beside rate in the source, decay has 0.01"]
+
+
 def test_rows_of_a_log_are_called_by_their_step():
     rows = [(500, "0.9680", "0.4720"), (1000, "0.6557", "0.2931"), (1500, "0.6470", "0.2255"), (2000, "0.5297", "0.2054")]
     source = "# T\n| Training Loss | Step | WER |\n|---|---|---|\n" + "".join(

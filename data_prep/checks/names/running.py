@@ -15,6 +15,7 @@ LONGEST = 80  # letters and digits of a run that is looked for
 _ZERO = "\u2060"  # stands for `^` until the source's own signs are gone
 # One after the other, since each begins with a sign that is found fast, and no two of them share one.
 _BARRIERS = (re.compile(rf"[^A-Za-z0-9\s_/'’@\\{_ZERO}-]+"), re.compile(r"\n[ \t\r]*\n"), re.compile(" [-/] "))
+_LINK_IN_NAME = re.compile(r"\[([^\[\]\n]{1,80})\]\([^()\s]{1,300}\)(?=[-\w])")  # [NSP-BERT](...)-110M
 _JOINT = re.compile(r"[\s_/'’@\\-](?:[\s_/'’@\\-]++|(?<=[\n_/'’@\\-]))")
 # Where a part begins inside a word: 2022quartz, headModel, GPTNeo. Where one may end: yoloV8, 2.0.
 _AFTER_DIGIT = re.compile(r"[0-9](?=[A-Z][A-Za-z]|[a-z]{3})")
@@ -35,7 +36,7 @@ class Running:
 
     @classmethod
     def of(cls, source: str) -> Running:
-        text = _POINT.sub("", _POINT_ZERO.sub(_ZERO, source))
+        text = _POINT.sub("", _POINT_ZERO.sub(_ZERO, _LINK_IN_NAME.sub(r"\1", source)))
         for barrier in _BARRIERS:
             text = barrier.sub("|", text)
         text = _JOINT.sub(" ", text).replace(_ZERO, "^")

@@ -96,7 +96,10 @@ def _own(rows: list[list[Cell]], numbers: Sequence[Quantity], start: int, end: i
         for c, cell in enumerate(row):
             if not c and not PLAIN_NUMBER.match(cell.text.strip()):
                 continue  # a label; a first cell that is a number alone is one of the figures, as in source.py
-            if held := [number for number in inside if cell.start <= number.start < cell.end]:
+            held = [number for number in inside if cell.start <= number.start < cell.end]
+            if len(held) > 1 and _SEVERAL.search(row[0].text):
+                continue  # "beta1, beta2 | 0.9, 0.999": each is of another name
+            if held:
                 cells[r, c] = held
     return Own(([label_of(row[0].text) for row in rows[1:]], [label_of(cell.text) for cell in rows[0]]), cells)
 
