@@ -882,7 +882,11 @@ def test_stopped_by_the_person_it_ends_at_once_with_nothing_written(card, notes,
     command = [sys.executable, "-m", "eval.summarize", str(card), "--model-id", RAW.model_id, "--model", str(tiny_model)]
     command += ["--research-file", str(notes), "--max-new-tokens", "300", "--free", "--temperature", "2", "--out", str(out)]
     command += ["--retry", "1000"]  # it is still writing, however fast the machine
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background job ignores it, and so would its children
     running = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     while "try 1: " not in running.stderr.readline():
         assert running.poll() is None
     running.send_signal(signal.SIGINT)
