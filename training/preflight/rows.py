@@ -56,7 +56,9 @@ def row_fault(row: dict[str, Any], answers: Sequence[str], control: re.Pattern[s
     chat = next((mode for mode in modes if mode.kwargs == (settings or {})), None)
     if chat is None:
         expected = " or ".join(str(mode.kwargs) for mode in modes)
-        return f"chat_template_kwargs is {settings!r}, expected {expected}: TRL stops without it, or trains in think mode unasked"
+        return (
+            f"chat_template_kwargs is {settings!r}, expected {expected}: TRL stops without it, or trains in think mode unasked"
+        )
     asked = ["system", "user"] if chat.system_role else ["user"]
     for column, roles in {"prompt": asked, **{answer: ["assistant"] for answer in answers}}.items():
         turns = row.get(column)
