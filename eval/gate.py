@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.checks.form import LENGTH_MAX
-from data_prep.core.files import sha256_file, write_text
+from data_prep.core.files import sha256_file, write_changed
 from data_prep.core.manifest import content_hash
 from data_prep.core.recipe import Block, Recipe, command, did_you_mean
 from data_prep.core.text import plural
@@ -59,8 +59,7 @@ def main(recipe: Recipe[GateConfig]) -> None:
     figures = {"model_sha256": model_hash(folder, config.tuned), "metrics_json_sha256": sha256_file(folder / "metrics.json")}
     refuse_changed(recipe.run_dir)
     text = json.dumps(verdict | figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    if not (path := folder / "gate.json").exists() or path.read_text(encoding="utf-8") != text:
-        write_text(path, text)
+    write_changed(path := folder / "gate.json", text)
     for reason in verdict["reasons"]:
         print(f"gate: {reason}")
     won, held = (sum(row["must"] == must for row in verdict["metrics"].values()) for must in ("win", "hold"))

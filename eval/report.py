@@ -31,7 +31,7 @@ from pydantic import Field
 
 from data_prep.checks.form import LENGTH_MAX, LENGTH_MIN
 from data_prep.checks.meaning import sentence_of
-from data_prep.core.files import read_jsonl, sha256_text, to_json, write_text
+from data_prep.core.files import read_jsonl, sha256_text, to_json, write_changed, write_text
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command, did_you_mean
 from data_prep.core.records import HeldOut
@@ -84,11 +84,7 @@ def main(recipe: Recipe[ReportConfig]) -> None:
     outputs = [report, results, index, entries]
     scored, trained = scores.exists() and measured.exists(), trainings(recipe.run_dir)
     if trained:
-        curves, drawn = folder / "training.html", render_training(config.title, trained, scored)
-        if (
-            not curves.exists() or curves.read_text(encoding="utf-8") != drawn
-        ):  # a run that is done leaves all files as they are
-            write_text(curves, drawn)
+        write_changed(curves := folder / "training.html", render_training(config.title, trained, scored))
         print(f"report: curves of training in {curves}")
     elif not scored:
         raise ValueError(f"{folder} lacks scores.parquet or metrics.json; run eval.score first")

@@ -7,7 +7,7 @@ blow up, depth is bounded, and `no`, `1.10` or `2023-01-01` stay the text that t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -30,12 +30,14 @@ class FrontMatter:
     """`metadata` holds JSON values whose scalars are text or None. `body` has `\\n` line ends and no byte-order mark.
 
     `status` is "parsed", "none" (no block), "salvaged: why" (only simple lines were read) or "unreadable: why", where the
-    block stays in the body.
+    block stays in the body. `end`: where the block ends, with what stands before it, in a text of `\n` line ends without a byte-order
+    mark; 0 where it has none.
     """
 
     metadata: dict[str, Any]
     body: str
     status: str
+    end: int = field(default=0, compare=False)  # a place, and no part of what the block says
 
 
 class _Refused(Exception):
@@ -56,8 +58,9 @@ def split_front_matter(text: str) -> FrontMatter:
     metadata, problem = read_block(text[opening.end() : closing.start()])
     if problem and not metadata:
         return FrontMatter({}, text, f"unreadable: {problem}")
-    body = text[closing.end() :]
-    return FrontMatter(metadata, f"{comments}\n{body}" if comments else body, f"salvaged: {problem}" if problem else "parsed")
+    end = closing.end()
+    body = f"{comments}\n{text[end:]}" if comments else text[end:]
+    return FrontMatter(metadata, body, f"salvaged: {problem}" if problem else "parsed", end)
 
 
 def read_block(block: str) -> tuple[dict[str, Any], str]:
@@ -184,7 +187,7 @@ def _unclosed(text: str, start: int, comments: str) -> FrontMatter:
     if not COMMON_KEYS & metadata.keys():
         return FrontMatter({}, text, "none")
     body = f"{comments}\n{text[end:]}" if comments else text[end:]
-    return FrontMatter(metadata, body, "salvaged: no closing fence" + (f"; {problem}" if problem else ""))
+    return FrontMatter(metadata, body, "salvaged: no closing fence" + (f"; {problem}" if problem else ""), end)
 
 
 def _end_of_comments(text: str) -> int:

@@ -88,6 +88,12 @@ def write_text(path: Path, text: str) -> None:
         handle.write(text)
 
 
+def write_changed(path: Path, text: str) -> None:
+    """Leaves a file that has the text already as it is, with its time."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+
+
 def write_json(path: Path, value: Any) -> None:
     with replacing(path) as handle:
         json.dump(value, handle, indent=2, ensure_ascii=False)

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import islice
 
 from data_prep.cards.front_matter import split_front_matter
 from data_prep.checks.facts import benchmarks_in, facts_of
@@ -107,15 +107,13 @@ def plain(text: str) -> str:
 
 def _scores(model_id: str, card: str) -> Iterator[Stated]:
     """Those of front matter are the model's own by their form."""
-    body = split_front_matter(card).body
-    alike = takewhile(lambda pair: pair[0] == pair[1], zip(reversed(card), reversed(body), strict=False))
-    front = card[: len(card) - sum(1 for _ in alike)]  # comments before it stand in the body too
+    front = split_front_matter(card)
     lines = card.split("\n")
     own = compact(model_id.rpartition("/")[2])
-    for table in tables_of(body).tables:
+    for table in tables_of(front.body).tables:
         for side in (table, table.turned):
             yield from _own_scores(side, own, lines)
-    for table in tables_of(front).tables:
+    for table in tables_of(card[: front.end]).tables:
         yield from _scores_at(table, range(len(table.labels[1])), lines)
 
 

@@ -134,8 +134,7 @@ class _Source:
         self.own = compact(read_source(source)[1].rpartition("/")[2])
         self._passages = passages_of(source)
         self._starts = [passage.start for passage in self._passages]
-        matter = split_front_matter(source)
-        self._matter = len(source) - len(source.lstrip()) + max(0, source.find("\n---", 3)) if matter.metadata else 0
+        self._matter = split_front_matter(source).end
         self._id_line = source.find("\n\nModel: ") + 2  # ours, not the card's
         self._sections = [one for one in _sections(source) if not 0 < one[0] < self._matter]  # YAML has comments, no headings
 

@@ -81,10 +81,11 @@ def test_where_the_source_states_nothing_there_is_no_plan():
     ("card", "summary", "plan"),
     [
         (
-            "---\nlanguage:\n- en\ndatasets: [https://huggingface.co/datasets/a/bricks/]\n---\n# B\n",
+            "---\nlanguage:\n- en\ndatasets: [https://huggingface.co/datasets/a/bricks/]\n---\n# B\n\nTrained on bricks.\n",
             "# B\n\nOf bricks.",
-            "",
+            "B: bricks",
         ),
+        ("---\nlanguage:\n- en\ndatasets: [/]\n---\n# B\n", "# B\n\nOf bricks.", ""),
         ("---\nlanguage: [as, be, or]\n---\n# B\n", "# B\n\nAs or be as it may.", ""),
         (
             "---\n# Doc / guide: here\nlicense: mit\n---\nIt has 3.2B parameters.\n",
@@ -100,6 +101,7 @@ def test_where_the_source_states_nothing_there_is_no_plan():
     ],
     ids=[
         "an address that ends in a slash",
+        "a slash alone",
         "codes that are words",
         "comments of front matter",
         "the line that names the model",

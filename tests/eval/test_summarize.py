@@ -273,7 +273,7 @@ def test_fewest_faults_win_then_recall_then_the_earlier():
     assert best([a, b, c]) is b
     assert best([a, d]) is a  # a cut text counts as one fault more
     assert best([attempt(["length", "links"], 1), a]) is a
-    assert best([attempt([], 0, "thought", text=""), a]) is a  # nothing written has nothing wrong in it
+    assert best([attempt([], 1, "thought", text=""), a]) is a  # nothing written has nothing wrong in it
 
 
 # --- what is read -----------------------------------------------------------------------------------------------------
