@@ -93,6 +93,11 @@ def _is_english(text: str) -> bool:
     return sum(map(_ENGLISH_WORDS.__contains__, words)) >= ENGLISH_SHARE * len(words)
 
 
+def has_foreign_lines(source: str) -> bool:
+    """True where a line of it is prose in another language, as a sample text may be."""
+    return any(_plain_letters(line) >= LEAST_LETTERS and _other_language(line) for line in source.splitlines())
+
+
 def _other_language(text: str) -> str | None:
     """None for English, and where only the identifier of `collect` could tell and says English."""
     if _is_english(text):

@@ -77,7 +77,7 @@ def _meaning(figures: dict[str, Any]) -> list[str]:
     least = f" (by kind {min(by_kind):.0%} to {max(by_kind):.0%})" if by_kind else ""
     return [
         "**What a flag means, and what no flag does not.** A flag is a reason to look at the marked place, no verdict: of the true pages",
-        f"{wrong:.0%} had at least one. A page without a flag need not be true. A remark marks a small count, or a romanised name, that the check can neither bear",
+        f"{wrong:.0%} had at least one. A page without a flag need not be true. A remark marks a small count, or a romanised or translated name, that the check can neither bear",
         f"out nor refuse, and refuses no page: {_percent(figures['clean_remarks'])} of the true ones have some.",
         f"Of the planted faults that a check claims to see, {_percent(found['claimed'])}",
         f"were flagged{least}; of those that none claims to see, such as a denial, an invented ability, a unit that a number counts,",

@@ -69,6 +69,18 @@ def test_names_that_may_be_romanised_are_remarked():
     assert not names("It tells of Orvan-9000.", "他和她来到云山，在那里住了很久，写下了很多关于山的诗。").passed
 
 
+def test_bodies_that_a_page_may_have_translated_are_remarked():
+    source = (
+        "Il testo di prova è questo: il presente regolamento è stato adottato dalla commissione delle comunità europee, entra in vigore"
+        " subito ed è direttamente applicabile in ciascuno degli stati membri, che devono essere avvertiti senza alcun ritardo."
+    )
+    said = "The sample is of the European Parliament, by Maria Lindqvist at the Lorvik Institute."
+    told = names(said, source)
+    assert [said[span.start : span.end] for span in told.remarks] == ["European Parliament"]
+    assert [said[span.start : span.end] for span in told.spans] == ["Maria Lindqvist", "Lorvik Institute"]
+    assert not names(said, "The text is of a body of the member states, which have to be told of it at once.").remarks
+
+
 @pytest.mark.parametrize("text", ["a Bc" + " Bc" * 6_000, "a Bc of " * 2_500, "a B. " * 4_000, "a Bc-" * 4_000])
 def test_hostile_runs_take_no_long_time(text):
     assert names(text, text * 2) is not None

@@ -15,8 +15,9 @@ from itertools import compress
 from operator import add
 
 from data_prep.checks.document import Document, blank
+from data_prep.checks.language import has_foreign_lines
 from data_prep.checks.names.owners import Owners
-from data_prep.checks.names.people import capitalised_in, is_run, is_told, unaccented
+from data_prep.checks.names.people import capitalised_in, is_body, is_run, is_told, unaccented
 from data_prep.checks.names.running import Running
 from data_prep.checks.names.versions import Versions
 from data_prep.checks.result import CheckResult, Span, looked_up
@@ -99,7 +100,7 @@ _TERMS = frozenset(
     nli sts mlm clm nsp nmt srl pos sft rlhf dpo ppo peft lora kl bpe mha gqa mqa rope moes cot icl fim ood oom int4 int8 fp4 fp8 fp16 fp32 fp64 bf16 bfloat16
     float16 float32 tf32 w4a16 w8a8 nf4 f1 em auc auroc roc map wer cer bleu rouge ppl rmse mae mse r2 l1 l2 co2 co2eq 2d 3d utf8
     base64 github gitlab huggingface arxiv pytorch latex javascript typescript youtube linkedin online iii vii viii note warning
-    important apache mit bsd gpl lgpl agpl openrail phd msc ceo ii iv asap aka doi isbn bibtex tsv
+    cfg ema sgd important apache mit bsd gpl lgpl agpl openrail phd msc ceo ii iv asap aka doi isbn bibtex tsv
     """.split()
 )
 
@@ -135,6 +136,11 @@ class Names:
     def is_romanised(self) -> bool:
         """True where a source in another script may give people and places that a summary spells in Latin letters."""
         return not self.source.isascii() and len(_OTHER_SCRIPT.findall(self.source)) >= OTHER_LETTERS
+
+    @cached_property
+    def is_translated(self) -> bool:
+        """True where a source in another language may name bodies and acts that a summary names in English."""
+        return has_foreign_lines(self.source)
 
     @cached_property
     def unaccented(self) -> str:
@@ -414,6 +420,13 @@ def _of_what_is_lacking(document: Document) -> list[tuple[int, int]]:
     return found
 
 
+def _may_be_put_otherwise(name: str, known: Names) -> bool:
+    """True of what may be a source's name in Latin letters, or in English: the check can neither bear it out nor refuse it."""
+    if is_run(name):
+        return known.is_romanised or (is_body(name) and known.is_translated)
+    return known.is_romanised and _CAPITALS.fullmatch(name) is not None
+
+
 def check_names(document: Document, licences_named: Sequence[Span], known: Names) -> CheckResult:
     """`value`: share of the summary's names that the sources have; None where it names nothing. Licences have a check of their own."""
     lacking = _of_what_is_lacking(document)
@@ -429,6 +442,6 @@ def check_names(document: Document, licences_named: Sequence[Span], known: Names
         return CheckResult("names", True, None, "no names to look up")
     unknown = {name for name in {span.label for span in found} if not is_known(name, known)}
     wrong = [span for span in found if span.label in unknown]
-    remarks = [span for span in wrong if known.is_romanised and (is_run(span.label) or _CAPITALS.fullmatch(span.label))]
+    remarks = [span for span in wrong if _may_be_put_otherwise(span.label, known)]
     wrong = [span for span in wrong if span not in remarks]
     return looked_up("names", len(found), wrong, len(wrong), remarks=remarks)

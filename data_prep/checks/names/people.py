@@ -23,6 +23,11 @@ _GENERIC = frozenset(
     "institute institut university college school academy faculty department laboratory laboratories lab labs center centre foundation"
     " research group team company corporation inc ltd gmbh association society council consortium agency ministry national".split()
 )
+# What public bodies and their acts are called, whose names a page translates; no person's name holds one.
+_BODIES = frozenset(
+    "act agreement assembly authority bank bureau church commission communities community constitution convention council court decree"
+    " directive federation government kingdom law office parliament party police protocol regulation republic senate treaty tribunal union".split()
+) | {"agency", "ministry", "department", "association", "university", "academy"}
 WORD_CHARACTERS = 40  # of the word before, which has to begin with a small letter
 
 
@@ -43,6 +48,11 @@ def capitalised_in(prose: str) -> Iterator[Span]:
 
 def is_run(name: str) -> bool:
     return _FULL.fullmatch(name) is not None
+
+
+def is_body(run: str) -> bool:
+    """True of the European Commission, a Commission Regulation and their like."""
+    return not _BODIES.isdisjoint(run.lower().split())
 
 
 def is_told(run: str, source: str, lower: str, terms: frozenset[str]) -> bool:
