@@ -288,8 +288,24 @@ def test_thousands_apart_plurals_of_scales_and_months_of_a_year(said: str, sourc
         ("no KID, no loss", "nothing", True),
         ("seeds and KID7 values, all of which are missing", "nothing", True),
         ("values of KID7 and is good", "nothing", False),
+        ("MARK2 and MARK4", "MARK1,2 : good, MARK3,4 : bad", True),
+        ("MARK2", "MARK1,200 things", False),
+        ("the file orvan+1.0.ckpt", "https://a.example/orvan%2B1.0.ckpt", True),
+        ("the file orvan+1.1.ckpt", "https://a.example/orvan%2B1.0.ckpt", False),
         ("no mercy, and a top-7 score is printed", "top-1 alone", False),
     ],
 )
 def test_names_inside_identifiers_and_short_metrics(said: str, source: str, passed: bool):
     assert passes("names", said, source) is passed
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "passed"),
+    [
+        ("`fc1` of the layers 3, 10 and 0", "'net.layers.3.fc1', 'net.layers.10.fc1', `net.layers.0.fc2`", True),
+        ("`fc1` of layer 4", "'net.layers.3.fc1', 'net.layers.10.fc1'", False),
+        ("layer 3", "see chapter 12.3.x", False),
+    ],
+)
+def test_numbers_that_are_a_step_of_a_path(said: str, source: str, passed: bool):
+    assert passes("numbers", said, source) is passed

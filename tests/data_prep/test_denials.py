@@ -83,6 +83,8 @@ LISTED = "# Orvan\n\nHyperparameters:\n- learning_rate: 5e-05\n- train_batch_siz
         ("Why the learning rate is so low is not stated.", True),
         ("Sequence length and warm-up are not stated.", True),
         ("No epochs were skipped.", True),
+        ("Neither batch size nor hardware is given for this.", True),
+        ("Neither batch size nor hardware is given for this model.", False),
     ],
 )
 def test_a_setting_of_a_list_is_not_denied(said, passes):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress
 from operator import add
+from urllib.parse import unquote
 
 from data_prep.checks.document import Document, blank
 from data_prep.checks.language import has_foreign_lines
@@ -41,10 +42,11 @@ _MIXED = re.compile(rf"(?<!\w)\w*(?:[A-Za-z][{_FOREIGN}]|[{_FOREIGN}][A-Za-z]|[Ð
 _VERSION_AND_SIZE = re.compile(r"\b([A-Z][A-Za-z]+) ([1-9](?:\.[0-9])?) [0-9]+(?:\.[0-9]+)?[BM]\b")
 _NAME = re.compile(r"[0-9]|[a-z][A-Z]|[A-Z]{2,}[a-z]{2,}|(?<![A-Za-z])[A-Z]{3,}(?![a-z])")
 _PIECE = re.compile(r"[A-Za-z0-9]+(?:\.[0-9]+)*")
-# GPT-2/3, GPT-2 and -3, CIFAR-10/100: the name is said once for all its numbers.
+# GPT-2/3, LABEL1,2, GPT-2 and -3, CIFAR-10/100: the name is said once for all its numbers.
 _SEVERAL = re.compile(
-    r"[A-Z](?<!\w[A-Z])([A-Za-z]{1,20})[- ]?[0-9]{1,3}(?:\.[0-9])?((?:(?:/|, ?-| and -| or -| & -)[0-9]{1,3}(?:\.[0-9])?(?![\w.]?[0-9A-Za-z])){1,5})"
+    r"[A-Z](?<!\w[A-Z])([A-Za-z]{1,20})[- ]?[0-9]{1,3}(?:\.[0-9])?((?:(?:/|,(?=[0-9]{1,2}(?![0-9]))|, ?-| and -| or -| & -)[0-9]{1,3}(?:\.[0-9])?(?![\w.]?[0-9A-Za-z])){1,5})"
 )
+_QUOTED = re.compile("%2[0-9A-F]")  # portrait%2B1.0 of an address
 _WHOLE = re.compile(r"\w[\w.+-]*")
 _CAPITALISED_RUN = re.compile(r"[A-Z](?<!\w[A-Z])[a-z]+[\s-](?:[A-Z][a-z]+[\s-]){0,5}[A-Z][a-z]+")
 _ENDING = re.compile(r"(?:['â€™]s|(?<=[A-Z])s)\Z")
@@ -195,7 +197,8 @@ def _words_of(source: str) -> frozenset[str]:
     pieces = _PIECE.findall(source.replace("_", " "))
     key_of = {piece: piece.lower().replace(".", "") for piece in set(pieces)}
     keys = [*map(key_of.__getitem__, pieces)]
-    found = set(map(compact, set(_WHOLE.findall(source)))) | _acronyms(source) | set(_ARXIV.findall(source))
+    whole = set(_WHOLE.findall(source)) | (set(_WHOLE.findall(unquote(source))) if _QUOTED.search(source) else set())
+    found = set(map(compact, whole)) | _acronyms(source) | set(_ARXIV.findall(source))
     found |= _mixed(source) | _of_several(source)
     found |= {key.rstrip("0123456789") for key in set(keys) if key[-1:].isdigit() and not key.isdigit()}
     may_begin = {piece: piece[0].isupper() or not key.isalpha() for piece, key in key_of.items()}

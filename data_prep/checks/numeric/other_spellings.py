@@ -192,16 +192,19 @@ _BITS = re.compile(
     r"[1-9](?:(?<=int.)|(?<=float.)|(?<=[^a-z][nbf][fp].)|(?<=mxfp.)|(?<=[^a-z][qw].)|(?<=[^a-z]iq.)|(?<=[0-9]a.))[0-9]?(?![0-9])"
 )
 _INITIALS_AND_VERSION = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2,5}([0-9]{1,2}\.[0-9]{1,2})(?![0-9A-Za-z]|\.[0-9])")  # SD1.5
+_PATH_STEP = re.compile(r"\.(?<=[A-Za-z_]\.)(0|[1-9][0-9]{0,3})(?=\.[A-Za-z_])")
 _SCALE_LETTERS = frozenset("kmbt")
 
 
 def identifiers_of(source: str) -> tuple[dict[Decimal, frozenset[str]], set[Decimal]]:
     """Numbers inside identifiers and addresses with the letters that they stick to: 12 and "l" of `12L`, 14 and "patch" of
     `patch14`, 8 and "bit" of Q8_0. And those that may be said of anything: a whole part (`checkpoint-4500`, `patch14-384`), a
-    side of 32x32, three digits behind small letters (`i2048`), the version of SD1.5. Not 100 of H100, which is a name."""
+    side of 32x32, a step of layers.10.fc1, three digits behind small letters (`i2048`), the version of SD1.5. Not 100 of H100, which is a name."""
     found: dict[Decimal, set[str]] = defaultdict(set)
     alone = {Decimal(number) for pair in _TIMES.findall(source) for number in pair}
-    alone |= {Decimal(number) for pattern in (_DEVICES, _INITIALS_AND_VERSION) for number in pattern.findall(source)}
+    alone |= {
+        Decimal(number) for pattern in (_DEVICES, _INITIALS_AND_VERSION, _PATH_STEP) for number in pattern.findall(source)
+    }
     for match in _DIGITS.finditer(source):
         start, after = match.start(), match["after"].lower()
         digits = source[start : match.start("after")]
