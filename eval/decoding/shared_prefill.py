@@ -1,4 +1,4 @@
-"""Several rows of one prompt: it is read once, and its keys and values are handed to each row."""
+"""Several rows of one prompt: it is read once, and its keys and values are shared by the rows, or handed to each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from eval.decoding.kv_cache import cpu_options
+from eval.decoding.shared_prompt import can_share, shared
 
 
 def read_once(model: Any, ids: torch.Tensor, mask: torch.Tensor, rows: Sequence[int]) -> dict[str, Any]:
@@ -23,7 +24,9 @@ def read_once(model: Any, ids: torch.Tensor, mask: torch.Tensor, rows: Sequence[
     )
     each = torch.tensor(rows, device=ids.device)
     cache = read.past_key_values
-    if len(rows) > 1:
+    if can_share(model, cache, rows):
+        cache = shared(model, cache, mask[:, :-1], rows)
+    elif len(rows) > 1:
         # transformers has it for beams: the one choice of rows that layers of every kind know, those with a window or a state as well.
         cache.reorder_cache(each)
     return {"input_ids": ids[each], "attention_mask": mask[each], "past_key_values": cache}

@@ -13,6 +13,7 @@ from eval import sampling_benchmark
 from eval.decoding import kv_cache, shared_prefill
 from eval.decoding.sampling import Decoding, Draws, TopP
 from eval.decoding.shared_prefill import read_once
+from eval.decoding.shared_prompt import OwnLayer
 from eval.generation import transformers_backend
 from eval.generation.local_model import open_model, summary
 from eval.generation.requests import Batch, GenerationRequest, PromptPrefix
@@ -82,10 +83,11 @@ def test_grounded_samples_do_not_depend_on_the_rows_beside_them(base, weights, m
     assert sum(sum(row.interventions.values()) for row in together) > 0
 
 
-@pytest.mark.parametrize("window", [None, 6])
-@pytest.mark.parametrize("roomy", [True, False])
-def test_what_was_read_once_is_gone_on_from_as_if_each_row_had_read_it(window, roomy, monkeypatch):
-    if not roomy:  # as on a GPU
+@pytest.mark.parametrize(("window", "way"), [(None, "shared"), (None, "handed"), (None, "on a GPU"), (6, "handed")])
+def test_what_was_read_once_is_gone_on_from_as_if_each_row_had_read_it(window, way, monkeypatch):
+    if way != "shared" and window is None:
+        monkeypatch.setattr(shared_prefill, "can_share", lambda *_: False)
+    if way == "on a GPU":
         monkeypatch.setattr(shared_prefill, "cpu_options", lambda _: {})
     monkeypatch.setattr(kv_cache, "GROWTH", 3)
     torch.manual_seed(2)
@@ -104,9 +106,19 @@ def test_what_was_read_once_is_gone_on_from_as_if_each_row_had_read_it(window, r
     how = {"max_new_tokens": 20, "do_sample": False, "logits_processor": [Numbered()]}
     plain = model.generate(ids[rows], attention_mask=mask[rows], **how)
     with torch.inference_mode():
-        shared = model.generate(**read_once(model, ids, mask, rows), **how)
+        read = read_once(model, ids, mask, rows)
+        shared = model.generate(**read, **how)
+        assert torch.equal(model.generate(ids[rows], attention_mask=mask[rows], **how), plain)  # others' caches are as ever
+    assert isinstance(read["past_key_values"].layers[0], OwnLayer) is (way == "shared")
     assert len({tuple(row) for row in plain[:, 12:].tolist()}) == len(rows)
     assert torch.equal(shared, plain)
+
+
+def test_a_model_that_does_not_hand_on_what_it_is_called_with_is_refused():
+    layer, states = OwnLayer([], 3), torch.ones(1, 1, 1, 2)
+    layer.update(states, states)
+    with pytest.raises(RuntimeError, match="prompts cannot be shared"):
+        layer.update(states, states)
 
 
 class Numbered:
