@@ -192,25 +192,48 @@ def test_the_list_of_losses_is_trls_own():
     assert sorted(listed.replace('"', "").replace("'", "").replace("\n", "").replace(" ", "").split(",")) == sorted(LOSSES)
 
 
+class InOurOrder(DPOTrainer):
+    """TRL's, with the rows in the order in which ours takes them."""
+
+    _get_train_sampler = SharedPrefixDPOTrainer._get_train_sampler
+
+
 @pytest.mark.parametrize("reference", ["adapter_off", "precomputed"])
 def test_twelve_steps_end_at_the_same_weights(reference, exact, tokenizer, tmp_path):
     def trained(kind):
         changes = {"max_steps": 12, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "learning_rate": 1e-3,
                    "gradient_checkpointing": True, "loss_type": ["apo_zero"], "eval_strategy": "steps", "eval_steps": 6, "logging_steps": 1}  # fmt: skip
-        trainer = trainer_of(exact, tokenizer, tmp_path / kind.__name__, kind, reference=reference, rows=pairs(8), **changes)
+        trainer = trainer_of(
+            exact, tokenizer, tmp_path / kind.__name__, kind, reference=reference, rows=of_few_cards(), **changes
+        )
         before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters() if weight.requires_grad}
         trainer.train()
         after = {name: weight.detach() for name, weight in trainer.model.named_parameters() if weight.requires_grad}
         assert relative(after, before) > 0.01
         return after, trainer
 
-    (theirs, plain), (ours, shared) = trained(DPOTrainer), trained(SharedPrefixDPOTrainer)
+    (theirs, plain), (ours, shared) = trained(InOurOrder), trained(SharedPrefixDPOTrainer)
     assert relative(ours, theirs) < 1e-6
     for one, other in zip(shared.state.log_history, plain.state.log_history, strict=True):
         for name in ("loss", "eval_loss", "rewards/margins", "eval_rewards/margins", "num_tokens"):
             if name in other:
                 assert one[name] == pytest.approx(other[name], abs=1e-5), name
-    assert [len(group.tails) for group in shared.plan_run.groups] == [2, 2]
+    assert [len(group.tails) for group in shared.plan_run.groups] == [4]  # both pairs of a card
+
+
+def of_few_cards():
+    """Eight pairs, two of each card, the second of a card far from its first."""
+    rows = pairs(8)
+    prompts = rows["prompt"][:4]
+    return rows.remove_columns("prompt").add_column("prompt", [*prompts, *prompts])
+
+
+def test_with_one_pair_a_micro_batch_the_order_is_trls(exact, tokenizer, tmp_path):
+    ours, theirs = (
+        trainer_of(exact, tokenizer, tmp_path, kind, rows=of_few_cards(), per_device_train_batch_size=1)
+        for kind in (SharedPrefixDPOTrainer, DPOTrainer)
+    )
+    assert type(ours._get_train_sampler()) is type(theirs._get_train_sampler())
 
 
 def test_pairs_of_one_card_share_one_prompt(exact, tokenizer, tmp_path):

@@ -71,6 +71,13 @@ class _SharesPrefix(Mixed):
             self.plan_run = shared
         return shared
 
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Rows of one prompt come in one micro-batch, over one copy of it; TRL's own order where each row is one."""
+        if self.args.per_device_train_batch_size == 1:
+            return super()._get_train_sampler(train_dataset)
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        return SamePromptSampler(prompts_of(rows), self.args.per_device_train_batch_size, self.args.data_seed or self.args.seed)
+
     def check_agreement(self, model: Any, inputs: dict[str, torch.Tensor], answered: torch.Tensor, shared: Plan) -> None:
         """Raises ValueError where the log-probs of the answers differ from those of each row run alone, unpadded."""
         ids, mask = inputs["input_ids"], inputs["attention_mask"]
@@ -121,7 +128,7 @@ class KeepsReferences(DPOTrainer):
 
 
 class SharedPrefixDPOTrainer(_SharesPrefix, KeepsReferences):
-    """DPOTrainer over one copy of each prompt; for every loss, reference and option of its own.
+    """DPOTrainer over one copy of each prompt, of all pairs of a micro-batch; for every loss, reference and option of its own.
 
     Raises ValueError for a model that cannot share (see `attention.py`) or is given by name.
     """
@@ -141,7 +148,7 @@ class SharedPrefixDPOTrainer(_SharesPrefix, KeepsReferences):
 
 
 class SharedPrefixSFTTrainer(_SharesPrefix, SFTTrainer):
-    """SFTTrainer for several references of one card: a card's rows come in one micro-batch, over one copy of its prompt."""
+    """SFTTrainer for several references of one card."""
 
     def __init__(self, model: Any, *, shared_prefix_attention: str = "auto", **kwargs: Any) -> None:
         self.begin_sharing(shared_prefix_attention, model)
@@ -151,18 +158,20 @@ class SharedPrefixSFTTrainer(_SharesPrefix, SFTTrainer):
         with self.sharing.over(self.plan_of(model, inputs, inputs["labels"] != -100)):
             return super().compute_loss(model, inputs, *args, **kwargs)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> SamePromptSampler:
-        rows = self.train_dataset if train_dataset is None else train_dataset
-        return SamePromptSampler(prompts_of(rows), self.args.per_device_train_batch_size, self.args.data_seed or self.args.seed)
-
 
 def prompts_of(rows: Any) -> list[str]:
-    """A name for the prompt of every tokenised row: what comes before its first label."""
+    """A name for the prompt of every tokenised row: of a pair its own column, else what comes before the first label."""
+    if "prompt_ids" in rows.column_names:
+        return [_name(row["prompt_ids"]) for row in rows.select_columns(["prompt_ids"])]
     names = []
     for row in rows.select_columns(["input_ids", "labels"]):
         answer = next((at for at, label in enumerate(row["labels"]) if label != -100), len(row["labels"]))
-        names.append(hashlib.sha256(repr(row["input_ids"][:answer]).encode()).hexdigest())
+        names.append(_name(row["input_ids"][:answer]))
     return names
+
+
+def _name(ids: Sequence[int]) -> str:
+    return hashlib.sha256(repr(ids).encode()).hexdigest()
 
 
 class SamePromptSampler(Sampler[int]):
