@@ -50,6 +50,7 @@ def test_people_organisations_and_places_out_of_nowhere_are_marked(said):
         ("Trained On Large Piles Of Text", "nothing"),
         ("It was trained by Maria at once.", "nothing"),
         ("**Note**: Large Data was used.", "nothing"),
+        ("It is in group A. Group A is last.", "nothing"),
         ("`by Maria Lindqvist = 1`", "nothing"),
     ],
 )

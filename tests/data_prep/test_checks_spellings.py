@@ -290,6 +290,12 @@ def test_thousands_apart_plurals_of_scales_and_months_of_a_year(said: str, sourc
         ("values of KID7 and is good", "nothing", False),
         ("MARK2 and MARK4", "MARK1,2 : good, MARK3,4 : bad", True),
         ("MARK2", "MARK1,200 things", False),
+        ("published by SAP", "Society for Applied Physics", True),
+        ("published by SAQ", "Society for Applied Physics", False),
+        ("a KEPM and others", "such models (KEPMs)", True),
+        ("uses.\n\n## Gaps\n\n- metrics: no KoU\n- top-7: none", "top-1 alone", True),
+        ("uses.\n\n## Not on card\n\n- scores: no XOS", "nothing", True),
+        ("uses.\n\n## Results\n\n- metrics: KoU\n- top-7: good", "top-1 alone", False),
         ("the file orvan+1.0.ckpt", "https://a.example/orvan%2B1.0.ckpt", True),
         ("the file orvan+1.1.ckpt", "https://a.example/orvan%2B1.0.ckpt", False),
         ("no mercy, and a top-7 score is printed", "top-1 alone", False),
@@ -305,7 +311,13 @@ def test_names_inside_identifiers_and_short_metrics(said: str, source: str, pass
         ("`fc1` of the layers 3, 10 and 0", "'net.layers.3.fc1', 'net.layers.10.fc1', `net.layers.0.fc2`", True),
         ("`fc1` of layer 4", "'net.layers.3.fc1', 'net.layers.10.fc1'", False),
         ("layer 3", "see chapter 12.3.x", False),
+        ("a tensor of 2 by 80 by 298", "torch.rand(2, 80,298)", True),
+        ("a tensor of 2 by 80 by 298", "a sum of 80,298 in 2", False),
+        ("`a`, numbered 00120", "images/00120-23658-a.png", True),
+        ("`a`, numbered 00121", "images/00120-23658-a.png", False),
+        ("died 19 December 1948", "meninggal pada 19 Desember 1948", True),
+        ("died 19 November 1948", "meninggal pada 19 Desember 1948", False),
     ],
 )
-def test_numbers_that_are_a_step_of_a_path(said: str, source: str, passed: bool):
+def test_numbers_of_paths_tuples_files_and_dates_of_other_languages(said: str, source: str, passed: bool):
     assert passes("numbers", said, source) is passed

@@ -244,6 +244,20 @@ def test_a_small_count_that_nothing_bears_out_is_remarked_and_refuses_nothing(sa
     assert all(one.label.startswith("number that the sources do not bear out: ") for one in found.remarks)
 
 
+@pytest.mark.parametrize(
+    ("said", "is_remarked"),
+    [
+        ("It shows 1 prompt, for all 3 named.", True),
+        ("It has 1 epoch.", False),
+        ("It has 1 hour.", False),
+        ("It scores 1.", False),
+    ],
+)
+def test_a_one_that_counts_and_all_of_a_few_are_remarked(said, is_remarked):
+    found = numbers(said, "# Orvan\n\nTrained for 12 epochs.\n\nModel: acme/Orvan")
+    assert (found.passed, bool(found.remarks)) == (is_remarked, is_remarked)
+
+
 def test_the_number_of_a_name_counts_nothing():
     said = "Nine models are told of."
     assert numbers(said, "# Orvan\n\nA GPT-2 model for all.\n\nModel: acme/Orvan").passed

@@ -56,7 +56,7 @@ _THEREOF = re.compile(r"(?:[ ][^\W\d_][\w-]*){1,4},[ ]")
 _ITS = re.compile(r"[ ]of[ ](?:its|the|these|those)(?=[ ])")
 _ORDINAL = re.compile(r"\b(step|stage|phase|part|level)[ ]\Z", re.IGNORECASE)
 _SOME = re.compile(r"\b(?:such as|including|among|e\.g|for example|like)\b", re.IGNORECASE)
-_OPENING = re.compile(r"[^\n.;:,()0-9]{0,60}?(: | \(|, )")
+_OPENING = re.compile(r"[^\n.;:,()0-9]{0,60}?(: | \(|, | (?:named|called|namely) )")
 _SUBJECT = re.compile(
     r"(?:\A|\n|[.;:!?][ ])[ \t]*(?:(?:[-*+]|[0-9]+[.)])[ ]+)?(?:the |its |these |those |all )?\Z", re.IGNORECASE
 )
@@ -71,6 +71,7 @@ _BULLET = re.compile(r"([ \t]*)(?:[-*+]|[0-9]{1,2}[.)])[ \t]+(\S.*)")
 _POINTING = re.compile(
     r"(?:\b(?P<word>(?i:the|all|these|those|both|its|their|of|last|first|latter|former|other|remaining))|\b(?P<name>[A-Z]\w+))[ ]\Z"
 )
+_ALL = re.compile(r"\b(?:all|both|these|those)[ ]\Z", re.IGNORECASE)
 _REST = ("other", "remaining")
 _SOME_OF = ("last", "first", "latter", "former")
 _TOP = re.compile(r"\btop[ -]\Z", re.IGNORECASE)
@@ -189,13 +190,18 @@ def is_doubtful(unstated: Quantity, document: Document, together: Together) -> b
     """True of a small count, "two details", and of "the last three"; not of amounts, "nine points", nor of what is
     measured or a fact, epochs or languages, and the source gives another number of. What a writer counts hangs on how he reads the page."""
     text, start, end = document.prose, unstated.start, unstated.end
-    if not _small(unstated, MOST_UNNAMED) or _RATIO.search(text, max(0, start - 9), start):
+    is_one = unstated.literal == "1" and unstated.kind == "plain" and not unstated.unit and not unstated.sign
+    if not (_small(unstated, MOST_UNNAMED) or is_one) or _RATIO.search(text, max(0, start - 9), start):
         return False
     phrase = _phrase(text, end)
     counted = phrase.nouns[-1:]
     if unstated.literal:  # "4 sample inputs", "best on 5 of 9"; other figures are facts more often
-        is_count = phrase.plural and not _is_measured(phrase) and together.numbered.isdisjoint(counted)
-        return is_count or _OF_FIGURE.match(text, end) is not None
+        if _ALL.search(text, max(0, start - 8), start):
+            return True
+        is_count = (
+            (phrase.plural or (is_one and phrase.nouns)) and not _is_measured(phrase) and together.numbered.isdisjoint(counted)
+        )
+        return bool(is_count) or _OF_FIGURE.match(text, end) is not None
     if (pointing := _POINTING.search(text, max(0, start - 30), start)) and pointing["word"]:
         return True
     if _COMPARED_ON.search(text, max(0, start - 50), start):  # "leads on four languages" of the six that it has

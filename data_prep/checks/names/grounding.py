@@ -48,7 +48,10 @@ _SEVERAL = re.compile(
 )
 _QUOTED = re.compile("%2[0-9A-F]")  # portrait%2B1.0 of an address
 _WHOLE = re.compile(r"\w[\w.+-]*")
-_CAPITALISED_RUN = re.compile(r"[A-Z](?<!\w[A-Z])[a-z]+[\s-](?:[A-Z][a-z]+[\s-]){0,5}[A-Z][a-z]+")
+_SMALL_WORDS = r"(?:(?:of|for|in|on|and|the|to)\s){0,2}"
+_CAPITALISED_RUN = re.compile(
+    rf"[A-Z](?<!\w[A-Z])[a-z]+[\s-]{_SMALL_WORDS}(?:[A-Z][a-z]+[\s-]{_SMALL_WORDS}){{0,5}}[A-Z][a-z]+"
+)
 _ENDING = re.compile(r"(?:['’]s|(?<=[A-Z])s)\Z")
 # What may follow a name without being part of it: H100-80GB, MMLU-5-shot.
 _AMOUNT = re.compile(r"-[0-9]+(?:[GMT]B|-?(?:bit|shot|way|fold))\Z", re.IGNORECASE)
@@ -83,13 +86,13 @@ _IS_GIVEN = re.compile(
     r"[^.,;:!?\n]{1,60} (?:is|are|was|were) (?:given|reported|printed|stated|named|listed|shown|mentioned|told)\b"
 )
 _IS_MISSING = re.compile(
-    r"[^.;:!?\n]{0,60} (?:is|are|was|were) (?:missing|absent|left out|unstated|not (?:given|reported|printed|stated|named|listed|mentioned))\b"
+    r"[\w.+-]{1,40}: none\b|[^.;:!?\n]{0,60} (?:is|are|was|were) (?:missing|absent|left out|unstated|not (?:given|reported|printed|stated|named|listed|mentioned))\b"
 )
 DENIAL_CHARACTERS = 120
 # Abbreviations in a section under such a heading are of what the sources lack.
 _LACKING = re.compile(
     r"\b(?:missing|absent|gaps|unanswered|unknowns?|not (?:stated|given|said|told|covered|documented|reported|there)"
-    r"|(?:leaves?|left) (?:out|open|unsaid)|does(?: not|n[’']t) (?:say|state|tell|give|cover|report)|silent|no word)\b"
+    r"|not on (?:the )?(?:card|page)|(?:leaves?|left) (?:out|open|unsaid)|does(?: not|n[’']t) (?:say|state|tell|give|cover|report)|silent|no word)\b"
 )
 _SHOUTED_LINE = re.compile(r"^(?![ \t>]*\|)[^a-z\n]*[A-Z]{3}[^a-z\n]*$", re.MULTILINE)  # not the row of a table
 
@@ -225,10 +228,10 @@ def _mixed(text: str) -> set[str]:
 
 
 def _acronyms(source: str) -> set[str]:
-    """ "Anchored Preference Optimization" says APO."""
+    """ "Anchored Preference Optimization" says APO, "Society for Applied Physics" SAP."""
     found = set()
     for run in set(_CAPITALISED_RUN.findall(source)):
-        letters = "".join(word[0] for word in re.split(r"[\s-]", run)).lower()
+        letters = "".join(word[0] for word in re.split(r"[\s-]", run) if word[0].isupper()).lower()
         found |= {letters[start:end] for start in range(len(letters)) for end in range(start + 3, len(letters) + 1)}
     return found
 
@@ -323,7 +326,7 @@ def _is_long(name: str) -> bool:
 
 
 def _is_known_part(part: str, known: Names) -> bool:
-    if compact(part) in known.words:
+    if compact(part) in known.words or (part.isupper() and compact(part) + "s" in known.words):
         return True
     if rank := _TOP.fullmatch(part):
         return known.versions.has_rank(rank[1])
@@ -423,6 +426,11 @@ def _of_what_is_lacking(document: Document) -> list[tuple[int, int]]:
     return found
 
 
+def _may_be_lacking(span: Span, lower: str) -> bool:
+    """True of FID, and of what "no" stands before: among the things that the sources lack."""
+    return _CAPITALS.fullmatch(span.label) is not None or lower.startswith("no ", span.start - 3)
+
+
 def _may_be_put_otherwise(name: str, known: Names) -> bool:
     """True of what may be a source's name in Latin letters, or in English: the check can neither bear it out nor refuse it."""
     if is_run(name):
@@ -438,7 +446,7 @@ def check_names(document: Document, licences_named: Sequence[Span], known: Names
         for span in names_in(document.prose)
         if not _is_denied(document.lower, span.start)
         and not any(span.start < other.end and other.start < span.end for other in licences_named)
-        and not (_CAPITALS.fullmatch(span.label) and any(start <= span.start < end for start, end in lacking))
+        and not (_may_be_lacking(span, document.lower) and any(start <= span.start < end for start, end in lacking))
     ]
     found = [span for span in found if "/" not in span.label or _NAME.search(span.label) or _is_repository(span.label, known)]
     if not found:

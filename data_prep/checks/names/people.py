@@ -28,6 +28,10 @@ _BODIES = frozenset(
     "act agreement assembly authority bank bureau church commission communities community constitution convention council court decree"
     " directive federation government kingdom law office parliament party police protocol regulation republic senate treaty tribunal union".split()
 ) | {"agency", "ministry", "department", "association", "university", "academy"}
+# What a letter may number: "of group A. Group B is ..." has no A. Group.
+_LETTERED = frozenset(
+    "appendix category class figure group label level model option part phase section set step system table type variant".split()
+)
 WORD_CHARACTERS = 40  # of the word before, which has to begin with a small letter
 
 
@@ -42,6 +46,8 @@ def capitalised_in(prose: str) -> Iterator[Span]:
     for match in _WITHIN.finditer(prose):
         line = prose.rfind("\n", 0, match.start("run")) + 1
         before = prose[max(0, match.start("run") - WORD_CHARACTERS) : match.start("gap")].split()
+        if match["run"][1] == "." and before and before[-1].lower() in _LETTERED:
+            continue
         if prose[line : line + 20].lstrip(" >")[:1] not in ("#", "|") and before and before[-1].lstrip('(*_["“‘')[:1].islower():
             yield Span(*match.span("run"), match["run"])
 

@@ -28,7 +28,7 @@ _YEAR = re.compile(r"[12](?<![0-9].)(?:(?<=1)9|(?<=2)0)[0-9]{2}(?![0-9])")
 _BEFORE_YEAR = re.compile(
     r"(?:(?<![0-9])([0-3]?[0-9])(?:\.|º|er)?\s(?:de\s)?)?(?<![^\W\d_])([^\W\d_]{3,12})\.?,?\s(?:del?\s)?\Z"
 )
-# Beginnings of the months in English, Spanish, Portuguese, Italian, French, German, Dutch, Polish and Russian.
+# Beginnings of the months in English, Spanish, Portuguese, Italian, French, German, Dutch, Polish, Russian, Indonesian and Norwegian.
 _MONTHS = (
     "jan ene gen sty янв",
     "feb fév fev lut фев",
@@ -37,11 +37,11 @@ _MONTHS = (
     "may mai mag mei maj мая май",
     "jun juin giu czer июн",
     "jul juil lug lip июл",
-    "aug ago aoû sie авг",
+    "aug agu ago aoû sie авг",
     "sep set wrze сен",
     "oct okt ott out paź окт",
     "nov lis ноя",
-    "dec dez dic déc gru дек",
+    "dec dese dez dic déc gru дек",
 )
 _MONTH_OF = {beginning: month for month, beginnings in enumerate(_MONTHS, 1) for beginning in beginnings.split()}
 # Joined to its year a month is an English one, whole or short: `base-dec2021`, 2023-Jan-16, (2022, October), Dec '21. The martin2020 of an entry is none.
@@ -193,6 +193,7 @@ _BITS = re.compile(
 )
 _INITIALS_AND_VERSION = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2,5}([0-9]{1,2}\.[0-9]{1,2})(?![0-9A-Za-z]|\.[0-9])")  # SD1.5
 _PATH_STEP = re.compile(r"\.(?<=[A-Za-z_]\.)(0|[1-9][0-9]{0,3})(?=\.[A-Za-z_])")
+_ZEROS_AHEAD = re.compile(r"0(?<![0-9.,]0)(0[0-9]{1,8})(?![0-9.,])")  # of a file named 00120-23.png
 _SCALE_LETTERS = frozenset("kmbt")
 
 
@@ -203,7 +204,9 @@ def identifiers_of(source: str) -> tuple[dict[Decimal, frozenset[str]], set[Deci
     found: dict[Decimal, set[str]] = defaultdict(set)
     alone = {Decimal(number) for pair in _TIMES.findall(source) for number in pair}
     alone |= {
-        Decimal(number) for pattern in (_DEVICES, _INITIALS_AND_VERSION, _PATH_STEP) for number in pattern.findall(source)
+        Decimal(number)
+        for pattern in (_DEVICES, _INITIALS_AND_VERSION, _PATH_STEP, _ZEROS_AHEAD)
+        for number in pattern.findall(source)
     }
     for match in _DIGITS.finditer(source):
         start, after = match.start(), match["after"].lower()
@@ -285,6 +288,9 @@ _WORDS = tuple(
 )
 
 
+_TUPLE = re.compile(r"[(\[](\s?[0-9]{1,6}(?:,\s?[0-9]{1,6}){1,7}\s?)[)\]]")  # (2, 80,298)
+
+
 def values_of(text: str) -> tuple[set[Decimal], set[Decimal]]:
     """Thousands set apart by spaces or points, ordinals, words that say a number; and decimals with a comma, which may as well
     be two numbers of a list."""
@@ -299,6 +305,7 @@ def values_of(text: str) -> tuple[set[Decimal], set[Decimal]]:
             found.add(value := Decimal(re.sub("[ .,]", "", match[0])))
             if match["spaced"] and (scale := _LARGE_BEHIND.match(lower, match.end())):
                 found.add(value.scaleb(SCALES[scale[1]]))  # 1 000 million
+    found |= {Decimal(number) for match in _TUPLE.findall(text) for number in match.split(",")}
     if not text.isascii():
         found |= {Decimal(many).scaleb(8) + Decimal(few).scaleb(4) for many, few in _MYRIADS.findall(text)}
     return found | {value for value, word, whole in _WORDS if word in lower and whole.search(lower)}, decimals
