@@ -221,6 +221,12 @@ def numbers(row):
     return prompt, tuple(answers)
 
 
+@pytest.mark.parametrize("path", TRAINING, ids=name_of)
+def test_what_trains_on_a_cpu_is_not_in_mixed_precision_by_default(path):
+    values = read_yaml(path)
+    assert not values.get("use_cpu") or values.get("bf16") is False
+
+
 @pytest.mark.parametrize("folder", sorted({path.parent for path in TRAINING}), ids=lambda folder: folder.name)
 def test_dpo_is_apo_with_two_lines_changed(folder):
     apo, dpo = (
