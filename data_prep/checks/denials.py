@@ -51,8 +51,9 @@ _AND = re.compile(r",\s*(?:(?:and|or|nor) )?| (?:and|or|nor) ")
 _ARTICLE = re.compile(r"(?:[\s*_-]*(?:the|a|an|any|its|no|either|neither)?[\s*_]+)?")
 # Where a thing stands, if not in every place: then the denial is about the others.
 _PLACES = re.compile(
-    r"\b(?:metadata|front matter|header|tag|field|text|body|prose|page|file|link|elsewhere|beyond|apart from|except|only"
-    r"|for (?:this|that|it|them|these|those|either|both)(?! (?:model|weights|checkpoint|training)s?))\b"
+    r"\b(?:metadata|front matter|header|tag|field|text|body|prose|page|file|link|elsewhere|beyond|apart from|except|only)\b"
+    r"|\bfor (?:this|that|them|these|those|either|both)(?=[.,;:)]|\s*$)",
+    re.MULTILINE,
 )
 _MISSING = re.compile(
     r"(?:what (?:the (?:card|page|model)|it|the authors?) (?:does not|do not|doesn[’']t|leaves? (?:out|open)|is not)\b"

@@ -79,6 +79,7 @@ def test_bodies_that_a_page_may_have_translated_are_remarked():
     told = names(said, source)
     assert [said[span.start : span.end] for span in told.remarks] == ["European Parliament"]
     assert [said[span.start : span.end] for span in told.spans] == ["Maria Lindqvist", "Lorvik Institute"]
+    assert not names("It is by Kenneth Church of Stanford University.", source).remarks
     assert not names(said, "The text is of a body of the member states, which have to be told of it at once.").remarks
 
 

@@ -85,6 +85,8 @@ LISTED = "# Orvan\n\nHyperparameters:\n- learning_rate: 5e-05\n- train_batch_siz
         ("No epochs were skipped.", True),
         ("Neither batch size nor hardware is given for this.", True),
         ("Neither batch size nor hardware is given for this model.", False),
+        ("Neither batch size nor hardware is given for this run.", False),
+        ("Neither batch size nor hardware is given for it.", False),
     ],
 )
 def test_a_setting_of_a_list_is_not_denied(said, passes):

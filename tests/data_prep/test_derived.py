@@ -247,14 +247,14 @@ def test_a_small_count_that_nothing_bears_out_is_remarked_and_refuses_nothing(sa
 @pytest.mark.parametrize(
     ("said", "is_remarked"),
     [
-        ("It shows 1 prompt, for all 3 named.", True),
-        ("It has 1 epoch.", False),
-        ("It has 1 hour.", False),
-        ("It scores 1.", False),
+        ("Good for all 3 named.", True),
+        ("It ran for all 3 epochs.", False),
+        ("It knows all 5 languages.", False),
+        ("It shows 1 prompt.", False),
     ],
 )
-def test_a_one_that_counts_and_all_of_a_few_are_remarked(said, is_remarked):
-    found = numbers(said, "# Orvan\n\nTrained for 12 epochs.\n\nModel: acme/Orvan")
+def test_all_of_a_few_are_remarked_unless_the_source_gives_another_number(said, is_remarked):
+    found = numbers(said, "# Orvan\n\nTrained for 12 epochs on 9 languages.\n\nModel: acme/Orvan")
     assert (found.passed, bool(found.remarks)) == (is_remarked, is_remarked)
 
 

@@ -190,18 +190,14 @@ def is_doubtful(unstated: Quantity, document: Document, together: Together) -> b
     """True of a small count, "two details", and of "the last three"; not of amounts, "nine points", nor of what is
     measured or a fact, epochs or languages, and the source gives another number of. What a writer counts hangs on how he reads the page."""
     text, start, end = document.prose, unstated.start, unstated.end
-    is_one = unstated.literal == "1" and unstated.kind == "plain" and not unstated.unit and not unstated.sign
-    if not (_small(unstated, MOST_UNNAMED) or is_one) or _RATIO.search(text, max(0, start - 9), start):
+    if not _small(unstated, MOST_UNNAMED) or _RATIO.search(text, max(0, start - 9), start):
         return False
     phrase = _phrase(text, end)
     counted = phrase.nouns[-1:]
     if unstated.literal:  # "4 sample inputs", "best on 5 of 9"; other figures are facts more often
-        if _ALL.search(text, max(0, start - 8), start):
-            return True
-        is_count = (
-            (phrase.plural or (is_one and phrase.nouns)) and not _is_measured(phrase) and together.numbered.isdisjoint(counted)
-        )
-        return bool(is_count) or _OF_FIGURE.match(text, end) is not None
+        is_all = _ALL.search(text, max(0, start - 8), start) is not None
+        is_count = (phrase.plural or is_all) and not _is_measured(phrase) and together.numbered.isdisjoint(counted)
+        return is_count or _OF_FIGURE.match(text, end) is not None
     if (pointing := _POINTING.search(text, max(0, start - 30), start)) and pointing["word"]:
         return True
     if _COMPARED_ON.search(text, max(0, start - 50), start):  # "leads on four languages" of the six that it has

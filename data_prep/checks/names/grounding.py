@@ -44,12 +44,14 @@ _NAME = re.compile(r"[0-9]|[a-z][A-Z]|[A-Z]{2,}[a-z]{2,}|(?<![A-Za-z])[A-Z]{3,}(
 _PIECE = re.compile(r"[A-Za-z0-9]+(?:\.[0-9]+)*")
 # GPT-2/3, LABEL1,2, GPT-2 and -3, CIFAR-10/100: the name is said once for all its numbers.
 _SEVERAL = re.compile(
-    r"[A-Z](?<!\w[A-Z])([A-Za-z]{1,20})[- ]?[0-9]{1,3}(?:\.[0-9])?((?:(?:/|,(?=[0-9]{1,2}(?![0-9]))|, ?-| and -| or -| & -)[0-9]{1,3}(?:\.[0-9])?(?![\w.]?[0-9A-Za-z])){1,5})"
+    r"[A-Z](?<!\w[A-Z])([A-Za-z]{1,20})[- ]?[0-9]{1,3}(?:\.[0-9])?((?:(?:/|,(?=[0-9]{1,2}(?![0-9]| [A-Za-z]))|, ?-| and -| or -| & -)[0-9]{1,3}(?:\.[0-9])?(?![\w.]?[0-9A-Za-z])){1,5})"
 )
-_QUOTED = re.compile("%2[0-9A-F]")  # portrait%2B1.0 of an address
+_PLURALS = re.compile(r"\b([A-Z]{2,})s\b")  # LLMs
+_QUOTED = re.compile("%2[0-9A-Fa-f]")  # portrait%2B1.0 of an address
 _WHOLE = re.compile(r"\w[\w.+-]*")
+_CAPITALISED_RUN = re.compile(r"[A-Z](?<!\w[A-Z])[a-z]+[\s-](?:[A-Z][a-z]+[\s-]){0,5}[A-Z][a-z]+")
 _SMALL_WORDS = r"(?:(?:of|for|in|on|and|the|to)\s){0,2}"
-_CAPITALISED_RUN = re.compile(
+_CAPITALISED_TITLE = re.compile(
     rf"[A-Z](?<!\w[A-Z])[a-z]+[\s-]{_SMALL_WORDS}(?:[A-Z][a-z]+[\s-]{_SMALL_WORDS}){{0,5}}[A-Z][a-z]+"
 )
 _ENDING = re.compile(r"(?:['’]s|(?<=[A-Z])s)\Z")
@@ -78,6 +80,7 @@ _DENIAL = re.compile(
 )
 _CAPITALS = re.compile("[A-Z]{2,}")  # NATO
 _NO = re.compile(r"\b(?:no|neither|nor) [^,]{0,40}\Z")
+_NO_BEFORE = re.compile(r"\bno \Z")
 _GIVES_NO = re.compile(
     r"\b(?:gives?|has|states?|reports?|names?|mentions?|shows?|prints?|lists?|offers?|contains?|includes?|with|there (?:is|are))"
     r" (?:no|neither|nor)(?:(?: [\w-]+){1,3},? (?:no|nor|or))*(?: [a-z-]+){0,2}[ *_`]{0,3}\Z"
@@ -86,7 +89,7 @@ _IS_GIVEN = re.compile(
     r"[^.,;:!?\n]{1,60} (?:is|are|was|were) (?:given|reported|printed|stated|named|listed|shown|mentioned|told)\b"
 )
 _IS_MISSING = re.compile(
-    r"[\w.+-]{1,40}: none\b|[^.;:!?\n]{0,60} (?:is|are|was|were) (?:missing|absent|left out|unstated|not (?:given|reported|printed|stated|named|listed|mentioned))\b"
+    r"[^.;:!?\n]{0,60} (?:is|are|was|were) (?:missing|absent|left out|unstated|not (?:given|reported|printed|stated|named|listed|mentioned))\b"
 )
 DENIAL_CHARACTERS = 120
 # Abbreviations in a section under such a heading are of what the sources lack.
@@ -202,7 +205,7 @@ def _words_of(source: str) -> frozenset[str]:
     keys = [*map(key_of.__getitem__, pieces)]
     whole = set(_WHOLE.findall(source)) | (set(_WHOLE.findall(unquote(source))) if _QUOTED.search(source) else set())
     found = set(map(compact, whole)) | _acronyms(source) | set(_ARXIV.findall(source))
-    found |= _mixed(source) | _of_several(source)
+    found |= _mixed(source) | _of_several(source) | set(map(str.lower, _PLURALS.findall(source)))
     found |= {key.rstrip("0123456789") for key in set(keys) if key[-1:].isdigit() and not key.isdigit()}
     may_begin = {piece: piece[0].isupper() or not key.isalpha() for piece, key in key_of.items()}
     begins = [*map(may_begin.__getitem__, pieces)]
@@ -230,7 +233,7 @@ def _mixed(text: str) -> set[str]:
 def _acronyms(source: str) -> set[str]:
     """ "Anchored Preference Optimization" says APO, "Society for Applied Physics" SAP."""
     found = set()
-    for run in set(_CAPITALISED_RUN.findall(source)):
+    for run in {*_CAPITALISED_RUN.findall(source), *_CAPITALISED_TITLE.findall(source)}:
         letters = "".join(word[0] for word in re.split(r"[\s-]", run) if word[0].isupper()).lower()
         found |= {letters[start:end] for start in range(len(letters)) for end in range(start + 3, len(letters) + 1)}
     return found
@@ -326,7 +329,7 @@ def _is_long(name: str) -> bool:
 
 
 def _is_known_part(part: str, known: Names) -> bool:
-    if compact(part) in known.words or (part.isupper() and compact(part) + "s" in known.words):
+    if compact(part) in known.words:
         return True
     if rank := _TOP.fullmatch(part):
         return known.versions.has_rank(rank[1])
@@ -428,7 +431,9 @@ def _of_what_is_lacking(document: Document) -> list[tuple[int, int]]:
 
 def _may_be_lacking(span: Span, lower: str) -> bool:
     """True of FID, and of what "no" stands before: among the things that the sources lack."""
-    return _CAPITALS.fullmatch(span.label) is not None or lower.startswith("no ", span.start - 3)
+    return (
+        _CAPITALS.fullmatch(span.label) is not None or _NO_BEFORE.search(lower, max(0, span.start - 4), span.start) is not None
+    )
 
 
 def _may_be_put_otherwise(name: str, known: Names) -> bool:

@@ -23,11 +23,11 @@ _GENERIC = frozenset(
     "institute institut university college school academy faculty department laboratory laboratories lab labs center centre foundation"
     " research group team company corporation inc ltd gmbh association society council consortium agency ministry national".split()
 )
-# What public bodies and their acts are called, whose names a page translates; no person's name holds one.
+# What public bodies and their acts are called, whose names a page translates.
 _BODIES = frozenset(
-    "act agreement assembly authority bank bureau church commission communities community constitution convention council court decree"
-    " directive federation government kingdom law office parliament party police protocol regulation republic senate treaty tribunal union".split()
-) | {"agency", "ministry", "department", "association", "university", "academy"}
+    "agreement assembly authority bureau commission communities constitution convention council court decree directive federation government"
+    " kingdom ministry parliament protocol regulation republic senate treaty tribunal".split()
+)
 # What a letter may number: "of group A. Group B is ..." has no A. Group.
 _LETTERED = frozenset(
     "appendix category class figure group label level model option part phase section set step system table type variant".split()
@@ -46,7 +46,8 @@ def capitalised_in(prose: str) -> Iterator[Span]:
     for match in _WITHIN.finditer(prose):
         line = prose.rfind("\n", 0, match.start("run")) + 1
         before = prose[max(0, match.start("run") - WORD_CHARACTERS) : match.start("gap")].split()
-        if match["run"][1] == "." and before and before[-1].lower() in _LETTERED:
+        initial, _, word = match["run"].lower().partition(". ")
+        if len(initial) == 1 and word in _LETTERED and before and before[-1].lower() == word:
             continue
         if prose[line : line + 20].lstrip(" >")[:1] not in ("#", "|") and before and before[-1].lstrip('(*_["“‘')[:1].islower():
             yield Span(*match.span("run"), match["run"])

@@ -41,7 +41,7 @@ _MONTHS = (
     "sep set wrze сен",
     "oct okt ott out paź окт",
     "nov lis ноя",
-    "dec dese dez dic déc gru дек",
+    "dec desem dez dic déc gru дек",
 )
 _MONTH_OF = {beginning: month for month, beginnings in enumerate(_MONTHS, 1) for beginning in beginnings.split()}
 # Joined to its year a month is an English one, whole or short: `base-dec2021`, 2023-Jan-16, (2022, October), Dec '21. The martin2020 of an entry is none.
@@ -136,7 +136,7 @@ def _in_entries(lower: str) -> Iterator[Date]:
 
 def _month_of(word: str) -> int | None:
     """Of a name that begins as one of a month does: juillet is not juin."""
-    return _MONTH_OF.get(word[:4]) or _MONTH_OF.get(word[:3])
+    return _MONTH_OF.get(word[:5]) or _MONTH_OF.get(word[:4]) or _MONTH_OF.get(word[:3])
 
 
 # --- names and versions -------------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ _BITS = re.compile(
 )
 _INITIALS_AND_VERSION = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2,5}([0-9]{1,2}\.[0-9]{1,2})(?![0-9A-Za-z]|\.[0-9])")  # SD1.5
 _PATH_STEP = re.compile(r"\.(?<=[A-Za-z_]\.)(0|[1-9][0-9]{0,3})(?=\.[A-Za-z_])")
-_ZEROS_AHEAD = re.compile(r"0(?<![0-9.,]0)(0[0-9]{1,8})(?![0-9.,])")  # of a file named 00120-23.png
+_ZEROS_AHEAD = re.compile(r"0(?<![\w#.,-]0)(0[0-9]{1,8})(?=[-_])")  # of a file named 00120-23.png
 _SCALE_LETTERS = frozenset("kmbt")
 
 
@@ -288,7 +288,7 @@ _WORDS = tuple(
 )
 
 
-_TUPLE = re.compile(r"[(\[](\s?[0-9]{1,6}(?:,\s?[0-9]{1,6}){1,7}\s?)[)\]]")  # (2, 80,298)
+_TUPLE = re.compile(r"[(\[](?![0-9]{1,3}(?:,[0-9]{3})+[)\]])(\s?[0-9]{1,6}(?:,\s?[0-9]{1,6}){1,7}\s?)[)\]]")  # (2, 80,298)
 
 
 def values_of(text: str) -> tuple[set[Decimal], set[Decimal]]:
