@@ -18,7 +18,7 @@ class Decoding:
 
 
 GREEDY = Decoding("greedy", 0, 0.0, 1.0)
-DRAWS_VERSION = 2  # 1: one stream of random numbers for a batch. With others the same model writes another text
+DRAWS_VERSION = 3  # 1: one stream of random numbers for a batch, 2: a copy of the prompt for each row. With others the same model writes another text
 LIKELIEST = 64  # tokens that top_p is looked for among first
 
 

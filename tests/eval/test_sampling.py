@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from commands import BASE
-from transformers import AutoModelForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import AutoModelForCausalLM, DiffLlamaConfig, MistralConfig, Qwen3Config, SmolLM3Config, StableLmConfig
 
 from data_prep.prompts.student import build_prompt, render, source_text
 from data_prep.synthetic.world import raw_cards
@@ -13,7 +13,7 @@ from eval import sampling_benchmark
 from eval.decoding import kv_cache, shared_prefill
 from eval.decoding.sampling import Decoding, Draws, TopP
 from eval.decoding.shared_prefill import read_once
-from eval.decoding.shared_prompt import OwnLayer
+from eval.decoding.shared_prompt import NAME, OwnLayer
 from eval.generation import transformers_backend
 from eval.generation.local_model import open_model, summary
 from eval.generation.requests import Batch, GenerationRequest, PromptPrefix
@@ -65,6 +65,9 @@ def alone(base, weights, ask):
 
 def test_samples_side_by_side_say_what_each_says_alone_and_a_prompt_is_read_once(base, weights, monkeypatch):
     asks, read = asks_of(base), []
+    read_once(
+        weights, torch.ones(1, 3, dtype=torch.long), torch.ones(1, 3, dtype=torch.long), [0, 0]
+    )  # whether it can is tried once
     hook = weights.register_forward_pre_hook(lambda _, __, how: read.append(tuple(how["input_ids"].shape)), with_kwargs=True)
     rows = rows_of(base, weights, asks, monkeypatch, together=True)
     hook.remove()
@@ -83,42 +86,44 @@ def test_grounded_samples_do_not_depend_on_the_rows_beside_them(base, weights, m
     assert sum(sum(row.interventions.values()) for row in together) > 0
 
 
-@pytest.mark.parametrize(("window", "way"), [(None, "shared"), (None, "handed"), (None, "on a GPU"), (6, "handed")])
-def test_what_was_read_once_is_gone_on_from_as_if_each_row_had_read_it(window, way, monkeypatch):
-    if way != "shared" and window is None:
+SIZES = {"vocab_size": 90, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4,
+         "num_key_value_heads": 2, "eos_token_id": None, "bos_token_id": None, "pad_token_id": 0}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "way"),
+    [
+        (MistralConfig(**SIZES, sliding_window=None), "shared"),
+        (MistralConfig(**SIZES, sliding_window=None), "handed"),
+        (MistralConfig(**SIZES, sliding_window=None), "on a GPU"),
+        (MistralConfig(**SIZES, sliding_window=6), "cannot"),
+        (SmolLM3Config(**SIZES), "shared"),
+        (Qwen3Config(**SIZES, head_dim=8), "shared"),
+        (DiffLlamaConfig(**SIZES), "cannot"),  # calls attention twice, with other values than it stores
+        (StableLmConfig(**SIZES), "cannot"),  # hands nothing on
+    ],
+)
+def test_what_was_read_once_is_gone_on_from_as_if_each_row_had_read_it(config, way, monkeypatch):
+    if way in ("handed", "on a GPU"):
         monkeypatch.setattr(shared_prefill, "can_share", lambda *_: False)
     if way == "on a GPU":
         monkeypatch.setattr(shared_prefill, "cpu_options", lambda _: {})
     monkeypatch.setattr(kv_cache, "GROWTH", 3)
     torch.manual_seed(2)
-    sizes = {
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-    }
-    config = MistralConfig(vocab_size=90, sliding_window=window, eos_token_id=None, pad_token_id=0, **sizes)
-    model = MistralForCausalLM._from_config(config, dtype=torch.float64).eval()
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float64).eval()
     ids, mask = torch.randint(1, 90, (3, 12)), torch.ones(3, 12, dtype=torch.long)
     mask[1, :5] = 0
     rows = [0, 0, 1, 1, 1, 2, 0]
     how = {"max_new_tokens": 20, "do_sample": False, "logits_processor": [Numbered()]}
     plain = model.generate(ids[rows], attention_mask=mask[rows], **how)
-    with torch.inference_mode():
-        read = read_once(model, ids, mask, rows)
-        shared = model.generate(**read, **how)
-        assert torch.equal(model.generate(ids[rows], attention_mask=mask[rows], **how), plain)  # others' caches are as ever
-    assert isinstance(read["past_key_values"].layers[0], OwnLayer) is (way == "shared")
     assert len({tuple(row) for row in plain[:, 12:].tolist()}) == len(rows)
-    assert torch.equal(shared, plain)
-
-
-def test_a_model_that_does_not_hand_on_what_it_is_called_with_is_refused():
-    layer, states = OwnLayer([], 3), torch.ones(1, 1, 1, 2)
-    layer.update(states, states)
-    with pytest.raises(RuntimeError, match="prompts cannot be shared"):
-        layer.update(states, states)
+    with torch.inference_mode():
+        for _ in range(2):
+            read = read_once(model, ids, mask, rows)
+            assert isinstance(read["past_key_values"].layers[0], OwnLayer) is (way == "shared")
+            assert torch.equal(model.generate(**read, **how), plain)
+        assert torch.equal(model.generate(ids[rows], attention_mask=mask[rows], **how), plain)  # others' caches are as ever
+    assert model.config._attn_implementation == (NAME if way == "shared" else "sdpa")
 
 
 class Numbered:

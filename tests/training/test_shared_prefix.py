@@ -9,7 +9,7 @@ every machine.
 import copy
 import json
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 
 import pytest
 import torch
@@ -233,7 +233,11 @@ def test_with_one_pair_a_micro_batch_the_order_is_trls(exact, tokenizer, tmp_pat
         trainer_of(exact, tokenizer, tmp_path, kind, rows=of_few_cards(), per_device_train_batch_size=1)
         for kind in (SharedPrefixDPOTrainer, DPOTrainer)
     )
-    assert type(ours._get_train_sampler()) is type(theirs._get_train_sampler())
+    orders = []
+    for trainer in (ours, theirs):
+        torch.manual_seed(3)
+        orders.append(list(trainer._get_train_sampler()))
+    assert orders[0] == orders[1]
 
 
 def test_pairs_of_one_card_share_one_prompt(exact, tokenizer, tmp_path):
@@ -454,6 +458,19 @@ def test_the_sampler_puts_a_cards_rows_into_one_micro_batch(each, size):
         assert sum(most) / len(most) > min(each, size) / 2
     sampler.set_epoch(1)
     assert list(sampler) != order
+
+
+def test_when_a_card_is_trained_on_does_not_hang_on_its_number_of_rows():
+    prompts = [f"card {card}" for card in range(400) for _ in range(1 + card % 4)]
+    order = list(SamePromptSampler(prompts, 4, seed=7))
+    assert sorted(order) == list(range(len(prompts)))
+    size = Counter(prompts)
+    places = defaultdict(list)
+    for place, row in enumerate(order):
+        places[size[prompts[row]]].append(place / len(order))
+    assert {each: sum(found) / len(found) for each, found in places.items()} == pytest.approx(
+        dict.fromkeys(range(1, 5), 0.5), abs=0.06
+    )
 
 
 # The head

@@ -1,8 +1,8 @@
 """What makes a run that was stopped and goes on the same as one that was never disturbed.
 
 Here is what Trainer leaves undone when it goes on from a checkpoint. Two other parts lie elsewhere: which checkpoint a run goes
-on from, and that it is of the same recipe and data (`open_output` in `checkpoints.py`); and, where references of one card lie side
-by side, the order of the rows, by seed and epoch alone (`SamePromptSampler` in `training/shared_prefix/trainers.py`).
+on from, and that it is of the same recipe and data (`open_output` in `checkpoints.py`); and, where references or pairs of one card
+lie side by side, the order of the rows, by seed and epoch alone (`SamePromptSampler` in `training/shared_prefix/trainers.py`).
 """
 
 from __future__ import annotations

@@ -73,10 +73,11 @@ class _SharesPrefix(Mixed):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """Rows of one prompt come in one micro-batch, over one copy of it; TRL's own order where each row is one."""
-        if self.args.per_device_train_batch_size == 1:
+        if self._train_batch_size == 1:
             return super()._get_train_sampler(train_dataset)
         rows = self.train_dataset if train_dataset is None else train_dataset
-        return SamePromptSampler(prompts_of(rows), self.args.per_device_train_batch_size, self.args.data_seed or self.args.seed)
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return SamePromptSampler(prompts_of(rows), self._train_batch_size, seed)
 
     def check_agreement(self, model: Any, inputs: dict[str, torch.Tensor], answered: torch.Tensor, shared: Plan) -> None:
         """Raises ValueError where the log-probs of the answers differ from those of each row run alone, unpadded."""
@@ -178,8 +179,7 @@ class SamePromptSampler(Sampler[int]):
     """Shuffled rows, those of one prompt side by side within micro-batches of `batch_size`.
 
     Prompts are shuffled by seed and epoch, so that a resumed run sees the same order. A prompt with more rows than fit
-    goes on in the next micro-batch; what is left of several prompts is put together, and comes last where it does not
-    fill a micro-batch.
+    goes on in another micro-batch; what is left of several prompts is put together, and what does not fill a micro-batch comes last.
     """
 
     def __init__(self, prompts: Sequence[str], batch_size: int, seed: int) -> None:
@@ -203,8 +203,10 @@ class SamePromptSampler(Sampler[int]):
                 room = next((room for room in range(len(part), self.batch_size) if with_room[room]), self.batch_size)
                 batch = (with_room[room].pop() if room < self.batch_size else []) + part
                 (with_room[room - len(part)] if room > len(part) else full).append(batch)
+        rest = [row for batches in with_room.values() for batch in batches for row in batch]
+        parts = [rest[at : at + self.batch_size] for at in range(0, len(rest), self.batch_size)]
+        last = parts.pop() if parts and len(parts[-1]) < self.batch_size else []
+        full += parts
         for at in torch.randperm(len(full), generator=generator).tolist():
             yield from full[at]
-        for batches in with_room.values():
-            for batch in batches:
-                yield from batch
+        yield from last
