@@ -28,20 +28,20 @@ _YEAR = re.compile(r"[12](?<![0-9].)(?:(?<=1)9|(?<=2)0)[0-9]{2}(?![0-9])")
 _BEFORE_YEAR = re.compile(
     r"(?:(?<![0-9])([0-3]?[0-9])(?:\.|º|er)?\s(?:de\s)?)?(?<![^\W\d_])([^\W\d_]{3,12})\.?,?\s(?:del?\s)?\Z"
 )
-# Beginnings of the months in English, Spanish, Portuguese, Italian, French, German, Dutch, Polish, Russian, Indonesian and Norwegian.
+# Beginnings of the months in English, Spanish, Portuguese, Italian, French, German, Dutch, Polish, Russian, Indonesian, Norwegian and Czech.
 _MONTHS = (
-    "jan ene gen sty янв",
-    "feb fév fev lut фев",
-    "mar mär maa мар",
-    "apr avr abr kwi апр",
-    "may mai mag mei maj мая май",
-    "jun juin giu czer июн",
-    "jul juil lug lip июл",
-    "aug agu ago aoû sie авг",
-    "sep set wrze сен",
-    "oct okt ott out paź окт",
+    "jan ene gen sty ledn янв",
+    "feb fév fev lut únor фев",
+    "mar mär maa břez мар",
+    "apr avr abr kwi dubn апр",
+    "may mai mag mei maj květ мая май",
+    "jun juin giu czer červn июн",
+    "jul juil lug lip červe июл",
+    "aug agu ago aoû sie srpn авг",
+    "sep set wrze září сен",
+    "oct okt ott out paź říjn окт",
     "nov lis ноя",
-    "dec desem dez dic déc gru дек",
+    "dec desem dez dic déc gru pros дек",
 )
 _MONTH_OF = {beginning: month for month, beginnings in enumerate(_MONTHS, 1) for beginning in beginnings.split()}
 # Joined to its year a month is an English one, whole or short: `base-dec2021`, 2023-Jan-16, (2022, October), Dec '21. The martin2020 of an entry is none.
@@ -193,6 +193,7 @@ _BITS = re.compile(
 )
 _INITIALS_AND_VERSION = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2,5}([0-9]{1,2}\.[0-9]{1,2})(?![0-9A-Za-z]|\.[0-9])")  # SD1.5
 _PATH_STEP = re.compile(r"\.(?<=[A-Za-z_]\.)(0|[1-9][0-9]{0,3})(?=\.[A-Za-z_])")
+_GLUED_POWER = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{1,8}([1-9](?:\.[0-9]{1,4})?e-[0-9]{1,2})(?![\w.]?[0-9])")  # LR1e-6
 _ZEROS_AHEAD = re.compile(r"0(?<![\w#.,-]0)(0[0-9]{1,8})(?=[-_])")  # of a file named 00120-23.png
 _SCALE_LETTERS = frozenset("kmbt")
 
@@ -205,7 +206,7 @@ def identifiers_of(source: str) -> tuple[dict[Decimal, frozenset[str]], set[Deci
     alone = {Decimal(number) for pair in _TIMES.findall(source) for number in pair}
     alone |= {
         Decimal(number)
-        for pattern in (_DEVICES, _INITIALS_AND_VERSION, _PATH_STEP, _ZEROS_AHEAD)
+        for pattern in (_DEVICES, _INITIALS_AND_VERSION, _PATH_STEP, _GLUED_POWER, _ZEROS_AHEAD)
         for number in pattern.findall(source)
     }
     for match in _DIGITS.finditer(source):
