@@ -24,6 +24,9 @@ MARK = "_shares_prompts"  # of a model that was tried
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.01}  # of the largest logit
 
 
+WORTH = 1_000_000  # bytes that a layer need not read for each prompt: below, the further calls take longer than the reading
+
+
 @dataclass(frozen=True)
 class Prompt:
     """What one layer keeps of a prompt, shape (heads, tokens, dimensions), and the numbers of the rows that go on from it."""
@@ -62,15 +65,20 @@ class OwnLayer(RoomyLayer):
 
 
 def can_share(model: Any, cache: DynamicCache, rows: Sequence[int]) -> bool:
-    """False where no prompt has two rows, and of models whose layers have a window, a state or an attention of their own, which is found
+    """False where it would not pay, and of models whose layers have a window, a state or an attention of their own, which is found
     by trying: once for each model."""
-    if len(set(rows)) == len(rows) or model.device.type != "cpu" or model.config._attn_implementation not in ("sdpa", NAME):
+    if model.device.type != "cpu" or model.config._attn_implementation not in ("sdpa", NAME):
         return False
-    if not all(type(layer) in (DynamicLayer, RoomyLayer) for layer in cache.layers):
+    if not all(type(layer) in (DynamicLayer, RoomyLayer) for layer in cache.layers) or not _pays(cache.layers[0], rows):
         return False
     if not hasattr(model, MARK):
         setattr(model, MARK, _agrees(model))
     return getattr(model, MARK)
+
+
+def _pays(layer: Any, rows: Sequence[int]) -> bool:
+    prompts = len(set(rows))
+    return (len(rows) - prompts) * 2 * layer.keys[0].nbytes > prompts * WORTH
 
 
 def _agrees(model: Any) -> bool:

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, DiffLlamaConfig, MistralConfig, Q
 from data_prep.prompts.student import build_prompt, render, source_text
 from data_prep.synthetic.world import raw_cards
 from eval import sampling_benchmark
-from eval.decoding import kv_cache, shared_prefill
+from eval.decoding import kv_cache, shared_prefill, shared_prompt
 from eval.decoding.sampling import Decoding, Draws, TopP
 from eval.decoding.shared_prefill import read_once
 from eval.decoding.shared_prompt import NAME, OwnLayer
@@ -96,6 +96,7 @@ SIZES = {"vocab_size": 90, "hidden_size": 16, "intermediate_size": 16, "num_hidd
         (MistralConfig(**SIZES, sliding_window=None), "shared"),
         (MistralConfig(**SIZES, sliding_window=None), "handed"),
         (MistralConfig(**SIZES, sliding_window=None), "on a GPU"),
+        (MistralConfig(**SIZES, sliding_window=None), "small"),
         (MistralConfig(**SIZES, sliding_window=6), "cannot"),
         (SmolLM3Config(**SIZES), "shared"),
         (Qwen3Config(**SIZES, head_dim=8), "shared"),
@@ -104,10 +105,13 @@ SIZES = {"vocab_size": 90, "hidden_size": 16, "intermediate_size": 16, "num_hidd
     ],
 )
 def test_what_was_read_once_is_gone_on_from_as_if_each_row_had_read_it(config, way, monkeypatch):
+    monkeypatch.setattr(shared_prompt, "WORTH", 0)
     if way in ("handed", "on a GPU"):
         monkeypatch.setattr(shared_prefill, "can_share", lambda *_: False)
     if way == "on a GPU":
         monkeypatch.setattr(shared_prefill, "cpu_options", lambda _: {})
+    if way == "small":
+        monkeypatch.undo()
     monkeypatch.setattr(kv_cache, "GROWTH", 3)
     torch.manual_seed(2)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float64).eval()
