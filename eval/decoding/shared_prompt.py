@@ -24,7 +24,7 @@ MARK = "_shares_prompts"  # of a model that was tried
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.01}  # of the largest logit
 
 
-WORTH = 1_000_000  # bytes that a layer need not read for each prompt: below, the further calls take longer than the reading
+WORTH = 4_000_000  # bytes that a layer need not read for each prompt: below, the further calls take longer than the reading
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,10 @@ def alone(base, weights, ask):
 
 def test_samples_side_by_side_say_what_each_says_alone_and_a_prompt_is_read_once(base, weights, monkeypatch):
     asks, read = asks_of(base), []
+    monkeypatch.setattr(shared_prompt, "WORTH", 0)
+    read_once(
+        weights, torch.ones(1, 3, dtype=torch.long), torch.ones(1, 3, dtype=torch.long), [0, 0]
+    )  # whether it can is tried once
     read_once(
         weights, torch.ones(1, 3, dtype=torch.long), torch.ones(1, 3, dtype=torch.long), [0, 0]
     )  # whether it can is tried once
