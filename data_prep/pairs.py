@@ -1,4 +1,4 @@
-"""Builds preference pairs: what passes every check against what fails one, or the best against the worst, from five pools.
+"""Builds preference pairs: what passes every check against what fails one, or the best against the worst, from six pools.
 
     python -m data_prep.pairs --config recipes/demo/data.yaml
 
@@ -7,11 +7,12 @@
 | own      | the model's own passing sample, or the reference | the SFT model's own failing sample (on-policy) |
 | repair   | the failing sample up to its first fault, gone on with by the model itself, passing | that sample     |
 | revision | that sample mended (data_prep.revise) | the sample (CLAIR, arXiv 2408.06266)                     |
+| corrected | that sample set right by a reader (data_prep.correct) | the sample, also where no check marks it |
 | small    | as in `own`                         | a smaller model's failing sample (arXiv 2507.06187)        |
 | broken   | the reference                       | the reference with one rule broken                         |
 
-Reads data/sampling.jsonl, samples.jsonl, split.json and, where they are there, repairs.jsonl, revisions.jsonl and
-samples.NAME.jsonl.
+Reads data/sampling.jsonl, samples.jsonl, split.json and, where they are there, repairs.jsonl, revisions.jsonl,
+corrections.jsonl and samples.NAME.jsonl.
 Writes data/pairs/{train,validation}.parquet. Chosen texts pass every check (with `mended: better` all but length), rejected ones fail
 few (moderate margin, high bar: AIR, arXiv 2504.03612), both are of like length, and each pair's `reason` is the checks' own word on the rejected.
 
@@ -39,10 +40,11 @@ from data_prep.core.files import read_jsonl, read_split, samples_of, set_aside, 
 from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import PAIR_SCHEMA, table_writer
 from data_prep.core.recipe import Block, Recipe, command
-from data_prep.core.records import TRAINED_ON, Candidate, HeldOut, PreferencePair, Rejected
+from data_prep.core.records import TRAINED_ON, Candidate, Correction, HeldOut, PreferencePair, Rejected
 from data_prep.core.text import count_words
 
-Pool = Literal["own", "repair", "revision", "small", "broken"]
+Pool = Literal["own", "repair", "revision", "corrected", "small", "broken"]
+WRITTEN = "as written"  # beside the pools: what the corrected pages were made from
 BEYOND_SHARE = "more pairs of its pool than its share"
 
 
@@ -71,6 +73,8 @@ class PairsConfig(Block):
     lost: most samples of a small model miss the length, and such a pair does not teach it."""
     shares: dict[Pool, float] = {"own": 0.4, "repair": 0.2, "revision": 0.2, "small": 0.1, "broken": 0.1}
     """Pools and their shares. The largest pool is used whole, the others up to their share beside it."""
+    corrections: str | None = None
+    """Corrected pages, in place of data/corrections.jsonl: for those that came with a recipe."""
     small: str | None = None
     """Name of the smaller model under sample.systems, whose samples are in data/samples.NAME.jsonl."""
 
@@ -79,7 +83,7 @@ def main(recipe: Recipe[PairsConfig]) -> None:
     data, block = recipe.run_dir / "data", recipe.block
     refuse_missing_samples(data, block)
     inputs = [data / name for name in ("samples.jsonl", "sampling.jsonl", "split.json", "repairs.jsonl", "revisions.jsonl")]
-    inputs += small_samples(data, block)
+    inputs += [corrections_file(data, block), *small_samples(data, block)]
     tables, aside = {split: data / "pairs" / f"{split}.parquet" for split in TRAINED_ON}, data / "rejected.jsonl"
     manifest = Manifest(data / "pairs.manifest.json", "pairs", recipe.resolved(), inputs, [*tables.values()], aside)
     if manifest.is_done():
@@ -88,7 +92,10 @@ def main(recipe: Recipe[PairsConfig]) -> None:
     cards = list(read_jsonl(data / "sampling.jsonl", HeldOut))
     level = ReferenceMatchRate()
     found: dict[str, list[PreferencePair]] = {split: [] for split in TRAINED_ON}
-    rejected: list[Rejected] = []
+    gone = corrections_of(data, block).keys() - {card.id for card in cards}
+    rejected = [
+        Rejected("pairs", card, "its corrected pages are of a card that sampling.jsonl does not have") for card in sorted(gone)
+    ]
     for card, pools in tqdm(judged_cards(data, cards, block), "pairs", len(cards), unit=" cards", mininterval=1):
         pairs, reason = pair_up(card, pools, block)
         found[splits[card.id]] += pairs
@@ -112,10 +119,16 @@ def main(recipe: Recipe[PairsConfig]) -> None:
 def refuse_missing_samples(data: Path, block: PairsConfig) -> None:
     if "small" in block.shares and block.small and not (data / f"samples.{block.small}.jsonl").exists():
         raise ValueError(f"{data}/samples.{block.small}.jsonl is missing; add {block.small} to sample.systems and sample again")
-    if not (data / "samples.jsonl").exists():
+    if not (data / "samples.jsonl").exists() and set(block.shares) != {"corrected"}:
         raise ValueError(
             f"{data}/samples.jsonl is missing; run eval.generate --stage sample first (or make it empty for broken pairs)"
         )
+
+
+def corrections_file(data: Path, block: PairsConfig) -> Path:
+    if block.corrections and not Path(block.corrections).exists():
+        raise ValueError(f"pairs.corrections: {block.corrections} is missing; data_prep.correct makes such a file")
+    return Path(block.corrections) if block.corrections else data / "corrections.jsonl"
 
 
 def small_samples(data: Path, block: PairsConfig) -> list[Path]:
@@ -137,15 +150,30 @@ def judged_cards(
     if "revision" in block.shares and (data / "revisions.jsonl").exists():
         for revision in read_jsonl(data / "revisions.jsonl", Candidate):
             revisions[revision.card_id].append(revision)
-    for (card, own), again, others in zip(samples_of(cards, data / "samples.jsonl"), repaired, smaller, strict=True):
+    corrections = corrections_of(data, block)
+    samples = data / "samples.jsonl"
+    sampled = samples_of(cards, samples) if samples.exists() else ((card, []) for card in cards)
+    for (card, own), again, others in zip(sampled, repaired, smaller, strict=True):
         pools = {
             "own": [CheckedSummary.sample(sample, card.source) for sample in own],
             "repair": [CheckedSummary.sample(sample, card.source, "repair") for sample in again],
             "revision": [CheckedSummary.candidate(item, card.source, "revision") for item in revisions[card.id]],
+            "corrected": [CheckedSummary.candidate(item.corrected, card.source, "corrected") for item in corrections[card.id]],
+            WRITTEN: [CheckedSummary.sample(item.written, card.source) for item in corrections[card.id]],
             "small": [CheckedSummary.sample(sample, card.source, "small model") for sample in others],
             "broken": list(broken(card, block.per_card)) if "broken" in block.shares else [],
         }
         yield card, pools
+
+
+def corrections_of(data: Path, block: PairsConfig) -> dict[str, list[Correction]]:
+    """By card; none where the pool has no share."""
+    found: dict[str, list[Correction]] = defaultdict(list)
+    path = corrections_file(data, block)
+    if "corrected" in block.shares and path.exists():
+        for row in read_jsonl(path, Correction):
+            found[row.card_id].append(row)
+    return found
 
 
 def broken(card: HeldOut, most: int) -> Iterator[CheckedSummary]:
@@ -165,6 +193,7 @@ def pair_up(card: HeldOut, pools: dict[str, list[CheckedSummary]], block: PairsC
         "own": by_grade(card, own, reference, block) if block.by == "grade" else match(chosen, own, block),
         "repair": mended(pools["repair"], own, block),
         "revision": mended(pools["revision"], own, block),
+        "corrected": corrected(pools["corrected"], pools[WRITTEN], block),
         "small": match(chosen, pools["small"], block),
         "broken": match([reference], pools["broken"], block),
     }
@@ -241,6 +270,15 @@ def mended(
         made = [text for text in better if text.mends == item.key and (is_good(text, block) or is_better(text, item, block))]
         pairs += match(made[:1], [item], block)
     return pairs
+
+
+def corrected(
+    better: Sequence[CheckedSummary], written: Sequence[CheckedSummary], block: PairsConfig
+) -> list[tuple[CheckedSummary, CheckedSummary]]:
+    """Each sample with what a reader made of it, who sees what no check marks: a sample without a flag is rejected too, and one
+    with many."""
+    made = [(text, item) for text, item in zip(better, written, strict=True) if length_gap(text, item) <= block.max_length_gap]
+    return [(text, item) for text, item in made if is_good(text, block) or is_better(text, item, block)]
 
 
 def is_better(item: CheckedSummary, mends: CheckedSummary, block: PairsConfig) -> bool:

@@ -11,7 +11,8 @@ from data_prep.core.records import Candidate, Generation, HeldOut
 
 @dataclass(frozen=True)
 class CheckedSummary:
-    """`origin` says who wrote the text: "own sample", "reference", "repair", "revision", "small model" or "broken: FAULT"."""
+    """`origin` says who wrote the text: "own sample", "reference", "repair", "revision", "corrected",
+    "small model" or "broken: FAULT"."""
 
     text: str
     origin: str

@@ -24,7 +24,7 @@ from ruamel.yaml.error import YAMLError
 
 # Of every stage, those of training and eval too: a recipe serves several, and none is imported to know a neighbour's name.
 BLOCKS = (
-    "collect split research write examples revise pairs best publish merge soup sample repair generate probes probe support judge "
+    "collect split research write examples revise correct pairs best publish merge soup sample repair generate probes probe support judge "
     "score validate report gate ability notes publish_model export benchmark"
 ).split()
 EXIT_MISTAKE = 2  # a person's mistake: bad recipe, missing input

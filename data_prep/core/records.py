@@ -7,6 +7,7 @@ from typing import Any
 
 ATTACHED = "attached"  # the writer of a summary that came with its card
 SPLICED = "spliced"  # of a sample with lines of the reference
+READER = "reader"  # of a sample that a reader set right
 PRUNED = "pruned"  # of a sample without what the checks mark
 TRAINED_ON = ("train", "validation")  # the splits that become tables of rows
 
@@ -104,7 +105,7 @@ class Candidate:
     id: str
     card_id: str
     text: str
-    writer: str  # ATTACHED, SPLICED, PRUNED, "extractive" or the teacher's model
+    writer: str  # ATTACHED, SPLICED, PRUNED, READER, "extractive" or the teacher's model
     licence: str = ""  # of what the writer writes; "" where it came with the card
     decoding: dict[str, Any] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)  # names of the checks it does not pass
@@ -165,6 +166,26 @@ class Generation:
     decoding: str = "greedy"  # or "sampled"
     thinking: str = ""  # what the model thought aloud before it; never scored
     interventions: dict[str, int] = field(default_factory=dict)  # of grounded decoding, by kind; empty where it was free
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A page that a model wrote about a card, and what a reader made of it."""
+
+    card_id: str
+    model_id: str
+    key: str  # of the sample
+    sample: str
+    finish_reason: str  # of the sample, as in Generation
+    text: str
+
+    @property
+    def written(self) -> Generation:
+        return Generation(self.key, self.card_id, "", self.sample, self.finish_reason, 0, 0)
+
+    @property
+    def corrected(self) -> Candidate:
+        return Candidate(self.key, self.card_id, self.text, READER, revises=self.key)
 
 
 @dataclass(frozen=True)

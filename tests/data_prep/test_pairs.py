@@ -19,8 +19,8 @@ from data_prep.checks.source_index import SourceIndex
 from data_prep.checks.tables.source import tables_of
 from data_prep.core.files import write_json, write_jsonl
 from data_prep.core.manifest import manifest_of
-from data_prep.core.records import Candidate, Generation, HeldOut, PreferencePair
-from data_prep.pairs import PairsConfig, broken, in_shares, is_good, pair_up
+from data_prep.core.records import Candidate, Correction, Generation, HeldOut, PreferencePair
+from data_prep.pairs import WRITTEN, PairsConfig, broken, in_shares, is_good, pair_up
 from data_prep.prompts.student import source_text
 from data_prep.synthetic.world import raw_cards
 
@@ -55,7 +55,7 @@ def wrong_score(text):
 
 
 def pools(own, **others):
-    return {"own": own, "repair": [], "revision": [], "small": [], "broken": [], **others}
+    return {"own": own, "repair": [], "revision": [], "corrected": [], WRITTEN: [], "small": [], "broken": [], **others}
 
 
 def test_a_pair_sets_a_passing_sample_against_a_failing_one_and_says_why(card):
@@ -177,6 +177,25 @@ def test_a_mended_page_that_is_as_short_as_it_was_is_chosen_where_the_recipe_tak
     assert not chosen(wrong_score(good), short, "better")  # short through the mending
     assert not chosen(short, short, "better")  # nothing is mended
     assert not chosen(wrong_score(short), re.sub(r"(?m)^.*gpl.*\n", "", short), "better")  # a fact is lost
+
+
+def test_a_corrected_page_is_chosen_over_a_sample_that_no_check_flags_too_but_not_with_a_flag_of_its_own(card):
+    held_out, good = card
+    block = PairsConfig(shares={"corrected": 1.0}, min_facts=0.5)
+
+    def pair(written, text):
+        made = Correction(held_out.id, "org/model", "key0", written, "stop", text)
+        better = [CheckedSummary.candidate(made.corrected, held_out.source, "corrected")]
+        found, _ = pair_up(
+            held_out, pools([], corrected=better, **{WRITTEN: [CheckedSummary.sample(made.written, held_out.source)]}), block
+        )
+        return [(row.rejected[0]["content"], row.chosen[0]["content"], row.provenance["rejected"]) for row in found]
+
+    untrue = held_out.reference.replace("## ", "## On ", 1)
+    assert not failures(check_summary(untrue, held_out.source))
+    assert pair(untrue, good) == [(untrue.strip(), good.strip(), "key0")]
+    assert pair(untrue, wrong_score(good)) == []
+    assert pair(good[: len(good) // 2], good) == []  # length is what such a pair would teach
 
 
 def test_a_repair_is_paired_with_the_very_sample_that_it_keeps_the_beginning_of(card):
@@ -361,6 +380,28 @@ def test_the_stage_writes_both_tables_sets_aside_and_advises(tmp_path, world):
     assert "own samples on validation cards match the reference" in done.stdout
     aside = [json.loads(line) for line in (tmp_path / "data" / "rejected.jsonl").open()]
     assert {row["reason"] for row in aside} == {"more pairs of its pool than its share"}
+
+
+def test_corrected_pages_alone_need_no_samples_and_those_of_a_card_that_is_gone_are_set_aside(tmp_path, world):
+    write_run(tmp_path, world)
+    (tmp_path / "data" / "samples.jsonl").unlink()
+    rows = [
+        Correction(card, "org/model", f"key{card}", wrong_score(world[0][1]), "stop", world[0][1])
+        for card in (world[0][0].id, "f" * 16)
+    ]
+    write_jsonl(tmp_path / "shipped.jsonl", rows)
+    options = ("--pairs.shares", "{corrected: 1.0}", "--pairs.min_facts", "0.5", "--pairs.corrections")
+    done = run_pairs(tmp_path, *options, str(tmp_path / "shipped.jsonl"))
+    assert done.returncode == 0, done.stderr
+    (row,) = pq.read_table(tmp_path / "data" / "pairs" / "train.parquet").to_pylist()
+    assert json.loads(row["provenance"])["pool"] == "corrected"
+    aside = [json.loads(line) for line in (tmp_path / "data" / "rejected.jsonl").open()]
+    assert [item["reason"] for item in aside if item["id"] == "f" * 16] == [
+        "its corrected pages are of a card that sampling.jsonl does not have"
+    ]
+    done = run_pairs(tmp_path, *options, str(tmp_path / "none.jsonl"))
+    assert done.returncode == 2
+    assert "none.jsonl is missing; data_prep.correct makes such a file" in done.stderr
 
 
 def test_samples_of_other_cards_and_a_missing_small_model_are_refused(tmp_path, world):

@@ -43,6 +43,7 @@ def schemas():
     """The block of every stage that recipes hold."""
     from data_prep.best import BestConfig
     from data_prep.collect import CollectConfig
+    from data_prep.correct import CorrectConfig
     from data_prep.examples import ExamplesConfig
     from data_prep.pairs import PairsConfig
     from data_prep.publish import PublishConfig
@@ -68,7 +69,7 @@ def schemas():
 
     return {
         "collect": CollectConfig, "split": SplitConfig, "research": ResearchConfig, "write": WriteConfig, "examples": ExamplesConfig,
-        "revise": ReviseConfig, "pairs": PairsConfig, "best": BestConfig, "publish": PublishConfig, "merge": MergeConfig, "soup": SoupConfig,
+        "revise": ReviseConfig, "correct": CorrectConfig, "pairs": PairsConfig, "best": BestConfig, "publish": PublishConfig, "merge": MergeConfig, "soup": SoupConfig,
         "benchmark": BenchmarkConfig, "sample": SampleConfig, "repair": SampleConfig, "generate": GenerateConfig,
         "probes": ProbesConfig, "probe": ProbeConfig, "support": SupportConfig, "judge": JudgeConfig, "score": ScoreConfig,
         "report": ReportConfig, "gate": GateConfig, "ability": AbilityConfig, "validate": ValidateConfig, "notes": NotesConfig, "export": ExportConfig, "publish_model": PublishModelConfig,
