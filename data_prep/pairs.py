@@ -207,7 +207,7 @@ def pair_up(card: HeldOut, pools: dict[str, list[CheckedSummary]], block: PairsC
         return pairs, ""
     if block.by == "grade":
         return [], why_ungraded([item.graded(card.source).score for item in own], block)
-    if all(is_good(item, block) for item in own):
+    if own and all(is_good(item, block) for item in own):
         return [], "every sample passes every check, so there is nothing to reject"
     if not chosen:
         return [], "no sample passes every check, and pairs.chosen allows own samples only"

@@ -283,6 +283,8 @@ def test_thousands_apart_plurals_of_scales_and_months_of_a_year(said: str, sourc
         ("a Seq2seq class", "automodelforseq2seqlm", False),
         ("R-1 and R-2", "ROUGE<sub>RAW</sub>-1, ROUGE-2", True),
         ("R-3", "ROUGE<sub>RAW</sub>-1", False),
+        ("ROUGE RAW-1", "ROUGE<sub>RAW</sub>-1", True),
+        ("ROUGE RAW-3", "ROUGE<sub>RAW</sub>-1", False),
         ("an AdamV of 8 bits", "optim.AdamV8bit", True),
         ("no absolute top-7 score is printed", "top-1 alone", True),
         ("no KID, no loss", "nothing", True),

@@ -7,6 +7,8 @@ from collections import Counter
 from commands import ROOT
 
 from data_prep.collecting.references import read_references
+from data_prep.core.files import read_jsonl
+from data_prep.core.records import Correction
 
 FOLDER = ROOT / "recipes" / "references"
 ROWS = [json.loads(line) for line in (FOLDER / "references.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -62,3 +64,15 @@ def test_whole_families_are_held_out():
     assert Counter(splits.values())["heldout"] >= 60
     assert len(held_out) >= 50
     assert not held_out & {families[card] for card, name in splits.items() if name != "heldout"}
+
+
+def test_corrected_pages_are_of_training_cards_alone_and_differ_from_what_was_written():
+    rows = list(read_jsonl(FOLDER / "corrections.jsonl", Correction))
+    splits = json.loads((FOLDER / "split.json").read_text(encoding="utf-8"))["splits"]
+    assert len({row.key for row in rows}) == len(rows) >= 200
+    assert {splits[row.card_id] for row in rows} == {"train", "validation"}
+    assert {row.model_id for row in rows} <= {row["model_id"] for row in ROWS}
+    for row in rows:
+        assert row.text.startswith("#")
+        assert row.text.strip() != row.sample.strip()
+        assert 250 <= len(row.text.split()) <= 540, row.key

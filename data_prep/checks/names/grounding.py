@@ -65,7 +65,7 @@ _TOP = re.compile(r"[Tt][Oo][Pp]-?([0-9]{1,4})")
 _PLACED = re.compile(r"(?:([\w.+/-]+) )?(?:v(?=[0-9])|V(?=[0-9]{1,2}(?![0-9])))([0-9]+(?:[._][0-9]+)*)")
 _WORD_BEFORE = re.compile(r"(?<![\w.+/-])[\w.+/-]+ \Z")
 _NUMBERED = re.compile(r"(.*?[^0-9v])v?([0-9]+)")
-_SUBSCRIPT = re.compile(r"<(su[bp])>[^<]{0,40}</\1>", re.IGNORECASE)
+_SUBSCRIPT = re.compile(r"<(su[bp])>(?P<inner>[^<]{0,40})</\1>", re.IGNORECASE)
 _TAG = re.compile(r"</?su[bp]>", re.IGNORECASE)
 # A unit with its prefix: kHz, dB, GiB. Written so it is no model and no data set.
 _UNIT = re.compile(
@@ -132,9 +132,11 @@ class Names:
 
     @cached_property
     def running(self) -> Running:
-        """With subscripts and without: ROUGE<sub>RAW</sub>-1 is a ROUGE-1, and {R}o{BERT}a in a title is RoBERTa."""
+        """With subscripts, set off by a space too, and without: ROUGE<sub>RAW</sub>-1 is a ROUGE-1 and a ROUGE RAW-1, and
+        {R}o{BERT}a in a title is RoBERTa."""
         text = self.source.replace("{", "").replace("}", "").replace("%20", " ")
-        return Running.of("\n|".join([_TAG.sub("", text), _SUBSCRIPT.sub("", text)]) if "<su" in text else text)
+        readings = [_TAG.sub("", text), _SUBSCRIPT.sub("", text), _SUBSCRIPT.sub(r" \g<inner>", text)]
+        return Running.of("\n|".join(readings) if "<su" in text else text)
 
     @cached_property
     def lower(self) -> str:
