@@ -76,7 +76,8 @@ def in_shards(
     """
     source = listed(source, folder)
     if source.path and local_inputs(source):  # tasks may start in another folder
-        source = source.model_copy(update={"path": str(Path(source.path).resolve())})
+        whole = {name: [str(Path(place).resolve()) for place in getattr(source, name) or ()] for name in ("also", "card_texts")}
+        source = source.model_copy(update={"path": str(Path(source.path).resolve()), **whole})
     next(iter(open_source(source, seed).inputs), None)  # a mistake in the source is told here, not by each task
     shards = run_shards(part(ExecutorConfig, execution), partial(lines, seed, source, filters), folder)
     return None if shards is None else interleaved(shards)

@@ -18,6 +18,8 @@ class SourceConfig(Block):
     path: str | None = None
     """File or folder of cards, for folder, parquet, transcripts and summaries; for references the file of summaries. For parquet also files of a dataset on the Hub, at a commit
     or tag: hf://datasets/OWNER/NAME@REVISION/data/*.parquet."""
+    also: list[str] = []
+    """For references: further files of summaries beside `path`, in the same form."""
     card_texts: list[str] | None = None
     """For references: folders of .md files and Parquet tables where their cards are looked up by SHA-256. null asks the Hub for the
     commit whose README.md each summary was written from."""

@@ -55,7 +55,7 @@ def open_source(config: SourceConfig, seed: int) -> Source:
         case "parquet":
             return Source(table_rows(config), parquet_card)
         case "references":
-            references = read_references(existing(config))
+            references = read_references(existing(config), *further(config))
             return Source(references, card_finder(config, references))
         case "summaries":
             file = existing(config)
@@ -88,7 +88,14 @@ def settled(config: SourceConfig) -> SourceConfig:
 def local_inputs(config: SourceConfig) -> list[Path]:
     if config.source in ("synthetic", "hub") or not config.path or config.path.startswith(DATASET):
         return []
-    return [existing(config), *map(Path, config.card_texts or ())]
+    return [existing(config), *further(config), *map(Path, config.card_texts or ())]
+
+
+def further(config: SourceConfig) -> list[Path]:
+    """Raises ValueError where one is not there."""
+    if missing := [name for name in config.also if not Path(name).is_file()]:
+        raise ValueError(f'collect.also names "{missing[0]}", which is no file; correct it in the recipe')
+    return [Path(name) for name in config.also]
 
 
 def table_rows(config: SourceConfig) -> Iterator[tuple[Any, Any, str]]:

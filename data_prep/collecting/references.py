@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,11 +56,12 @@ class Reference:
         return RawCard(self.model_id, content, source, revision, notes=self.notes, summaries=[self.summary])
 
 
-def read_references(path: Path) -> list[Reference]:
+def read_references(*paths: Path) -> list[Reference]:
     """Raises ValueError where a line is no reference, or two are of one card."""
-    found = [Reference.read(row, f"{path}:{number}") for number, row in enumerate(read_dicts(path), 1)]
-    if len({reference.sha256 for reference in found}) < len(found):
-        raise ValueError(f"{path} has two lines of one card (the same sha256); delete one of them")
+    found = [Reference.read(row, f"{path}:{number}") for path in paths for number, row in enumerate(read_dicts(path), 1)]
+    if twice := [name for name, lines in Counter(reference.sha256 for reference in found).items() if lines > 1]:
+        places = " and ".join(map(str, paths))
+        raise ValueError(f"{places} has two lines of one card (sha256 {twice[0]}); delete one of them")
     return found
 
 

@@ -71,6 +71,23 @@ def test_cards_are_found_in_a_folder_and_a_table_by_their_bytes(tmp_path, refere
     assert not rejected
 
 
+def test_further_files_of_references_are_read_beside_the_first(tmp_path, references):
+    folder, first, more = tmp_path / "cards", tmp_path / "first.jsonl", tmp_path / "more.jsonl"
+    folder.mkdir()
+    for number, file in enumerate((first, more)):
+        (folder / f"{number}.md").write_bytes(CARDS[number])
+        file.write_text(json.dumps(line(number)) + "\n")
+    block = CollectConfig(source="references", path=str(first), also=[str(more)], card_texts=[str(folder)])
+    main(Recipe(run_dir=tmp_path / "run", seed=1, stage="collect", block=block))
+    cards = list(read_jsonl(tmp_path / "run" / "data" / "cards.jsonl", Card))
+    assert [card.model_id for card in cards] == ["ferro/m0", "ferro/m1"]
+    with pytest.raises(ValueError, match=r"first.jsonl and .*references.jsonl has two lines of one card"):
+        read_references(first, references)
+    nowhere = SourceConfig(source="references", path=str(first), also=["nowhere.jsonl"])
+    with pytest.raises(ValueError, match=r'collect.also names "nowhere.jsonl", which is no file'):
+        open_source(nowhere, 1)
+
+
 def test_a_card_that_is_not_there_or_has_changed_is_set_aside_with_its_hash(tmp_path, references):
     folder = tmp_path / "cards"
     folder.mkdir()
