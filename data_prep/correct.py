@@ -4,9 +4,9 @@
 
 Reads data/sampling.jsonl and data/samples.jsonl. Writes for each card FOLDER/CARD/source.md, what the model was shown, and the pages
 it wrote, FOLDER/CARD/SAMPLE.md. A reader edits the pages, statement by statement against the source and as little as makes them true
-(RLHF-V, arXiv 2312.00849, corrects segments so). Run again, it keeps what was edited, adds every changed page to
-data/corrections.jsonl and says what the checks mark in it. `data_prep.pairs` sets each against the page as it was written: pool
-`corrected`. A page that is as it was counts as not read yet.
+(RLHF-V, arXiv 2312.00849, corrects segments so). Run again, it adds every changed page to data/corrections.jsonl and says what the
+checks mark in it; a page that says what was written counts as not read yet. Nothing that was edited is written over, and corrections
+whose page or sample is gone stay. `data_prep.pairs` sets each against the page as it was written: pool `corrected`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from pathlib import Path
 from pydantic import Field
 from tqdm import tqdm
 
-from data_prep.candidates.checked import CheckedSummary
 from data_prep.checks import check_summary, failures
-from data_prep.core.files import read_jsonl, samples_of, write_jsonl, write_text
+from data_prep.checks.document import read
+from data_prep.checks.wording import check_repetition
+from data_prep.core.files import read_jsonl, samples_of, write_changed, write_jsonl, write_text
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.records import Correction, Generation, HeldOut
 from data_prep.prompts.student import read_source
@@ -27,44 +28,77 @@ from data_prep.prompts.student import read_source
 
 class CorrectConfig(Block):
     folder: str
-    """Where the pages lie that a reader edits. What lies there already is not written over."""
+    """Where the pages lie that a reader edits."""
     per_card: int = Field(2, ge=1)
-    """Samples of a card at most, those that repeat themselves least first: a page that runs in circles says little to set right."""
+    """Pages of a card that are laid out, those that repeat themselves least: one that runs in circles says little to set right."""
 
 
 def main(recipe: Recipe[CorrectConfig]) -> None:
-    data, block = recipe.run_dir / "data", recipe.block
+    data, folder = recipe.run_dir / "data", Path(recipe.block.folder)
     output = data / "corrections.jsonl"
-    # Those of earlier samples stay: the pages may be gone, what was read is not.
     made = {row.key: row for row in read_jsonl(output, Correction)} if output.exists() else {}
-    read = waiting = 0
-    for card, sample, path in pages(data, block):
-        text = path.read_text(encoding="utf-8").strip()
-        if text == sample.text.strip():
+    read_back, waiting = 0, 0
+    paths = set()
+    for card, sample, path in pages(data, folder, recipe.block.per_card, made):
+        paths.add(path)
+        text = page(path)
+        if not text:
+            print(f"{path} is empty, which corrects nothing; put the page back, or delete the file and run this again")
+        elif text == plain(sample.text):
             made.pop(sample.key, None)
             waiting += 1
-            continue
-        _, model_id, _ = read_source(card.source)
-        made[sample.key] = Correction(card.id, model_id, sample.key, sample.text, sample.finish_reason, text)
-        read += 1
-        if flags := failures(check_summary(text, card.source)):
-            print(f"{path}: {flags}")
+        else:
+            made[sample.key] = correction(card, sample, text)
+            read_back += 1
+            if flags := failures(check_summary(text, card.source)):
+                print(f"{path}: {flags}")
+    for path in sorted(set(folder.glob("*/*.md")) - paths):
+        if path.name != "source.md":
+            print(f"{path} is of no sample of {data / 'samples.jsonl'}; it is left as it is and not read")
     write_jsonl(output, made.values())
-    print(f"correct: {read} pages corrected, {waiting} as they were written, in {block.folder}; {len(made)} in {output}")
+    print(f"correct: {read_back} pages corrected, {waiting} as they were written, in {folder}; {len(made)} in {output}")
 
 
-def pages(data: Path, block: CorrectConfig) -> Iterator[tuple[HeldOut, Generation, Path]]:
-    """Each card's samples that are to be read, and the file of each, made where it is not there."""
+def pages(data: Path, folder: Path, per_card: int, made: dict[str, Correction]) -> Iterator[tuple[HeldOut, Generation, Path]]:
+    """Each card's samples that have a page, and its file. New pages are laid out up to `per_card`, as they were corrected before
+    where they were."""
     cards = list(read_jsonl(data / "sampling.jsonl", HeldOut))
     for card, samples in tqdm(samples_of(cards, data / "samples.jsonl"), "correct", len(cards), unit=" cards", mininterval=1):
-        judged = {sample.key: CheckedSummary.sample(sample, card.source) for sample in samples if sample.text.strip()}
-        least = sorted(judged, key=lambda key: judged[key].value("repetition"))[: block.per_card]
-        for sample in (sample for sample in samples if sample.key in least):
-            path = Path(block.folder) / card.id / f"{sample.key[:16]}.md"
-            for file, text in ((path.with_name("source.md"), card.source), (path, sample.text.strip() + "\n")):
-                if not file.exists():
-                    write_text(file, text)
-            yield card, sample, path
+        written = [sample for sample in samples if sample.text.strip()]
+        path_of = {sample.key: folder / card.id / f"{sample.key[:16]}.md" for sample in written}
+        there = {key for key, path in path_of.items() if path.exists()}
+        more = sorted((sample for sample in written if sample.key not in there), key=circles) if len(there) < per_card else []
+        laid = there | {sample.key for sample in more[: per_card - len(there)]}
+        for sample in written:
+            if sample.key in laid:
+                path, known = path_of[sample.key], made.get(sample.key)
+                if sample.key not in there:
+                    write_text(path, (known.corrected if known else plain(sample.text)) + "\n")
+                write_changed(path.with_name("source.md"), card.source)
+                yield card, sample, path
+
+
+def circles(sample: Generation) -> float:
+    return check_repetition(read(sample.text)).value or 0.0
+
+
+def page(path: Path) -> str:
+    """Raises ValueError where it is no UTF-8."""
+    try:
+        return plain(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
+
+
+def plain(text: str) -> str:
+    """Without what editors change unasked: line ends and blanks at the end of lines."""
+    lines = text.strip().replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def correction(card: HeldOut, sample: Generation, text: str) -> Correction:
+    _, model_id, _ = read_source(card.source)
+    return Correction(sample.key, card.id, model_id, sample.system, sample.text, sample.thinking, sample.finish_reason, text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Builds preference pairs: what passes every check against what fails one, or the best against the worst, from six pools.
+"""Builds preference pairs: what passes every check against what fails one, or is wrong, or the best against the worst, from six pools.
 
     python -m data_prep.pairs --config recipes/demo/data.yaml
 
@@ -15,6 +15,7 @@ Reads data/sampling.jsonl, samples.jsonl, split.json and, where they are there, 
 corrections.jsonl and samples.NAME.jsonl.
 Writes data/pairs/{train,validation}.parquet. Chosen texts pass every check (with `mended: better` all but length), rejected ones fail
 few (moderate margin, high bar: AIR, arXiv 2504.03612), both are of like length, and each pair's `reason` is the checks' own word on the rejected.
+What a reader corrected is rejected with any number of flags, none too.
 
 With `by: grade` the pool `own` sets a card's best samples against its worst, by the score of `checks/grade.py`: a pair may differ in
 how much is right where both pass, or both fail, every check. Worth it from about eight samples of a card on.
@@ -44,7 +45,7 @@ from data_prep.core.records import TRAINED_ON, Candidate, Correction, HeldOut, P
 from data_prep.core.text import count_words
 
 Pool = Literal["own", "repair", "revision", "corrected", "small", "broken"]
-WRITTEN = "as written"  # beside the pools: what the corrected pages were made from
+SEEN_BY_READER = "a reader set right what no check marks"
 BEYOND_SHARE = "more pairs of its pool than its share"
 
 
@@ -67,14 +68,12 @@ class PairsConfig(Block):
     """A chosen text recalls at least this share of the facts that the source states; one that passes every check by leaving
     things out is rejected like a failing one."""
     max_faults: int = Field(4, ge=1)
-    """A rejected text fails at most so many checks: one that fails everything teaches little."""
+    """A rejected text fails at most so many checks: one that fails everything teaches little. What a reader corrected is not counted."""
     mended: Literal["passing", "better"] = "passing"
-    """better: of repairs and revisions also those that are as short or long as the sample was, with all else mended and no fact
+    """better: of repairs, revisions and corrected pages also those that are as short or long as the sample was, with all else mended and no fact
     lost: most samples of a small model miss the length, and such a pair does not teach it."""
     shares: dict[Pool, float] = {"own": 0.4, "repair": 0.2, "revision": 0.2, "small": 0.1, "broken": 0.1}
     """Pools and their shares. The largest pool is used whole, the others up to their share beside it."""
-    corrections: str | None = None
-    """Corrected pages, in place of data/corrections.jsonl: for those that came with a recipe."""
     small: str | None = None
     """Name of the smaller model under sample.systems, whose samples are in data/samples.NAME.jsonl."""
 
@@ -83,7 +82,7 @@ def main(recipe: Recipe[PairsConfig]) -> None:
     data, block = recipe.run_dir / "data", recipe.block
     refuse_missing_samples(data, block)
     inputs = [data / name for name in ("samples.jsonl", "sampling.jsonl", "split.json", "repairs.jsonl", "revisions.jsonl")]
-    inputs += [corrections_file(data, block), *small_samples(data, block)]
+    inputs += [data / "corrections.jsonl", *small_samples(data, block)]
     tables, aside = {split: data / "pairs" / f"{split}.parquet" for split in TRAINED_ON}, data / "rejected.jsonl"
     manifest = Manifest(data / "pairs.manifest.json", "pairs", recipe.resolved(), inputs, [*tables.values()], aside)
     if manifest.is_done():
@@ -92,14 +91,16 @@ def main(recipe: Recipe[PairsConfig]) -> None:
     cards = list(read_jsonl(data / "sampling.jsonl", HeldOut))
     level = ReferenceMatchRate()
     found: dict[str, list[PreferencePair]] = {split: [] for split in TRAINED_ON}
-    gone = corrections_of(data, block).keys() - {card.id for card in cards}
+    corrections = corrections_of(data, block)
+    gone = corrections.keys() - {card.id for card in cards}
     rejected = [
         Rejected("pairs", card, "its corrected pages are of a card that sampling.jsonl does not have") for card in sorted(gone)
     ]
-    for card, pools in tqdm(judged_cards(data, cards, block), "pairs", len(cards), unit=" cards", mininterval=1):
+    for card, pools in tqdm(judged_cards(data, cards, corrections, block), "pairs", len(cards), unit=" cards", mininterval=1):
         pairs, reason = pair_up(card, pools, block)
         found[splits[card.id]] += pairs
         rejected += [Rejected("pairs", card.id, reason)] if reason else []
+        rejected += uncorrected(card, pools["corrected"], pairs, block)
         if splits[card.id] == "validation":
             level.add(pools["own"], CheckedSummary.reference(card))
     counts: Counter[str] = Counter()
@@ -123,12 +124,10 @@ def refuse_missing_samples(data: Path, block: PairsConfig) -> None:
         raise ValueError(
             f"{data}/samples.jsonl is missing; run eval.generate --stage sample first (or make it empty for broken pairs)"
         )
-
-
-def corrections_file(data: Path, block: PairsConfig) -> Path:
-    if block.corrections and not Path(block.corrections).exists():
-        raise ValueError(f"pairs.corrections: {block.corrections} is missing; data_prep.correct makes such a file")
-    return Path(block.corrections) if block.corrections else data / "corrections.jsonl"
+    if "corrected" in block.shares and not (data / "corrections.jsonl").exists():
+        raise ValueError(
+            f"pairs.shares names corrected and {data}/corrections.jsonl is missing; run data_prep.correct, or copy the file there"
+        )
 
 
 def small_samples(data: Path, block: PairsConfig) -> list[Path]:
@@ -139,7 +138,7 @@ def small_samples(data: Path, block: PairsConfig) -> list[Path]:
 
 
 def judged_cards(
-    data: Path, cards: Sequence[HeldOut], block: PairsConfig
+    data: Path, cards: Sequence[HeldOut], corrections: dict[str, list[Correction]], block: PairsConfig
 ) -> Iterator[tuple[HeldOut, dict[str, list[CheckedSummary]]]]:
     """Each card with the judged texts of its pools; a pool without a share is not judged."""
     has_repairs = "repair" in block.shares and (data / "repairs.jsonl").exists()
@@ -150,7 +149,6 @@ def judged_cards(
     if "revision" in block.shares and (data / "revisions.jsonl").exists():
         for revision in read_jsonl(data / "revisions.jsonl", Candidate):
             revisions[revision.card_id].append(revision)
-    corrections = corrections_of(data, block)
     samples = data / "samples.jsonl"
     sampled = samples_of(cards, samples) if samples.exists() else ((card, []) for card in cards)
     for (card, own), again, others in zip(sampled, repaired, smaller, strict=True):
@@ -158,8 +156,7 @@ def judged_cards(
             "own": [CheckedSummary.sample(sample, card.source) for sample in own],
             "repair": [CheckedSummary.sample(sample, card.source, "repair") for sample in again],
             "revision": [CheckedSummary.candidate(item, card.source, "revision") for item in revisions[card.id]],
-            "corrected": [CheckedSummary.candidate(item.corrected, card.source, "corrected") for item in corrections[card.id]],
-            WRITTEN: [CheckedSummary.sample(item.written, card.source) for item in corrections[card.id]],
+            "corrected": both_sides(corrections.get(card.id, []), card.source),
             "small": [CheckedSummary.sample(sample, card.source, "small model") for sample in others],
             "broken": list(broken(card, block.per_card)) if "broken" in block.shares else [],
         }
@@ -169,11 +166,16 @@ def judged_cards(
 def corrections_of(data: Path, block: PairsConfig) -> dict[str, list[Correction]]:
     """By card; none where the pool has no share."""
     found: dict[str, list[Correction]] = defaultdict(list)
-    path = corrections_file(data, block)
-    if "corrected" in block.shares and path.exists():
-        for row in read_jsonl(path, Correction):
+    if "corrected" in block.shares:
+        for row in read_jsonl(data / "corrections.jsonl", Correction):
             found[row.card_id].append(row)
     return found
+
+
+def both_sides(corrections: Sequence[Correction], source: str) -> list[CheckedSummary]:
+    """Each sample and, with its key in `mends`, what a reader made of it."""
+    written = [CheckedSummary.sample(row.sample, source) for row in corrections]
+    return written + [CheckedSummary.candidate(row.candidate, source, "corrected") for row in corrections]
 
 
 def broken(card: HeldOut, most: int) -> Iterator[CheckedSummary]:
@@ -187,13 +189,13 @@ def pair_up(card: HeldOut, pools: dict[str, list[CheckedSummary]], block: PairsC
     """All pairs of one card, pool by pool, or none and why."""
     own, reference = pools["own"], CheckedSummary.reference(card)
     if not any(pools.values()):
-        return [], "no sample of this card; sample.cards leaves it out, or run eval.generate --stage sample"
+        return [], "no sample or corrected page of this card; sample.cards leaves it out, or run eval.generate --stage sample"
     chosen = of_origin([item for item in own if is_good(item, block)], reference, block)
     matched = {
         "own": by_grade(card, own, reference, block) if block.by == "grade" else match(chosen, own, block),
         "repair": mended(pools["repair"], own, block),
         "revision": mended(pools["revision"], own, block),
-        "corrected": corrected(pools["corrected"], pools[WRITTEN], block),
+        "corrected": corrected(pools["corrected"], block),
         "small": match(chosen, pools["small"], block),
         "broken": match([reference], pools["broken"], block),
     }
@@ -272,13 +274,34 @@ def mended(
     return pairs
 
 
-def corrected(
-    better: Sequence[CheckedSummary], written: Sequence[CheckedSummary], block: PairsConfig
-) -> list[tuple[CheckedSummary, CheckedSummary]]:
+def corrected(sides: Sequence[CheckedSummary], block: PairsConfig) -> list[tuple[CheckedSummary, CheckedSummary]]:
     """Each sample with what a reader made of it, who sees what no check marks: a sample without a flag is rejected too, and one
     with many."""
-    made = [(text, item) for text, item in zip(better, written, strict=True) if length_gap(text, item) <= block.max_length_gap]
-    return [(text, item) for text, item in made if is_good(text, block) or is_better(text, item, block)]
+    written = {item.key: item for item in sides if not item.mends}
+    made = [(text, written[text.mends]) for text in sides if text.mends]
+    return [(text, item) for text, item in made if not why_uncorrected(text, item, block)]
+
+
+def why_uncorrected(text: CheckedSummary, item: CheckedSummary, block: PairsConfig) -> str:
+    """Why a corrected page makes no pair, "" where it does."""
+    if text.text == item.text:
+        return "its corrected page says what was written"
+    if length_gap(text, item) > block.max_length_gap:
+        return "a corrected page is of another length than what was written (pairs.max_length_gap)"
+    if not is_good(text, block) and not is_better(text, item, block):
+        return "a corrected page has a flag, or leaves facts out (pairs.min_facts)"
+    return ""
+
+
+def uncorrected(
+    card: HeldOut, sides: Sequence[CheckedSummary], pairs: Sequence[PreferencePair], block: PairsConfig
+) -> Iterator[Rejected]:
+    """The corrected pages that are in no pair."""
+    written, used = {item.key: item for item in sides if not item.mends}, {pair.provenance["rejected"] for pair in pairs}
+    for text in sides:
+        if text.mends and text.mends not in used:
+            why = why_uncorrected(text, written[text.mends], block) or "more corrected pages of a card than pairs.per_card"
+            yield Rejected("pairs", card.id, why, f"sample {text.mends[:16]}; flags: {', '.join(text.failed) or 'none'}")
 
 
 def is_better(item: CheckedSummary, mends: CheckedSummary, block: PairsConfig) -> bool:
@@ -295,14 +318,14 @@ def recall(item: CheckedSummary) -> float:
 
 
 def build_pair(card: HeldOut, pool: str, chosen: CheckedSummary, rejected: CheckedSummary) -> PreferencePair:
-    graded = chosen.grade and rejected.grade
+    graded, by_checks = chosen.grade and rejected.grade, pool != "corrected" or rejected.failed
     return PreferencePair(
         id=stable_id(card.id, chosen.text, rejected.text),
         prompt=card.prompt,
         chosen=[{"role": "assistant", "content": chosen.text}],
         rejected=[{"role": "assistant", "content": rejected.text}],
         chat_template_kwargs=card.chat_template_kwargs,
-        reason=reason_of(chosen, rejected) if graded else rejected.reason,
+        reason=reason_of(chosen, rejected) if graded else rejected.reason if by_checks else SEEN_BY_READER,
         provenance={
             "card_id": card.id,
             "family": card.family,

@@ -26,7 +26,17 @@ from data_prep.publishing.dataset_card import card_text, recipe_yaml
 from data_prep.publishing.rows import CANDIDATE_SCHEMA, CARD_SCHEMA, WITHHELD_SCHEMA, Mode, PublishableRun
 
 RELEASE_VERSION = "1"
-INPUTS = ("sft", "pairs", "candidates.jsonl", "revisions.jsonl", "notes.jsonl", "cards.jsonl", "split.json", "rejected.jsonl")
+INPUTS = (
+    "sft",
+    "pairs",
+    "candidates.jsonl",
+    "revisions.jsonl",
+    "corrections.jsonl",
+    "notes.jsonl",
+    "cards.jsonl",
+    "split.json",
+    "rejected.jsonl",
+)
 REPO_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 

@@ -86,13 +86,16 @@ def settled(config: SourceConfig) -> SourceConfig:
 
 
 def local_inputs(config: SourceConfig) -> list[Path]:
+    more = further(config)
     if config.source in ("synthetic", "hub") or not config.path or config.path.startswith(DATASET):
         return []
-    return [existing(config), *further(config), *map(Path, config.card_texts or ())]
+    return [existing(config), *more, *map(Path, config.card_texts or ())]
 
 
 def further(config: SourceConfig) -> list[Path]:
     """Raises ValueError where one is not there."""
+    if config.also and config.source != "references":
+        raise ValueError(f"collect.also is for collect.source references, which is {config.source}; leave it out")
     if missing := [name for name in config.also if not Path(name).is_file()]:
         raise ValueError(f'collect.also names "{missing[0]}", which is no file; correct it in the recipe')
     return [Path(name) for name in config.also]

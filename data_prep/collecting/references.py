@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,11 +57,13 @@ class Reference:
 
 def read_references(*paths: Path) -> list[Reference]:
     """Raises ValueError where a line is no reference, or two are of one card."""
-    found = [Reference.read(row, f"{path}:{number}") for path in paths for number, row in enumerate(read_dicts(path), 1)]
-    if twice := [name for name, lines in Counter(reference.sha256 for reference in found).items() if lines > 1]:
-        places = " and ".join(map(str, paths))
-        raise ValueError(f"{places} has two lines of one card (sha256 {twice[0]}); delete one of them")
-    return found
+    found: dict[str, tuple[str, Reference]] = {}  # place and reference, by the card's hash
+    for place, row in ((f"{path}:{number}", row) for path in paths for number, row in enumerate(read_dicts(path), 1)):
+        reference = Reference.read(row, place)
+        if reference.sha256 in found:
+            raise ValueError(f"{found[reference.sha256][0]} and {place} are of one card (the same sha256); delete one of them")
+        found[reference.sha256] = place, reference
+    return [reference for _, reference in found.values()]
 
 
 class LocalCards:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -73,8 +74,9 @@ class Manifest:
 
 
 def hashes(paths: Sequence[Path]) -> dict[str, str | None]:
-    """Content hash of each file or folder, by name; None where there is nothing."""
-    return {path.name: content_hash(path) for path in paths}
+    """Content hash of each file or folder, by name, and by its path where others have its name; None where there is nothing."""
+    names = Counter(path.name for path in paths)
+    return {path.name if names[path.name] == 1 else str(path): content_hash(path) for path in paths}
 
 
 def content_hash(path: Path) -> str | None:

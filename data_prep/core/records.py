@@ -172,20 +172,22 @@ class Generation:
 class Correction:
     """A page that a model wrote about a card, and what a reader made of it."""
 
-    card_id: str
-    model_id: str
     key: str  # of the sample
-    sample: str
-    finish_reason: str  # of the sample, as in Generation
-    text: str
+    card_id: str
+    model_id: str  # that the card is of
+    system: str  # that wrote the sample; it, its thought and its finish reason are as in Generation
+    written: str
+    thinking: str
+    finish_reason: str
+    corrected: str
 
     @property
-    def written(self) -> Generation:
-        return Generation(self.key, self.card_id, "", self.sample, self.finish_reason, 0, 0)
+    def sample(self) -> Generation:
+        return Generation(self.key, self.card_id, self.system, self.written, self.finish_reason, 0, 0, thinking=self.thinking)
 
     @property
-    def corrected(self) -> Candidate:
-        return Candidate(self.key, self.card_id, self.text, READER, revises=self.key)
+    def candidate(self) -> Candidate:
+        return Candidate(self.key, self.card_id, self.corrected, READER, revises=self.key)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from data_prep.checks.licences import PERMISSIVE, normal
 from data_prep.core.files import in_step, read_dicts, read_jsonl, read_split, stable_id
 from data_prep.core.manifest import manifest_of
 from data_prep.core.parquet import EXAMPLE_SCHEMA, PAIR_SCHEMA, Row, read_table
-from data_prep.core.records import TRAINED_ON, Candidate, Card, CardNotes
+from data_prep.core.records import TRAINED_ON, Candidate, Card, CardNotes, Correction
 
 Mode = Literal["licensed", "never"]
 OWN_TEXT = ("own sample", "repair", "small model")  # written by models of this project
@@ -189,6 +189,8 @@ def written(data: Path) -> Iterator[Candidate]:
     yield from read_jsonl(data / "candidates.jsonl", Candidate)
     if (data / "revisions.jsonl").exists():
         yield from read_jsonl(data / "revisions.jsonl", Candidate)
+    if (data / "corrections.jsonl").exists():
+        yield from (row.candidate for row in read_jsonl(data / "corrections.jsonl", Correction))
 
 
 def notes_licence(data: Path) -> dict[str, str]:

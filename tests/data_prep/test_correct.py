@@ -43,22 +43,50 @@ def test_pages_wait_for_a_reader_and_what_was_edited_is_read_back_with_what_the_
     assert "key2.md: numbers" in done.stdout
     assert "987,654" in done.stdout
     (row,) = read_jsonl(run_dir / "data" / "corrections.jsonl", Correction)
-    assert (row.card_id, row.model_id, row.key, row.text, row.finish_reason) == (
+    assert (row.card_id, row.model_id, row.key, row.corrected, row.finish_reason) == (
         "card0",
         model_id,
         "key2",
         edited.strip(),
         "length",
     )
-    assert row.sample.strip() == edited.rpartition("\n- ")[0].strip()
+    assert row.written.strip() == edited.rpartition("\n- ")[0].strip()
 
 
-def test_a_correction_of_an_earlier_sample_stays_and_one_that_is_taken_back_goes(run):
+def corrections(run_dir):
+    return {row.key: row.corrected for row in read_jsonl(run_dir / "data" / "corrections.jsonl", Correction)}
+
+
+def test_corrections_whose_page_or_sample_is_gone_stay_and_one_that_is_taken_back_goes(run):
     run_dir, _ = run
-    earlier = [Correction("card0", "m", key, "was", "stop", "is") for key in ("gone", "key0")]
+    earlier = [Correction(key, "card0", "m", "sft", "was", "", "stop", "# Is") for key in ("gone", "key0", "key2")]
     write_jsonl(run_dir / "data" / "corrections.jsonl", earlier)
     assert correct(run_dir).returncode == 0
-    assert [row.key for row in read_jsonl(run_dir / "data" / "corrections.jsonl", Correction)] == ["gone"]
+    assert corrections(run_dir) == dict.fromkeys(("gone", "key0", "key2"), "# Is")
+    pages = run_dir / "pages" / "card0"
+    assert (pages / "key0.md").read_text() == "# Is\n"
+    samples = {row.key: row.text for row in read_jsonl(run_dir / "data" / "samples.jsonl", Generation)}
+    (pages / "key0.md").write_text(samples["key0"])
+    (pages / "other.md").write_text("# A page of another model")
+    done = correct(run_dir, "--correct.per_card", "1")
+    assert corrections(run_dir) == dict.fromkeys(("gone", "key2"), "# Is")
+    assert "other.md is of no sample of" in done.stdout
+
+
+def test_what_editors_change_unasked_corrects_nothing_and_an_emptied_page_is_told(run):
+    run_dir, _ = run
+    assert correct(run_dir).returncode == 0
+    first, second = (run_dir / "pages" / "card0" / f"key{number}.md" for number in (0, 2))
+    first.write_bytes(b"\xef\xbb\xbf" + first.read_bytes().replace(b"\n", b" \r\n"))
+    second.write_text("\n")
+    done = correct(run_dir)
+    assert "0 pages corrected, 1 as they were written" in done.stdout
+    assert "key2.md is empty" in done.stdout
+    assert corrections(run_dir) == {}
+    second.write_bytes(b"# Caf\xe9")
+    done = correct(run_dir)
+    assert done.returncode == 2
+    assert "key2.md is no UTF-8" in done.stderr
 
 
 def test_a_run_without_samples_says_which_stage_is_missing(run):

@@ -1,7 +1,7 @@
 import json
 
 from data_prep.core.files import write_json
-from data_prep.core.manifest import Manifest, content_hash
+from data_prep.core.manifest import Manifest, content_hash, hashes
 
 
 def finished(tmp_path, recipe=None):
@@ -50,3 +50,12 @@ def test_a_folder_is_hashed_by_content_without_checkpoints_logs_and_manifests(tm
     assert content_hash(folder) == before
     write_json(folder / "config.json", {"a": 2})
     assert content_hash(folder) != before
+
+
+def test_two_inputs_of_one_name_are_two(tmp_path):
+    first, second = tmp_path / "a" / "rows.jsonl", tmp_path / "b" / "rows.jsonl"
+    for path in (first, second):
+        path.parent.mkdir()
+        path.write_text(path.parent.name)
+    assert len(set(hashes([first, second]).values())) == 2
+    assert hashes([first]).keys() == {"rows.jsonl"}

@@ -20,7 +20,7 @@ from data_prep.checks.tables.source import tables_of
 from data_prep.core.files import write_json, write_jsonl
 from data_prep.core.manifest import manifest_of
 from data_prep.core.records import Candidate, Correction, Generation, HeldOut, PreferencePair
-from data_prep.pairs import WRITTEN, PairsConfig, broken, in_shares, is_good, pair_up
+from data_prep.pairs import PairsConfig, both_sides, broken, in_shares, is_good, pair_up
 from data_prep.prompts.student import source_text
 from data_prep.synthetic.world import raw_cards
 
@@ -55,7 +55,7 @@ def wrong_score(text):
 
 
 def pools(own, **others):
-    return {"own": own, "repair": [], "revision": [], "corrected": [], WRITTEN: [], "small": [], "broken": [], **others}
+    return {"own": own, "repair": [], "revision": [], "corrected": [], "small": [], "broken": [], **others}
 
 
 def test_a_pair_sets_a_passing_sample_against_a_failing_one_and_says_why(card):
@@ -135,7 +135,7 @@ def test_cards_without_a_pair_say_why(card):
     assert "every sample passes" in pair_up(held_out, pools([sample(held_out, good)]), OWN)[1]
     own_only = PairsConfig(shares={"own": 1.0}, chosen="own")
     assert "own samples only" in pair_up(held_out, pools([sample(held_out, "Sure! Great.")]), own_only)[1]
-    assert "no sample of this card" in pair_up(held_out, pools([]), OWN)[1]
+    assert "no sample or corrected page of this card" in pair_up(held_out, pools([]), OWN)[1]
 
 
 def test_an_unfinished_sample_is_rejected_and_says_so(card):
@@ -184,17 +184,16 @@ def test_a_corrected_page_is_chosen_over_a_sample_that_no_check_flags_too_but_no
     block = PairsConfig(shares={"corrected": 1.0}, min_facts=0.5)
 
     def pair(written, text):
-        made = Correction(held_out.id, "org/model", "key0", written, "stop", text)
-        better = [CheckedSummary.candidate(made.corrected, held_out.source, "corrected")]
-        found, _ = pair_up(
-            held_out, pools([], corrected=better, **{WRITTEN: [CheckedSummary.sample(made.written, held_out.source)]}), block
-        )
-        return [(row.rejected[0]["content"], row.chosen[0]["content"], row.provenance["rejected"]) for row in found]
+        sides = both_sides([Correction("key0", held_out.id, "org/model", "sft", written, "", "stop", text)], held_out.source)
+        found, _ = pair_up(held_out, pools([], corrected=sides), block)
+        return [(row.rejected[0]["content"], row.chosen[0]["content"], row.reason) for row in found]
 
     untrue = held_out.reference.replace("## ", "## On ", 1)
     assert not failures(check_summary(untrue, held_out.source))
-    assert pair(untrue, good) == [(untrue.strip(), good.strip(), "key0")]
+    assert pair(untrue, good) == [(untrue.strip(), good.strip(), "a reader set right what no check marks")]
+    assert "11.1" in pair(wrong_score(untrue), good)[0][2]
     assert pair(untrue, wrong_score(good)) == []
+    assert pair(good, good) == []
     assert pair(good[: len(good) // 2], good) == []  # length is what such a pair would teach
 
 
@@ -382,26 +381,36 @@ def test_the_stage_writes_both_tables_sets_aside_and_advises(tmp_path, world):
     assert {row["reason"] for row in aside} == {"more pairs of its pool than its share"}
 
 
-def test_corrected_pages_alone_need_no_samples_and_those_of_a_card_that_is_gone_are_set_aside(tmp_path, world):
+def test_corrected_pages_alone_need_no_samples_and_each_that_makes_no_pair_is_set_aside_with_the_reason(tmp_path, world):
     write_run(tmp_path, world)
+    options = ("--pairs.shares", "{corrected: 1.0}", "--pairs.min_facts", "0.5", "--pairs.per_card", "1")
+    done = run_pairs(tmp_path, *options)
+    assert done.returncode == 2
+    assert "corrections.jsonl is missing; run data_prep.correct" in done.stderr
     (tmp_path / "data" / "samples.jsonl").unlink()
-    rows = [
-        Correction(card, "org/model", f"key{card}", wrong_score(world[0][1]), "stop", world[0][1])
-        for card in (world[0][0].id, "f" * 16)
-    ]
-    write_jsonl(tmp_path / "shipped.jsonl", rows)
-    options = ("--pairs.shares", "{corrected: 1.0}", "--pairs.min_facts", "0.5", "--pairs.corrections")
-    done = run_pairs(tmp_path, *options, str(tmp_path / "shipped.jsonl"))
+    held_out, good = world[0]
+    untrue, short = wrong_score(good), good[: len(good) // 2]
+    pages = {
+        "key0": (untrue, good),
+        "key1": (good, good),
+        "key2": (short, good),
+        "key3": (good, untrue),
+        "key4": (untrue + "x", good),
+    }
+    rows = [Correction(key, held_out.id, "org/model", "sft", *texts[:1], "", "stop", texts[1]) for key, texts in pages.items()]
+    write_jsonl(tmp_path / "data" / "corrections.jsonl", [*rows, replace(rows[0], card_id="f" * 16)])
+    done = run_pairs(tmp_path, *options)
     assert done.returncode == 0, done.stderr
     (row,) = pq.read_table(tmp_path / "data" / "pairs" / "train.parquet").to_pylist()
-    assert json.loads(row["provenance"])["pool"] == "corrected"
+    assert json.loads(row["provenance"])["rejected"] == "key0"
     aside = [json.loads(line) for line in (tmp_path / "data" / "rejected.jsonl").open()]
-    assert [item["reason"] for item in aside if item["id"] == "f" * 16] == [
-        "its corrected pages are of a card that sampling.jsonl does not have"
+    assert [(item["id"], item["reason"]) for item in aside if "corrected page of this card" not in item["reason"]] == [
+        ("f" * 16, "its corrected pages are of a card that sampling.jsonl does not have"),
+        (held_out.id, "its corrected page says what was written"),
+        (held_out.id, "a corrected page is of another length than what was written (pairs.max_length_gap)"),
+        (held_out.id, "a corrected page has a flag, or leaves facts out (pairs.min_facts)"),
+        (held_out.id, "more corrected pages of a card than pairs.per_card"),
     ]
-    done = run_pairs(tmp_path, *options, str(tmp_path / "none.jsonl"))
-    assert done.returncode == 2
-    assert "none.jsonl is missing; data_prep.correct makes such a file" in done.stderr
 
 
 def test_samples_of_other_cards_and_a_missing_small_model_are_refused(tmp_path, world):

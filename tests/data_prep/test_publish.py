@@ -14,7 +14,7 @@ from data_prep.collecting.filters import PERMISSIVE
 from data_prep.core.files import read_jsonl, read_split, stable_id, write_jsonl
 from data_prep.core.parquet import PAIR_SCHEMA, table_writer
 from data_prep.core.recipe import load
-from data_prep.core.records import Candidate, Card, PreferencePair
+from data_prep.core.records import Candidate, Card, Correction, PreferencePair
 from data_prep.publish import PublishConfig, main
 
 KNOWN = "{attached: cc0-1.0}"
@@ -167,6 +167,21 @@ def test_a_pair_that_quotes_a_reference_needs_its_writers_licence_and_one_of_the
     rows = pq.read_table(run(text="never") / "preference" / "train.parquet").to_pylist()
     assert {json.loads(row["provenance"])["chosen"] for row in rows} == {"own sample"}
     assert {json.loads(row["provenance"])["writer"] for row in rows} == {"this project's model"}
+
+
+def test_a_page_that_a_reader_set_right_goes_out_where_the_readers_licence_is_told(run):
+    path = run.dir / "data" / "candidates.jsonl"
+    candidates = list(read_jsonl(path, Candidate))
+    write_jsonl(path, [replace(row, text="another") for row in candidates])
+    corrections = [Correction(row.id, row.card_id, "m", "sft", "no", "", "stop", row.text) for row in candidates]
+    write_jsonl(run.dir / "data" / "corrections.jsonl", corrections)
+
+    def writers(**block):
+        rows = pq.read_table(run(text="never", **block) / "preference" / "train.parquet").to_pylist()
+        return {json.loads(row["provenance"])["writer"] for row in rows}
+
+    assert writers() == {"this project's model"}
+    assert writers(writer_licences="{attached: cc0-1.0, reader: apache-2.0}") == {"this project's model", "reader"}
 
 
 def test_a_teachers_licence_is_known_from_the_run(run):

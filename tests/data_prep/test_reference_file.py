@@ -73,6 +73,6 @@ def test_corrected_pages_are_of_training_cards_alone_and_differ_from_what_was_wr
     assert {splits[row.card_id] for row in rows} == {"train", "validation"}
     assert {row.model_id for row in rows} <= {row["model_id"] for row in ROWS}
     for row in rows:
-        assert row.text.startswith("#")
-        assert row.text.strip() != row.sample.strip()
-        assert 250 <= len(row.text.split()) <= 540, row.key
+        assert row.corrected.startswith("#")
+        assert row.corrected.strip() != row.written.strip()
+        assert 250 <= len(row.corrected.split()) <= 540, row.key

@@ -10,7 +10,7 @@ import pytest
 
 from data_prep.collect import CollectConfig, main
 from data_prep.collecting.config import SourceConfig
-from data_prep.collecting.readers import open_source
+from data_prep.collecting.readers import local_inputs, open_source
 from data_prep.collecting.references import read_references
 from data_prep.core.files import git_blob, read_jsonl
 from data_prep.core.recipe import Recipe
@@ -81,11 +81,13 @@ def test_further_files_of_references_are_read_beside_the_first(tmp_path, referen
     main(Recipe(run_dir=tmp_path / "run", seed=1, stage="collect", block=block))
     cards = list(read_jsonl(tmp_path / "run" / "data" / "cards.jsonl", Card))
     assert [card.model_id for card in cards] == ["ferro/m0", "ferro/m1"]
-    with pytest.raises(ValueError, match=r"first.jsonl and .*references.jsonl has two lines of one card"):
+    with pytest.raises(ValueError, match=r"first.jsonl:1 and .*references.jsonl:1 are of one card"):
         read_references(first, references)
     nowhere = SourceConfig(source="references", path=str(first), also=["nowhere.jsonl"])
     with pytest.raises(ValueError, match=r'collect.also names "nowhere.jsonl", which is no file'):
         open_source(nowhere, 1)
+    with pytest.raises(ValueError, match=r"collect.also is for collect.source references, which is folder"):
+        local_inputs(SourceConfig(source="folder", path=str(folder), also=[str(more)]))
 
 
 def test_a_card_that_is_not_there_or_has_changed_is_set_aside_with_its_hash(tmp_path, references):
@@ -118,7 +120,7 @@ def test_a_line_that_is_no_reference_is_refused_by_its_place(tmp_path, changes, 
 def test_two_summaries_of_one_card_and_a_missing_place_are_refused(tmp_path, references):
     twice = tmp_path / "twice.jsonl"
     twice.write_text(json.dumps(line(0)) + "\n" + json.dumps(line(0, summary="# Other")) + "\n")
-    with pytest.raises(ValueError, match="two lines of one card"):
+    with pytest.raises(ValueError, match="are of one card"):
         read_references(twice)
     config = SourceConfig(source="references", path=str(references), card_texts=[str(tmp_path / "nowhere")])
     with pytest.raises(ValueError, match=r"collect\.card_texts names .*nowhere"):
