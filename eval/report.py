@@ -5,10 +5,12 @@
 Reads   <run_dir>/data/heldout.jsonl, <run_dir>/eval/scores.parquet, <run_dir>/eval/metrics.json, and for the curves what
         training left in <run_dir>/sft, <run_dir>/aligned and <run_dir>/round-N/aligned
 Writes  <run_dir>/eval/report.html                  opens from disk, loads nothing from anywhere
-        <run_dir>/eval/results.md                   the figures as tables to paste
+        <run_dir>/eval/results.md                   the figures as tables to paste, and what each check looks for
+        <run_dir>/eval/example.md                   one page of one system with what the checks say of it
         <run_dir>/eval/model-index.yaml             `model-index` of one system's model card
         <run_dir>/eval/eval_results/<system>.yaml   the same for a model repository's .eval_results; nothing is pushed
         <run_dir>/eval/training.html                curves of what was trained in the run, from its own files
+        <run_dir>/eval/curves.svg                   losses and rewards among them as a picture, for a model card
         <run_dir>/wandb                             with report.report_to: wandb; rows, figures and page
 
 While the run still trains and nothing is scored, the curves alone are drawn: run it again as often as you like.
@@ -36,9 +38,12 @@ from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command, did_you_mean
 from data_prep.core.records import HeldOut
 from data_prep.core.text import figure, probability, signed
+from eval.reporting.example import example
+from eval.reporting.explained import checks_table
 from eval.reporting.hub_metadata import write_card_metadata
 from eval.reporting.markdown import markdown_results, measure_rows
 from eval.reporting.page_data import headline_decodings, page_data
+from eval.reporting.picture import picture
 from eval.reporting.plots import COLOURS, copying, curve_plot, differences, histogram, lengths, range_mark, short, slice_panels
 from eval.reporting.training_log import Training, table, trainings
 from eval.reporting.wandb_log import check_wandb, log_report
@@ -63,7 +68,7 @@ class ReportConfig(Block):
     cards: int = Field(default=300, ge=0)
     """How many cards to show with their texts, in the order of heldout.jsonl; tables and plots always cover all."""
     system: str = ""
-    """System whose figures go into model-index.yaml and eval_results. Empty: the last of the tables."""
+    """System whose figures go into model-index.yaml and eval_results, and a page into example.md. Empty: the last of the tables."""
     dataset: str = "held-out-model-cards"
     """Name of the held-out cards in that metadata; their Hub id (owner/name) once they are published there."""
     beside: dict[str, str] = {}
@@ -77,15 +82,17 @@ class ReportConfig(Block):
 def main(recipe: Recipe[ReportConfig]) -> None:
     config, folder = recipe.block, recipe.run_dir / "eval"
     heldout, scores, measured = recipe.run_dir / "data" / "heldout.jsonl", folder / "scores.parquet", folder / "metrics.json"
-    report, results, index, entries = (
-        folder / name for name in ("report.html", "results.md", "model-index.yaml", "eval_results")
+    report, results, page, index, entries = (
+        folder / name for name in ("report.html", "results.md", "example.md", "model-index.yaml", "eval_results")
     )
     inputs = [heldout, scores, measured, *PAGE_FILES]
-    outputs = [report, results, index, entries]
+    outputs = [report, results, page, index, entries]
     scored, trained = scores.exists() and measured.exists(), trainings(recipe.run_dir)
     if trained:
         write_changed(curves := folder / "training.html", render_training(config.title, trained, scored))
         print(f"report: curves of training in {curves}")
+        if drawn := picture(trained):
+            write_changed(folder / "curves.svg", drawn)
     elif not scored:
         raise ValueError(f"{folder} lacks scores.parquet or metrics.json; run eval.score first")
     if not scored:
@@ -103,7 +110,8 @@ def main(recipe: Recipe[ReportConfig]) -> None:
     cards, rows = list(read_jsonl(heldout, HeldOut)), pq.read_table(scores).to_pylist()
     system = chosen(config.system, list(metrics["systems"]))
     write_text(report, render_page(config, cards, rows, metrics, kinds, bool(trained)))
-    write_text(results, markdown_results(metrics))
+    write_text(results, f"{markdown_results(metrics)}\n{checks_table(metrics)}\n")
+    write_text(page, example(cards, rows, system))
     write_card_metadata(metrics, system, f"{recipe.run_dir.resolve().name}-{system}", config.dataset, index, entries)
     if config.report_to == "wandb":
         log_report(recipe, config.wandb_project, rows, metrics, [report, results, measured])

@@ -26,7 +26,7 @@ from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.text import first_line
 from data_prep.prompts.chat_format import chat_format
 from data_prep.prompts.student import load_tokenizer
-from training.release.card import Named, model_card
+from training.release.card import PICTURE, Named, model_card
 from training.release.files import PAPERS, human_size, place, write_adapter, write_model
 from training.release.provenance import Data, ModelRun, read_data, read_model_run
 from training.release.scan import check
@@ -166,6 +166,7 @@ def finish(run: ModelRun, data: Data | None, block: PublishModelConfig, folder: 
     own, other = block.repository, block.adapter_repository
     name, sibling = (other, own) if adapter and other else (own, other)
     title = block.title or name.partition("/")[2]
+    place_results(run, folder)
     write_text(notice, notice_text(run, title, adapter) + (f"\n{theirs}" if theirs else ""))
     named = Named(
         title, name, sibling, block.tag, licence, tuple(block.language),
@@ -173,6 +174,15 @@ def finish(run: ModelRun, data: Data | None, block: PublishModelConfig, folder: 
         tuple(sorted(path.name for path in folder.iterdir())), chat_format(load_tokenizer(str(run.model), "publish_model.model")),
     )  # fmt: skip
     write_text(folder / "README.md", model_card(run, data, named, size, adapter))
+
+
+def place_results(run: ModelRun, folder: Path) -> None:
+    """The picture of the curves, and the figures in the form that the Hub reads, where eval.report made them."""
+    place(run.run_dir / "eval", folder, [PICTURE])
+    if run.metrics and run.system:
+        entries = folder / ".eval_results"
+        entries.mkdir()
+        place(run.run_dir / "eval" / "eval_results", entries, ["*.yaml"])
 
 
 def copy_licence(source: Path, folder: Path) -> None:

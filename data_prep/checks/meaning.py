@@ -16,6 +16,22 @@ _RESERVE = f"page without a flag need not be true, and a flagged one need not be
 NO_FLAG = f"A {_RESERVE}"
 
 
+LOOKED_FOR = {
+    "length": "300 to 500 rendered words",
+    "structure": "a heading, four bullets, plain Markdown that closes what it opens",
+    "preamble": "no chat around the page",
+    "repetition": "nothing said twice",
+    "praise": "no superlative that the source does not use",
+    "copying": "no paragraph lifted from the source",
+    "language": "English, no broken characters",
+    "links": "only addresses that the source has, and at least one where it has any",
+    "numbers": "only numbers that stand in the source or follow from it",
+    "names": "only models, data sets, people and tools that the source names",
+    "facts": "half of the key facts that the source states",
+    "contradiction": "no licence, size or score other than the source's, nothing denied that it gives",
+}
+
+
 @dataclass(frozen=True)
 class Meaning:
     """`name` fits a table's head; `sentence` says what the figure is and what it is not."""

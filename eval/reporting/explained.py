@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from data_prep.checks.meaning import MEASURED, sentence_of
+from data_prep.checks.meaning import LOOKED_FOR, MEASURED, sentence_of
 from data_prep.core.text import plural
 from eval.reporting.console import measured_cell, print_table
 from eval.reporting.markdown import markdown_cell, plain_table
@@ -31,10 +31,12 @@ def explained_table(scores: Scores) -> str:
 
 
 def checks_table(scores: Scores) -> str:
-    """A row for each check, and below what its figure says."""
+    """A row for each check with what it looks for, and below what its figure says."""
     checks = [metric for metric in scores["metrics"] if metric["name"].endswith(PASSED) and metric["name"] != "all_pass"]
-    rows = [[metric["name"].removesuffix(PASSED), *_cells(scores, metric)] for metric in checks]
-    return f"{plain_table(['check', *scores['systems']], rows, 1)}\n\n{OF_CHECKS}"
+    names = {metric["name"]: metric["name"].removesuffix(PASSED) for metric in checks}
+    rows = [[names[metric["name"]], *_cells(scores, metric), LOOKED_FOR[names[metric["name"]]]] for metric in checks]
+    head = ["check", *scores["systems"], "what it looks for"]
+    return f"{plain_table(head, rows, len(head))}\n\n{OF_CHECKS}"
 
 
 def print_explained(scores: Scores) -> None:

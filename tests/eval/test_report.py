@@ -22,6 +22,7 @@ from data_prep.core.recipe import load
 from data_prep.core.records import HeldOut
 from data_prep.core.text import probability, signed
 from eval.report import ReportConfig, main
+from eval.reporting.explained import checks_table
 from eval.reporting.markdown import markdown_results, measure_rows, plain
 from eval.reporting.page_data import card_title, headline_decodings, output_body, packed, pieces
 from eval.reporting.plots import copying, differences, lengths, range_mark
@@ -118,7 +119,9 @@ def test_what_was_damaged_or_changed_after_scoring_is_not_published(run, tmp_pat
 def test_tables_to_paste(run):
     table = (run / "eval" / "results.md").read_text()
     metrics = json.loads((run / "eval" / "metrics.json").read_text())
-    assert table == markdown_results(metrics)
+    assert table == f"{markdown_results(metrics)}\n{checks_table(metrics)}\n"
+    assert "| numbers | " in table
+    assert "only numbers that stand in the source or follow from it |" in table
     assert "12 held-out cards of 4 families, greedy decoding" in table
     line = next(line for line in table.splitlines() if line.startswith("| base |"))
     assert line.startswith("| base | 0.0 [")
@@ -220,10 +223,10 @@ def test_a_measure_that_is_not_printed_gives_its_reason_and_no_figure(invented):
     assert reason in (invented.run / "eval" / "results.md").read_text()
 
 
-def test_preferences_are_the_last_table_to_paste(invented):
+def test_preferences_and_what_each_check_looks_for_are_the_last_tables_to_paste(invented):
     lines = (invented.run / "eval" / "results.md").read_text().splitlines()
     tables = [line for before, line in zip([""] + lines, lines, strict=False) if line.startswith("|") and not before]
-    assert [table.split("|")[1].strip() for table in tables] == ["system", "difference", "system", "preferred"]
+    assert [table.split("|")[1].strip() for table in tables] == ["system", "difference", "system", "preferred", "check"]
     assert "| aligned | base | judge-70b | 67.0 [40.0, 88.0] | 0.210 | 12 | 83.0 |" in lines
 
 

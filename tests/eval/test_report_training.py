@@ -1,6 +1,7 @@
 """The page of curves, from files as training leaves them. Those of a real run that is killed: tests/training/test_resume.py."""
 
 import re
+from xml.etree import ElementTree
 
 import pytest
 from chromium import CHROMIUM, chromium
@@ -10,6 +11,7 @@ from selectolax.lexbor import LexborHTMLParser as HTMLParser
 from data_prep.core.files import write_json
 from data_prep.core.recipe import load
 from eval.report import ReportConfig, main
+from eval.reporting.picture import picture
 from eval.reporting.plots import curve_plot, short
 from eval.reporting.training_log import Curve, trainings
 
@@ -88,6 +90,20 @@ def test_a_run_that_is_still_training_has_its_curves_and_no_report(page, run, ca
     assert curves == f"report: curves of training in {run / 'eval' / 'training.html'}"
     assert "no report yet" in missing
     assert "run eval.score" in missing
+
+
+def test_losses_and_rewards_are_a_picture_for_a_card_too(page, run):
+    svg = (run / "eval" / "curves.svg").read_text(encoding="utf-8")
+    root = ElementTree.fromstring(svg)  # XML as a viewer reads it, whatever was logged
+    texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    titles = [text for text in texts if ": " in text]
+    assert titles == [
+        "SFT: loss", "blue: training rows, orange: validation rows", "GRPO: loss", "GRPO: reward", "SFT on its own best samples: loss",
+        "SFT on its own best samples: reward margin",
+    ]  # fmt: skip
+    assert "4 steps" in texts
+    assert "0.25" in texts
+    assert picture([]) == ""
 
 
 def test_the_page_runs_nothing_loads_nothing_and_holds_every_figure_in_a_table(page):

@@ -3,6 +3,7 @@
 import pytest
 
 from data_prep.cards.parse import parse_card
+from data_prep.checks import CHECKS
 from data_prep.lineage.families import families_of
 from data_prep.prompts.student import raw_source
 from data_prep.synthetic.world import raw_cards
@@ -48,7 +49,10 @@ def test_figures_stand_with_what_they_say():
     assert table.splitlines()[0] == "| shares in percent | a | b | what it says |"
     assert "| numbers the source has | 100.0 [" in table
     assert "ended before the token limit" not in table  # nobody knows how the texts ended
-    assert "| contradiction | 100.0 [" in checks_table(scores)
+    checks = {line.split(" | ")[0].lstrip("| "): line for line in checks_table(scores).splitlines() if line.startswith("| ")}
+    assert "100.0 [" in checks["contradiction"]
+    assert checks["length"].endswith("| 300 to 500 rendered words |")
+    assert set(checks) == {"check", "---", *CHECKS}
     assert "ROUGE" not in table
 
 

@@ -90,8 +90,10 @@ def test_front_matter_is_what_the_hub_reads(run):
 
 
 def test_results_are_the_reports_tables_with_checks_and_independent_metrics_apart(run):
-    text = section(model_card(run, DATA, NAMED, ""), "Results")
+    card = model_card(run, DATA, NAMED, "")
+    text = section(card, "Results")
     assert (run.run_dir / "eval" / "results.md").read_text().strip() in text
+    assert "### An example\n\n" + (run.run_dir / "eval" / "example.md").read_text().strip() in card
     assert "by construction: pages without a flag; key facts the page has." in text
     assert "Independent of the training data: words in copied runs (coverage); claims supported, by a checker." in text
     for claim in run.metrics.get("claims", ()):

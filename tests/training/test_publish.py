@@ -24,11 +24,11 @@ from training.release.scan import check, scan
 REPOSITORY, ADAPTER = "ana/summarizer", "ana/summarizer-lora"
 BASE_ID = "ana/tiny-base"
 MODEL_FILES = (
-    "LICENSE NOTICE README.md chat_template.jinja config.json generation_config.json model.safetensors tokenizer.json "
+    "LICENSE NOTICE README.md chat_template.jinja config.json curves.svg generation_config.json model.safetensors tokenizer.json "
     "tokenizer_config.json"
 ).split()
 ADAPTER_FILES = (
-    "LICENSE NOTICE README.md adapter_config.json adapter_model.safetensors chat_template.jinja tokenizer.json "
+    "LICENSE NOTICE README.md adapter_config.json adapter_model.safetensors chat_template.jinja curves.svg tokenizer.json "
     "tokenizer_config.json"
 ).split()
 OPTIONS = {"repository": REPOSITORY, "adapter_repository": ADAPTER, "base": BASE_ID, "licence_file": str(ROOT / "LICENSE")}
@@ -62,6 +62,7 @@ def test_named_files_alone_are_released_and_none_names_this_machine(run, tmp_pat
     out = run(force=True)
     assert sorted(path.name for path in (out / "model").iterdir()) == MODEL_FILES
     assert sorted(path.name for path in (out / "adapter").iterdir()) == ADAPTER_FILES
+    assert "](curves.svg)" in (out / "model" / "README.md").read_text()
     assert scan(out) == []
     modes = {path.stat().st_mode for path in out.rglob("*") if path.is_file()}
     assert len(modes) == 1  # whoever may read the card may read the weights
@@ -203,10 +204,10 @@ def test_scores_that_changed_after_the_report_are_refused(run):
         run(force=True)
 
 
-@pytest.mark.parametrize("name", ["results.md", "model-index.yaml"])
+@pytest.mark.parametrize("name", ["results.md", "example.md", "model-index.yaml"])
 def test_a_figure_that_somebody_edited_is_not_published(run, name):
     report = run.dir / "eval" / name
-    report.write_text(report.read_text().replace("n: ", "n: 9").replace("(n=", "(n=9"))
+    report.write_text(report.read_text().replace("n: ", "n: 9").replace("(n=", "(n=9").replace("Of 3 checks", "Of 2 checks"))
     with pytest.raises(ValueError, match=rf"{re.escape(name)} is not the report of"):
         run()
 
@@ -366,7 +367,7 @@ def test_a_pull_request_leaves_main_alone_and_is_opened_once(pushing, hub):
         r"pull request .*/discussions/1; when it is merged, run this again without create_pr", pushing(create_pr=True)
     )
     assert store.files[REPOSITORY] == {}
-    assert sorted(store.pulls[REPOSITORY][0]) == MODEL_FILES
+    assert sorted(store.pulls[REPOSITORY][0]) == [".eval_results/aligned.yaml", *MODEL_FILES]
     assert "a pull request with these files already (refs/pr/1)" in pushing(create_pr=True)
     assert len(store.pulls[REPOSITORY]) == 1
     store.files[REPOSITORY].update(store.pulls[REPOSITORY][0])

@@ -19,6 +19,7 @@ from training.release.results import bullets, headline_figures, model_index, res
 from training.release.snippet import snippet
 
 TEMPLATE = "card.md.j2"
+PICTURE = "curves.svg"  # beside the card
 SOURCES = {
     "synthetic": "cards of invented models, made by a program: no real model is described, so the model knows nothing of real cards",
     "hub": "cards of the Hugging Face Hub", "folder": "cards from a folder of files", "parquet": "cards from Parquet tables",
@@ -250,7 +251,9 @@ def training(run: ModelRun) -> str:
     told = ", ".join(
         f"{name} {versions[name]}" for name in ("transformers", "trl", "peft", "torch", "accelerate") if name in versions
     )
-    return "\n\n".join([table, f"Versions: {told}.", *(curve(trained) for trained in run.trained)])
+    drawn = (run.run_dir / "eval" / PICTURE).exists()
+    picture = [f"![Curves of training; their figures are in the tables below]({PICTURE})"] if drawn else []
+    return "\n\n".join([table, f"Versions: {told}.", *picture, *(curve(trained) for trained in run.trained)])
 
 
 def of_model(key: str) -> Any:

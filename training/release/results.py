@@ -44,6 +44,8 @@ def results(run_dir: Path, metrics: Metrics, system: str, verdict: dict[str, Any
     if missing := list(not_shown(metrics, headline, system)):
         parts += ["### What they do not show", bullets(missing)]
     parts += [*slices(metrics, headline, system), *probes(metrics, system)]
+    if page := reported(run_dir / "eval" / "example.md").strip():
+        parts += ["### An example", page]
     return "\n\n".join(parts)
 
 
