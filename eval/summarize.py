@@ -159,7 +159,7 @@ def _model_options(add: Callable[..., Any]) -> None:
     add("--tokenizer", metavar="PLACE", help="with --endpoint: folder or Hub id to count tokens with (default: --model)")
     add("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1, ...")
     kinds = ("auto", "float32", "bfloat16", "float16")
-    add("--dtype", default="auto", choices=kinds, help="auto: bfloat16 on a GPU, float32 on a CPU")
+    add("--dtype", default="auto", choices=kinds, help="auto: bfloat16 where the device multiplies in it, else float32")
 
 
 def _research_options(add: Callable[..., Any]) -> None:

@@ -5,19 +5,21 @@
 #   recipes/run.sh demo --run_dir runs/mine --seed 2 --collect.source folder --collect.path cards/
 #   ALIGN=dpo LAUNCH=recipes/accelerate/one_gpu.yaml recipes/run.sh smollm3-3b
 #   ALIGN=rft ROUNDS=2 recipes/run.sh demo
+#   DATA=data_references recipes/run.sh smollm3-3b
 #   recipes/run.sh path/to/my/recipes
 #
 # --run_dir goes to every stage, --seed and --block.key to the data and eval stages. A finished stage says so and is
 # passed over; a killed one goes on where it stopped. A training stage that a signal stops ends the chain with code 75:
 # the same command goes on.
 #
+# DATA names the recipe of the data where a folder has several (data, if left out); its run_dir is every stage's then.
 # ALIGN names the recipe of alignment: apo (if left out) or dpo on pairs, rft on the model's own best samples, grpo on prompts
 # alone. ROUNDS=N repeats it from the newest model, each round in a folder of its own (RUN_DIR/round-1, ...); the model of
 # the last one is linked as RUN_DIR/model, where a single round leaves it.
 set -euo pipefail
 
 if [[ $# -lt 1 || $1 == --help || $1 == -h ]]; then
-  sed -n '2,16s/^# \{0,1\}//p' "$0"
+  sed -n '2,18s/^# \{0,1\}//p' "$0"
   echo "Recipes:$(for folder in "$(dirname "$0")"/*/data.yaml; do printf ' %s' "$(basename "$(dirname "$folder")")"; done)"
   [[ $# -lt 1 ]] && exit 2 || exit 0
 fi
@@ -32,7 +34,11 @@ if [[ ! -f $recipe/data.yaml ]]; then
 fi
 python=${PYTHON:-$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python)}
 launch=${LAUNCH:-recipes/accelerate/$([[ $recipe == recipes/demo ]] && echo cpu || echo one_gpu).yaml}
-align=${ALIGN:-apo} rounds=${ROUNDS:-1}
+align=${ALIGN:-apo} rounds=${ROUNDS:-1} cards=$recipe/${DATA:-data}.yaml
+if [[ ! -f $cards ]]; then
+  echo "run.sh: DATA=$DATA has no recipe $cards; name one that is there, for example data" >&2
+  exit 2
+fi
 if [[ ! -f $recipe/$align.yaml ]]; then
   echo "run.sh: ALIGN=$align has no recipe $recipe/$align.yaml; name one that is there, for example apo" >&2
   exit 2
@@ -42,8 +48,9 @@ if [[ ! $rounds =~ ^[1-9][0-9]?$ ]]; then
   exit 2
 fi
 
-run_dir=$(sed -n 's/^run_dir: *\([^ #]*\).*/\1/p' "$recipe/data.yaml" | tr -d "\"'")
+run_dir=$(sed -n 's/^run_dir: *\([^ #]*\).*/\1/p' "$cards" | tr -d "\"'")
 everywhere=() blocks=()
+[[ -z ${DATA:-} ]] || everywhere=(--run_dir "$run_dir")
 while [[ $# -gt 0 ]]; do
   case $1 in
     --run_dir) run_dir=${2:?--run_dir needs a folder}; everywhere=("$1" "$2"); shift 2 ;;
@@ -78,7 +85,7 @@ show() {
   run_stage "$@"
   printf '        %d s\n' $((SECONDS - start))
 }
-data() { show "$python" -m "data_prep.$1" --config "$recipe/data.yaml" "${everywhere[@]}" "${blocks[@]}"; }
+data() { show "$python" -m "data_prep.$1" --config "$cards" "${everywhere[@]}" "${blocks[@]}"; }
 train() { show "$python" -m training.launch --config_file "$launch" -m "training.$1" --config "$recipe/$2.yaml" "${everywhere[@]}"; }
 merge() { show "$python" -m training.merge --config "$recipe/merge.yaml" --merge.adapter "$1" "${everywhere[@]}"; }
 evaluate() { show "$python" -m "eval.$1" --config "$recipe/eval.yaml" "${@:2}" "${everywhere[@]}" "${blocks[@]}"; }

@@ -143,3 +143,17 @@ def test_the_recipe_says_where_the_rounds_are_if_the_command_does_not(run):
     assert done.returncode == 0, done.stderr
     assert (place / "round-2" / "sft-merged").is_symlink()
     assert sum(f"--run_dir {place}/round-2" in call for call in done.calls) == 6
+
+
+def test_another_recipe_of_the_data_brings_its_folder_to_every_stage(run, tmp_path):
+    recipes = tmp_path / "recipes"
+    (recipes / "data_more.yaml").write_text((recipes / "data.yaml").read_text().replace("runs/demo", str(tmp_path / "more")))
+    done = run((), DATA="data_more")
+    assert done.returncode == 0, done.stderr
+    assert all(f"--run_dir {tmp_path / 'more'}" in call for call in done.calls)
+    told = dict(zip(stages(done.calls), done.calls, strict=True))
+    assert "recipes/data_more.yaml" in told["collect"]
+    assert "recipes/sft.yaml" in told["sft"]
+    done = run((), DATA="none")
+    assert done.returncode == 2
+    assert "DATA=none has no recipe" in done.stderr
