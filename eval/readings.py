@@ -38,7 +38,9 @@ def main(options: argparse.Namespace) -> None:
     systems = list(dict.fromkeys(system for system, _ in counts))
     cards = [card for card in dict.fromkeys(card for _, card in counts) if all((system, card) in counts for system in systems)]
     if not cards:
-        raise ValueError(f"{options.file} has no card that was read for all of {', '.join(systems) or 'no system'}; name another --sitting")
+        raise ValueError(
+            f"{options.file} has no card that was read for all of {', '.join(systems) or 'no system'}; name another --sitting"
+        )
     placed = read_split(options.split)["families"] if options.split else {}
     families = np.array([placed.get(card, card) for card in cards])
     values = {system: np.array([measures(counts[system, card]) for card in cards]) for system in systems}

@@ -53,7 +53,9 @@ def test_lines_of_another_form_and_a_sitting_without_cards_are_refused(tmp_path,
 
 
 def test_the_readings_that_ship_are_of_held_out_cards():
-    rows = [json.loads(line) for line in (ROOT / "recipes/smollm2-135m/readings.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [
+        json.loads(line) for line in (ROOT / "recipes/smollm2-135m/readings.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     splits = json.loads((ROOT / "recipes/references/split.json").read_text(encoding="utf-8"))["splits"]
     assert {splits[row["card_id"]] for row in rows} == {"heldout"}
     assert all(row["readings"] and row["page"] for row in rows)
