@@ -277,9 +277,13 @@ def mended(
 def corrected(sides: Sequence[CheckedSummary], block: PairsConfig) -> list[tuple[CheckedSummary, CheckedSummary]]:
     """Each sample with what a reader made of it, who sees what no check marks: a sample without a flag is rejected too, and one
     with many."""
+    return [(text, item) for text, item in joined(sides) if not why_uncorrected(text, item, block)]
+
+
+def joined(sides: Sequence[CheckedSummary]) -> list[tuple[CheckedSummary, CheckedSummary]]:
+    """Each corrected page with the sample that it was made from."""
     written = {item.key: item for item in sides if not item.mends}
-    made = [(text, written[text.mends]) for text in sides if text.mends]
-    return [(text, item) for text, item in made if not why_uncorrected(text, item, block)]
+    return [(text, written[text.mends]) for text in sides if text.mends]
 
 
 def why_uncorrected(text: CheckedSummary, item: CheckedSummary, block: PairsConfig) -> str:
@@ -297,11 +301,11 @@ def uncorrected(
     card: HeldOut, sides: Sequence[CheckedSummary], pairs: Sequence[PreferencePair], block: PairsConfig
 ) -> Iterator[Rejected]:
     """The corrected pages that are in no pair."""
-    written, used = {item.key: item for item in sides if not item.mends}, {pair.provenance["rejected"] for pair in pairs}
-    for text in sides:
-        if text.mends and text.mends not in used:
-            why = why_uncorrected(text, written[text.mends], block) or "more corrected pages of a card than pairs.per_card"
-            yield Rejected("pairs", card.id, why, f"sample {text.mends[:16]}; flags: {', '.join(text.failed) or 'none'}")
+    used = {pair.provenance["rejected"] for pair in pairs if pair.provenance["pool"] == "corrected"}
+    for text, item in joined(sides):
+        if item.key not in used:
+            why = why_uncorrected(text, item, block) or "more corrected pages of a card than pairs.per_card"
+            yield Rejected("pairs", card.id, why, f"sample {item.key[:16]}; flags: {', '.join(text.failed) or 'none'}")
 
 
 def is_better(item: CheckedSummary, mends: CheckedSummary, block: PairsConfig) -> bool:

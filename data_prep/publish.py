@@ -27,16 +27,8 @@ from data_prep.publishing.rows import CANDIDATE_SCHEMA, CARD_SCHEMA, WITHHELD_SC
 
 RELEASE_VERSION = "1"
 INPUTS = (
-    "sft",
-    "pairs",
-    "candidates.jsonl",
-    "revisions.jsonl",
-    "corrections.jsonl",
-    "notes.jsonl",
-    "cards.jsonl",
-    "split.json",
-    "rejected.jsonl",
-)
+    "sft pairs candidates.jsonl revisions.jsonl corrections.jsonl notes.jsonl cards.jsonl split.json rejected.jsonl"
+).split()
 REPO_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 

@@ -13,13 +13,12 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from data_prep.core.files import read_dicts, read_split
 from data_prep.core.recipe import exit_on_mistake
-from data_prep.core.text import bracketed, figure, signed
+from data_prep.core.text import bracketed, signed
 from eval.reporting.console import measured_cell, print_table
 from eval.stats.estimates import estimate_mean
 from eval.stats.paired import compare_cards
@@ -82,12 +81,9 @@ def differences(values: dict[str, np.ndarray], families: np.ndarray) -> Iterator
     for other in others:
         for column, (label, metric) in enumerate(MEASURES.items()):
             pair = values[first][:, column], values[other][:, column]
-            row = dict(compare_cards((first, other), metric, *pair, families, DRAWS, 0))
-            yield f"{other} − {first}, {label}: {told(row, metric['unit'])}, n={row['n']}"
-
-
-def told(row: dict[str, Any], unit: str) -> str:
-    return signed(row["difference"], unit) + bracketed(row["ci95"], unit, signed) if row["n"] else figure(None, unit)
+            row, unit = compare_cards((first, other), metric, *pair, families, DRAWS, 0), metric["unit"]
+            told = signed(row["difference"], unit) + bracketed(row["ci95"], unit, signed)
+            yield f"{other} − {first}, {label}: {told}, n={row['n']}"
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:

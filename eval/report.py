@@ -111,7 +111,8 @@ def main(recipe: Recipe[ReportConfig]) -> None:
     system = chosen(config.system, list(metrics["systems"]))
     write_text(report, render_page(config, cards, rows, metrics, kinds, bool(trained)))
     write_text(results, f"{markdown_results(metrics)}\n{checks_table(metrics)}\n")
-    write_text(page, example(cards, rows, system))
+    headline = headline_decodings(metrics, rows)[system]
+    write_text(page, example(cards, [row for row in rows if row["decoding"] == headline], system))
     write_card_metadata(metrics, system, f"{recipe.run_dir.resolve().name}-{system}", config.dataset, index, entries)
     if config.report_to == "wandb":
         log_report(recipe, config.wandb_project, rows, metrics, [report, results, measured])

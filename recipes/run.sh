@@ -33,7 +33,7 @@ if [[ ! -f $recipe/data.yaml ]]; then
   exit 2
 fi
 python=${PYTHON:-$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python)}
-launch=${LAUNCH:-recipes/accelerate/$([[ $recipe == recipes/demo ]] && echo cpu || echo one_gpu).yaml}
+launch=${LAUNCH:-recipes/accelerate/$(grep -qs '^use_cpu: true' "$recipe/sft.yaml" && echo cpu || echo one_gpu).yaml}
 align=${ALIGN:-apo} rounds=${ROUNDS:-1} cards=$recipe/${DATA:-data}.yaml
 if [[ ! -f $cards ]]; then
   echo "run.sh: DATA=$DATA has no recipe $cards; name one that is there, for example data" >&2

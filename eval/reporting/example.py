@@ -14,14 +14,14 @@ from data_prep.prompts.student import read_source
 
 
 def example(cards: Sequence[HeldOut], rows: Sequence[dict[str, Any]], system: str) -> str:
-    """Markdown; "" where `system` wrote nothing. `rows`: of scores.parquet. The card is the first by id, and ids are hashes."""
+    """Markdown; "" where `system` wrote nothing. `rows`: of scores.parquet, of one decoding. The card is the first by id, and ids are hashes."""
     pages = {row["id"]: row for row in sorted(rows, key=lambda row: row["sample"], reverse=True) if row["system"] == system}
     card = min((card for card in cards if card.id in pages), key=lambda card: card.id, default=None)
     if card is None:
         return ""
     page = pages[card.id]
     _, model_id, _ = read_source(card.source)
-    fence = "`" * max(3, *(len(ticks) + 1 for ticks in re.findall("`+", page["text"])), 0)
+    fence = "`" * max([3, *(len(ticks) + 1 for ticks in re.findall("`+", page["text"]))])
     lines = [
         f"What `{system}` wrote of `{model_id}`, the first of the held-out cards in the order of their ids, which are hashes:",
         f"{fence}markdown\n{page['text'].strip()}\n{fence}",

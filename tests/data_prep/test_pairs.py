@@ -20,7 +20,7 @@ from data_prep.checks.tables.source import tables_of
 from data_prep.core.files import write_json, write_jsonl
 from data_prep.core.manifest import manifest_of
 from data_prep.core.records import Candidate, Correction, Generation, HeldOut, PreferencePair
-from data_prep.pairs import PairsConfig, both_sides, broken, in_shares, is_good, pair_up
+from data_prep.pairs import PairsConfig, both_sides, broken, in_shares, is_good, pair_up, uncorrected
 from data_prep.prompts.student import source_text
 from data_prep.synthetic.world import raw_cards
 
@@ -410,6 +410,20 @@ def test_corrected_pages_alone_need_no_samples_and_each_that_makes_no_pair_is_se
         (held_out.id, "a corrected page is of another length than what was written (pairs.max_length_gap)"),
         (held_out.id, "a corrected page has a flag, or leaves facts out (pairs.min_facts)"),
         (held_out.id, "more corrected pages of a card than pairs.per_card"),
+    ]
+
+
+def test_a_corrected_page_that_is_refused_is_told_where_another_pool_has_its_sample_too(card):
+    held_out, good = card
+    written = wrong_score(good)
+    sides = both_sides(
+        [Correction("key0", held_out.id, "org/model", "sft", written, "", "stop", written + "x")], held_out.source
+    )
+    block = PairsConfig(shares={"own": 0.5, "corrected": 0.5}, min_facts=0.5)
+    pairs, _ = pair_up(held_out, pools([sample(held_out, written)], corrected=sides), block)
+    assert [(pair.provenance["pool"], pair.provenance["rejected"]) for pair in pairs] == [("own", "key0")]
+    assert [row.reason for row in uncorrected(held_out, sides, pairs, block)] == [
+        "a corrected page has a flag, or leaves facts out (pairs.min_facts)"
     ]
 
 

@@ -154,6 +154,7 @@ def test_another_recipe_of_the_data_brings_its_folder_to_every_stage(run, tmp_pa
     told = dict(zip(stages(done.calls), done.calls, strict=True))
     assert "recipes/data_more.yaml" in told["collect"]
     assert "recipes/sft.yaml" in told["sft"]
+    assert "accelerate/cpu.yaml" in told["sft"]  # as the recipe says, whatever its folder
     done = run((), DATA="none")
     assert done.returncode == 2
     assert "DATA=none has no recipe" in done.stderr
