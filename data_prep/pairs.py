@@ -15,7 +15,7 @@ Reads data/sampling.jsonl, samples.jsonl, split.json and, where they are there, 
 corrections.jsonl and samples.NAME.jsonl.
 Writes data/pairs/{train,validation}.parquet. Chosen texts pass every check (with `mended: better` all but length), rejected ones fail
 few (moderate margin, high bar: AIR, arXiv 2504.03612), both are of like length, and each pair's `reason` is the checks' own word on the rejected.
-What a reader corrected is rejected with any number of flags, none too.
+What a reader corrected is rejected with any number of flags, none too. `rejected_cut` says that a rejected text has no end of its own.
 
 With `by: grade` the pool `own` sets a card's best samples against its worst, by the score of `checks/grade.py`: a pair may differ in
 how much is right where both pass, or both fail, every check. Worth it from about eight samples of a card on.
@@ -339,6 +339,7 @@ def build_pair(card: HeldOut, pool: str, chosen: CheckedSummary, rejected: Check
             "failed": rejected.failed,
         }
         | (grades_of(chosen, rejected) if graded else {}),
+        rejected_cut=not rejected.finished,
     )
 
 

@@ -25,7 +25,7 @@ EXAMPLE_SCHEMA = pa.schema(
 )
 PAIR_SCHEMA = pa.schema(
     {"id": TEXT, "prompt": MESSAGES, "chosen": MESSAGES, "rejected": MESSAGES}
-    | {"chat_template_kwargs": KWARGS, "reason": TEXT, "provenance": TEXT}
+    | {"chat_template_kwargs": KWARGS, "reason": TEXT, "rejected_cut": pa.bool_(), "provenance": TEXT}
 )
 ROWS_PER_GROUP = 256
 

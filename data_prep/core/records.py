@@ -135,6 +135,7 @@ class PreferencePair:
     chat_template_kwargs: dict[str, Any]
     reason: str
     provenance: dict[str, Any] = field(default_factory=dict)
+    rejected_cut: bool = False  # its model never ended it, so that alignment puts no end behind it
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def main() -> None:
     pairs: Path = options.pairs or written_example(options.cards)
     run: Path = options.run_dir or Path("runs/examples") / f"{options.recipe}-{pairs.stem}"
     recipe = RECIPES / options.recipe
-    on_cpu = "\nuse_cpu: true" in (recipe / "sft.yaml").read_text(encoding="utf-8")
+    on_cpu = "\nuse_cpu: true" in (Path(__file__).parents[1] / options.recipe / "sft.yaml").read_text(encoding="utf-8")
     launcher = RECIPES / "accelerate" / ("cpu.yaml" if on_cpu else "one_gpu.yaml")
 
     # 1. Cards with their summaries; what cannot be used goes to data/rejected.jsonl with the reason. Then families of related cards to

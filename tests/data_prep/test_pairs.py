@@ -142,6 +142,7 @@ def test_an_unfinished_sample_is_rejected_and_says_so(card):
     held_out, good = card
     pairs, _ = pair_up(held_out, pools([sample(held_out, good, finish="length")]), OWN)
     assert pairs[0].reason == "not finished within the token limit"
+    assert pairs[0].rejected_cut
 
 
 def test_a_revision_is_chosen_over_the_sample_that_it_mends_and_a_small_model_is_never_chosen(card):

@@ -15,6 +15,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer, get_peft_config
 from data_prep.prompts.chat_format import chat_format
 from data_prep.prompts.student import build_completion, build_prompt, fitted, rendered_length
 from data_prep.synthetic.world import raw_cards
+from training.loop.trainers import PlainAlignment, SharedAlignment
 from training.preflight.rows import check_adapter, check_alignment, check_rows, check_sft
 from training.setup.config import DEFAULTS, RawRecipe, parse
 from training.setup.load import load_model
@@ -251,6 +252,27 @@ def test_alignment_over_a_shared_prefix_passes_in_mixed_precision(pairs, tokeniz
 
     parsed = recipe(DPOConfig, dtype=dtype, bf16=True)
     check_alignment(trainer_of(parsed, pairs, tokenizer, kind=SharedPrefixDPOTrainer), parsed, 3)
+
+
+@pytest.mark.parametrize("kind", [PlainAlignment, SharedAlignment])
+def test_no_end_is_put_behind_a_rejected_text_that_was_cut(pairs, tokenizer, recipe, kind):
+    cut = [{**row, "rejected_cut": index != 1} for index, row in enumerate(pairs)]
+    parsed = recipe(DPOConfig)
+    trainer = trainer_of(parsed, cut, tokenizer, kind=kind)
+    check_alignment(trainer, parsed, 3)
+    for row, made in zip(cut, trainer.train_dataset, strict=True):
+        for answer, end in (("chosen", "<|im_end|>\n"), ("rejected", "" if row["rejected_cut"] else "<|im_end|>\n")):
+            assert tokenizer.decode(made[f"{answer}_ids"]) == row[answer][0]["content"].lstrip("\n") + end
+
+
+@pytest.mark.parametrize(
+    ("cut", "words"), [([True] * 3, "first row's rejected is"), ([False, False, True], "pair 2 has rejected_cut and")]
+)
+def test_an_end_behind_a_cut_text_is_refused(pairs, tokenizer, recipe, cut, words):
+    rows = [{**row, "rejected_cut": one} for row, one in zip(pairs, cut, strict=True)]
+    parsed = recipe(DPOConfig)
+    with pytest.raises(ValueError, match=words):
+        check_alignment(trainer_of(parsed, rows, tokenizer), parsed, 3)
 
 
 @pytest.mark.parametrize(("room", "words"), [(-20, "1 training rows went in and 0"), (20, "training pair 0 .* TRL cuts it")])

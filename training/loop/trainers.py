@@ -6,6 +6,7 @@ from typing import Any
 
 from trl import SFTTrainer
 
+from training.loop.cut_answers import LeavesCutAnswersOpen
 from training.monitoring.checkpoint_push import HubPush
 from training.monitoring.throughput import Metered
 from training.setup.config import Parsed
@@ -22,11 +23,11 @@ class SharedSft(Metered, HubPush, SharedPrefixSFTTrainer):
     pass
 
 
-class PlainAlignment(Metered, HubPush, KeepsReferences):
+class PlainAlignment(Metered, HubPush, LeavesCutAnswersOpen, KeepsReferences):
     pass
 
 
-class SharedAlignment(Metered, HubPush, SharedPrefixDPOTrainer):
+class SharedAlignment(Metered, HubPush, LeavesCutAnswersOpen, SharedPrefixDPOTrainer):
     pass
 
 

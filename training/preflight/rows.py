@@ -167,11 +167,19 @@ def check_alignment(trainer: Any, parsed: Parsed, rows_in: int, eval_rows_in: in
     for answer in ("chosen", "rejected"):
         _check_answer(first, answer, first["prompt_ids"], first[f"{answer}_ids"], tokenizer)
     limit, end = trainer.args.max_length, chat_format(tokenizer).turn_end
+    end_id = tokenizer.convert_tokens_to_ids(end)
     for name, dataset in _datasets(trainer):
-        for index, row in enumerate(dataset.with_format("numpy", columns=["prompt_ids", "chosen_ids", "rejected_ids"])):
+        columns = {"prompt_ids", "chosen_ids", "rejected_ids", "rejected_cut"} & set(dataset.column_names)
+        for index, row in enumerate(dataset.with_format("numpy", columns=sorted(columns))):
             longest = len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
-            ends = all(tokenizer.convert_tokens_to_ids(end) in row[f"{answer}_ids"][-2:] for answer in ("chosen", "rejected"))
-            if not ends or (limit is not None and longest > limit):
+            ends = [end_id in row[f"{answer}_ids"][-2:] for answer in ("chosen", "rejected")]
+            cut = bool(row.get("rejected_cut"))
+            if cut and ends[1]:
+                raise ValueError(
+                    f"{name} pair {index} has rejected_cut and its rejected text ends with {end}, which its model did not write: "
+                    "TRL puts it there; train with training.align"
+                )
+            if ends != [True, not cut] or (limit is not None and longest > limit):
                 raise ValueError(
                     f"{name} pair {index} has {longest} tokens and does not reach {end} in training: "
                     f"TRL cuts it, max_length is {limit}; set max_length: null"
@@ -214,7 +222,8 @@ def _check_counts(trainer: Any, rows_in: int, eval_rows_in: int) -> None:
 
 def _check_answer(row: dict[str, Any], column: str, prompt: list[int], answer: list[int], tokenizer: Any) -> None:
     """Prompt and answer as token ids against the row's messages: both are what use and evaluation will see."""
-    words = row[column][0]["content"].lstrip("\n") + chat_format(tokenizer).turn_end
+    cut = column == "rejected" and row.get("rejected_cut")
+    words = row[column][0]["content"].lstrip("\n") + ("" if cut else chat_format(tokenizer).turn_end)
     text = tokenizer.decode(answer, clean_up_tokenization_spaces=False)
     if text not in (words, words + "\n"):
         raise ValueError(

@@ -16,6 +16,7 @@ from training.setup.config import Parsed, write_resolved
 
 # The columns of each kind of rows that are trained on.
 ANSWERS = {"sft": ["completion"], "align": ["chosen", "rejected"]}
+IF_THERE = {"rejected_cut"}
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -68,7 +69,7 @@ class Rows:
 
     @classmethod
     def read(cls, folder: Path, kind: str, parsed: Parsed) -> Rows:
-        columns = ["id", "prompt", *ANSWERS[kind], "chat_template_kwargs"]
+        columns = ["id", "prompt", *ANSWERS[kind], "chat_template_kwargs", *IF_THERE]
         evaluated = parsed.trainer.eval_strategy != "no"
         validation = read_rows(folder / "validation.parquet", columns) if evaluated else None
         return cls(read_rows(folder / "train.parquet", columns), validation, ANSWERS[kind])
@@ -94,12 +95,15 @@ def read_rows(path: Path, columns: list[str]) -> Any:
 
     if not path.exists():
         raise ValueError(f"{path} is missing; run the stage that writes it first (recipes/run.sh shows their order)")
-    if missing := [column for column in columns if column not in pq.read_schema(path).names]:
+    found = pq.read_schema(path).names
+    if missing := [column for column in columns if column not in {*found, *IF_THERE}]:
         raise ValueError(
             f"{path} has no column {', '.join(missing)}; rows are made by data_prep.examples, best and pairs: of rows in "
             "another form TRL would train on the prompts as well"
         )
-    rows = [_with_set_kwargs(row) for row in pq.read_table(path, columns=columns).to_pylist()]
+    rows = [
+        _with_set_kwargs(row) for row in pq.read_table(path, columns=[name for name in columns if name in found]).to_pylist()
+    ]
     if not rows:
         raise ValueError(f"{path} has no rows; data/rejected.jsonl says why candidates were set aside")
     return Dataset.from_list(rows)
