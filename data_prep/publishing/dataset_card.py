@@ -137,6 +137,11 @@ def rebuild(release: PublishableRun) -> str:
         f"python -m data_prep.{stage} --config recipe.yaml" for stage in STAGES if manifest_of(release.data, stage)
     )
     text = f"## How to make it again\n\nFrom the beginning, with `recipe.yaml` of this data set:\n\n```bash\n{steps}\n```"
+    if "corrected" in manifest_of(release.data, "pairs").get("recipe", {}).get("pairs", {}).get("shares", {}):
+        text += (
+            "\n\nA reader corrected the chosen texts of pairs whose `provenance` names the pool `corrected`; no program makes those again. "
+            "`data_prep.pairs` finds them in data/corrections.jsonl."
+        )
     if release.text == "never":
         tokenizer, budget = impersonal(examples.get("tokenizer", "HuggingFaceTB/SmolLM3-3B")), examples.get("max_prompt_tokens")
         text += (

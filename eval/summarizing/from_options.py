@@ -45,7 +45,7 @@ def summarize_one(options: argparse.Namespace) -> None:
         say(f"thought:\n{result.best.written.thinking}\n")
     said_line(verdict(result.best))
     if not options.model:
-        say(f"beware: {CAVEAT}")
+        say(f"beware: {CAVEAT} (--model names a larger one)")
 
 
 def _screen(options: argparse.Namespace) -> Screen:

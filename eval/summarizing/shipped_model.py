@@ -12,10 +12,7 @@ from data_prep.pretrained.smollm2 import NAME, ensure
 ADAPTER = Path(__file__).resolve().parents[1] / "shipped_adapter"  # within the package, so that an installed copy has it too
 TITLE = f"{NAME} with the adapter that ships"
 MOST_PROMPT_TOKENS = 4200  # longest it was trained on: a card of some 2,000 words, longer ones are cut and the cut is told
-CAVEAT = (
-    "a model of 135M parameters wrote this: good at form, weak at facts; read each fact against the card. "
-    "SmolLM3-3B is the real thing (--model)"
-)
+CAVEAT = "a model of 135M parameters wrote this: good at form, weak at facts; read each fact against the card"
 
 
 def shipped_model() -> tuple[Path, Path]:

@@ -52,7 +52,7 @@ def choices_of(named: Sequence[str]) -> list[Choice]:
 
 def _choice(named: str) -> Choice:
     if named == EMBEDDED:
-        return Choice(TITLE, caveat=CAVEAT.partition(". SmolLM3")[0])
+        return Choice(TITLE, caveat=CAVEAT)
     if served := _SERVED.fullmatch(named):
         return Choice(served["name"], served["name"], served["url"])
     if "://" in named:

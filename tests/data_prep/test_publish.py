@@ -11,7 +11,7 @@ from commands import BASE, ROOT, run_command
 from loopback_hub import TOKEN, loopback_hub
 
 from data_prep.collecting.filters import PERMISSIVE
-from data_prep.core.files import read_jsonl, read_split, stable_id, write_jsonl
+from data_prep.core.files import read_jsonl, read_split, stable_id, write_json, write_jsonl
 from data_prep.core.parquet import PAIR_SCHEMA, table_writer
 from data_prep.core.recipe import load
 from data_prep.core.records import Candidate, Card, Correction, PreferencePair
@@ -76,6 +76,12 @@ def permissive(run_dir):
 
 def card_of(row):
     return json.loads(row["provenance"])["card_id"]
+
+
+@pytest.mark.parametrize("pool", ["corrected", "own"])
+def test_pages_that_a_reader_corrected_are_not_promised_to_be_made_again(run, pool):
+    write_json(run.dir / "data" / "pairs.manifest.json", {"recipe": {"seed": 1, "pairs": {"shares": {pool: 1.0}}}})
+    assert ("no program makes those again" in (run() / "README.md").read_text()) == (pool == "corrected")
 
 
 # --- what goes out ----------------------------------------------------------------------------------------------------
