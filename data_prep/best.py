@@ -18,7 +18,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from data_prep.candidates.checked import CheckedSummary
-from data_prep.core.files import read_jsonl, read_split, samples_of, set_aside, stable_id
+from data_prep.core.files import read_jsonl, read_split, samples_of, set_aside, stable_id, trained_split
 from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import EXAMPLE_SCHEMA, table_writer
 from data_prep.core.recipe import Block, Recipe, command
@@ -66,7 +66,7 @@ def choose(data: Path, block: BestConfig) -> tuple[dict[str, list[Example]], lis
     rejected = []
     for card, samples in tqdm(samples_of(cards, data / "samples.jsonl"), "best", len(cards), unit=" cards", mininterval=1):
         rows = rows_of(card, samples, block)
-        found[splits[card.id]] += rows
+        found[trained_split(card, splits)] += rows
         if not rows:
             why = "no sample reaches best.min_grade" if samples else "no sample of this card; sample.cards leaves it out"
             rejected.append(Rejected("best", card.id, why))
@@ -77,7 +77,11 @@ def rows_of(card: HeldOut, samples: list[Generation], block: BestConfig) -> list
     """The best samples of a card, and its reference where it is asked for. No text twice."""
     graded = [CheckedSummary.sample(sample, card.source).graded(card.source) for sample in samples]
     ranked = sorted({item.text: item for item in reversed(graded)}.values(), key=lambda item: -item.score)
-    good = [item for item in ranked if item.score >= block.min_grade and (block.derived_numbers == "keep" or not item.reckoned)]
+    good = [
+        item
+        for item in ranked
+        if item.score >= block.min_grade and not item.unwritable and (block.derived_numbers == "keep" or not item.reckoned)
+    ]
     chosen = good[: block.per_card]
     if block.references == "all" or (block.references == "missing" and not chosen):
         chosen.append(CheckedSummary.reference(card).graded(card.source))

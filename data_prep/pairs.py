@@ -24,20 +24,20 @@ how much is right where both pass, or both fail, every check. Worth it from abou
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from tqdm import tqdm
 
 from data_prep.candidates.apo_advice import ReferenceMatchRate
-from data_prep.candidates.checked import CheckedSummary, length_gap
+from data_prep.candidates.checked import UNWRITABLE, CheckedSummary, length_gap
 from data_prep.candidates.corrupted import broken_versions
 from data_prep.candidates.graded import best_against_worst, grades_of, reason_of
 from data_prep.checks.source_index import SourceIndex
-from data_prep.core.files import read_jsonl, read_split, samples_of, set_aside, stable_id
+from data_prep.core.files import read_jsonl, read_split, samples_of, set_aside, stable_id, trained_split
 from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import PAIR_SCHEMA, table_writer
 from data_prep.core.recipe import Block, Recipe, command
@@ -72,7 +72,13 @@ class PairsConfig(Block):
     mended: Literal["passing", "better"] = "passing"
     """better: of repairs, revisions and corrected pages also those that are as short or long as the sample was, with all else mended and no fact
     lost: most samples of a small model miss the length, and such a pair does not teach it."""
-    shares: dict[Pool, float] = {"own": 0.4, "repair": 0.2, "revision": 0.2, "small": 0.1, "broken": 0.1}
+    shares: dict[Pool, Annotated[float, Field(gt=0)]] = {
+        "own": 0.4,
+        "repair": 0.2,
+        "revision": 0.2,
+        "small": 0.1,
+        "broken": 0.1,
+    }
     """Pools and their shares. The largest pool is used whole, the others up to their share beside it."""
     small: str | None = None
     """Name of the smaller model under sample.systems, whose samples are in data/samples.NAME.jsonl."""
@@ -97,8 +103,9 @@ def main(recipe: Recipe[PairsConfig]) -> None:
         Rejected("pairs", card, "its corrected pages are of a card that sampling.jsonl does not have") for card in sorted(gone)
     ]
     for card, pools in tqdm(judged_cards(data, cards, corrections, block), "pairs", len(cards), unit=" cards", mininterval=1):
+        rejected += unwritable(card, pools)
         pairs, reason = pair_up(card, pools, block)
-        found[splits[card.id]] += pairs
+        found[trained_split(card, splits)] += pairs
         rejected += [Rejected("pairs", card.id, reason)] if reason else []
         rejected += uncorrected(card, pools["corrected"], pairs, block)
         if splits[card.id] == "validation":
@@ -186,7 +193,8 @@ def broken(card: HeldOut, most: int) -> Iterator[CheckedSummary]:
 
 
 def pair_up(card: HeldOut, pools: dict[str, list[CheckedSummary]], block: PairsConfig) -> tuple[list[PreferencePair], str]:
-    """All pairs of one card, pool by pool, or none and why."""
+    """All pairs of one card, pool by pool and none twice, or none and why."""
+    pools = {pool: [item for item in texts if not item.unwritable] for pool, texts in pools.items()}
     own, reference = pools["own"], CheckedSummary.reference(card)
     if not any(pools.values()):
         return [], "no sample or corrected page of this card; sample.cards leaves it out, or run eval.generate --stage sample"
@@ -206,10 +214,10 @@ def pair_up(card: HeldOut, pools: dict[str, list[CheckedSummary]], block: PairsC
         for better, worse in found[: block.per_card]
     ]
     if pairs:
-        return pairs, ""
+        return list({pair.id: pair for pair in reversed(pairs)}.values())[::-1], ""
     if block.by == "grade":
         return [], why_ungraded([item.graded(card.source).score for item in own], block)
-    if own and all(is_good(item, block) for item in own):
+    if own and not any(is_bad(item, block) for item in own):
         return [], "every sample passes every check, so there is nothing to reject"
     if not chosen:
         return [], "no sample passes every check, and pairs.chosen allows own samples only"
@@ -223,7 +231,12 @@ def of_origin(own: list[CheckedSummary], reference: CheckedSummary, block: Pairs
 
 def is_good(item: CheckedSummary, block: PairsConfig) -> bool:
     """Passes every check, leaves out little and computes nothing. A source that states no facts asks for none."""
-    return item.accepted and not reckons(item, block) and recall(item) >= block.min_facts
+    return not is_bad(item, block) and not reckons(item, block)
+
+
+def is_bad(item: CheckedSummary, block: PairsConfig) -> bool:
+    """Fails a check or leaves facts out. A page that is right and computes a number is neither good nor bad."""
+    return not item.accepted or recall(item) < block.min_facts
 
 
 def reckons(item: CheckedSummary, block: PairsConfig) -> bool:
@@ -255,10 +268,8 @@ def match(
 ) -> list[tuple[CheckedSummary, CheckedSummary]]:
     """Failing texts, fewest faults first, each with the better text nearest in length. A pair that differs in one thing
     says which thing."""
-    failing = sorted(
-        (item for item in worse if not is_good(item, block) and len(item.failed) <= block.max_faults),
-        key=lambda item: len(item.failed),
-    )
+    unlike = {item.text: item for item in reversed(list(worse)) if is_bad(item, block) and len(item.failed) <= block.max_faults}
+    failing = sorted(reversed(unlike.values()), key=lambda item: len(item.failed))
     nearest = [(min(better, key=lambda good: length_gap(good, item)), item) for item in failing] if better else []
     return [(good, item) for good, item in nearest if length_gap(good, item) <= block.max_length_gap]
 
@@ -292,6 +303,8 @@ def why_uncorrected(text: CheckedSummary, item: CheckedSummary, block: PairsConf
         return "its corrected page says what was written"
     if length_gap(text, item) > block.max_length_gap:
         return "a corrected page is of another length than what was written (pairs.max_length_gap)"
+    if reckons(text, block):
+        return "a corrected page has numbers computed from the source's (pairs.derived_numbers)"
     if not is_good(text, block) and not is_better(text, item, block):
         return "a corrected page has a flag, or leaves facts out (pairs.min_facts)"
     return ""
@@ -306,6 +319,12 @@ def uncorrected(
         if item.key not in used:
             why = why_uncorrected(text, item, block) or "more corrected pages of a card than pairs.per_card"
             yield Rejected("pairs", card.id, why, f"sample {item.key[:16]}; flags: {', '.join(text.failed) or 'none'}")
+
+
+def unwritable(card: HeldOut, pools: Mapping[str, Sequence[CheckedSummary]]) -> Iterator[Rejected]:
+    """Texts that no row may hold, whichever side they would be on."""
+    for item in {item.key: item for texts in pools.values() for item in texts if item.unwritable}.values():
+        yield Rejected("pairs", card.id, UNWRITABLE, f"{item.origin} {item.key[:16]}".strip())
 
 
 def is_better(item: CheckedSummary, mends: CheckedSummary, block: PairsConfig) -> bool:

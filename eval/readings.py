@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from eval.stats.paired import compare_cards
 from eval.stats.records import NamedMetric
 
 DRAWS = 10_000
+BOUNDS = {"share": (0.0, 1.0)}
 MEASURES: dict[str, NamedMetric] = {
     "statements right": {"name": "right", "unit": "share"},
     "right a page": {"name": "right_page", "unit": ""},
@@ -50,17 +52,22 @@ def main(options: argparse.Namespace) -> None:
 
 def read_counts(file: Path, sitting: int | None) -> dict[tuple[str, str], np.ndarray]:
     """(system, card) -> right, wrong and not there, each reader's own row."""
-    found: dict[tuple[str, str], np.ndarray] = {}
+    found: dict[tuple[str, str], list[list[float]]] = defaultdict(list)
+    sittings = set()
     for row in read_dicts(file):
         try:
+            sittings |= {one.get("sitting") for one in row["readings"]}
             of_sitting = [one for one in row["readings"] if sitting is None or one.get("sitting") == sitting]
             counts = [[one[name] for name in ("right", "wrong", "not_there")] for one in of_sitting]
             key = row["system"], row["card_id"]
         except (KeyError, TypeError) as error:
             raise ValueError(f"{file}: a line lacks {error}; it takes card_id, system and readings") from None
-        if any(sum(one) for one in counts):
-            found[key] = np.array(counts, dtype=float)
-    return found
+        found[key] += [one for one in counts if sum(one)]
+    if sitting is None and len(sittings) > 1:
+        raise ValueError(
+            f"{file} holds the sittings {', '.join(sorted(map(str, sittings)))}, and readers differ; add --sitting N"
+        )
+    return {key: np.array(counts, dtype=float) for key, counts in found.items() if counts}
 
 
 def measures(counts: np.ndarray) -> list[float]:
@@ -71,7 +78,9 @@ def measures(counts: np.ndarray) -> list[float]:
 
 def cells(values: np.ndarray, families: np.ndarray) -> list[str]:
     return [
-        measured_cell(estimate_mean(values[:, column], families, DRAWS).noted, metric["unit"])
+        measured_cell(
+            estimate_mean(values[:, column], families, DRAWS, bounds=BOUNDS.get(metric["unit"])).noted, metric["unit"]
+        )
         for column, metric in enumerate(MEASURES.values())
     ]
 
@@ -92,7 +101,9 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("file", metavar="READINGS.jsonl", type=Path, help="pages with what readers counted")
     parser.add_argument("--split", metavar="split.json", type=Path, help="families of the cards")
-    parser.add_argument("--sitting", metavar="N", type=int, help="readings of this sitting alone; default: all")
+    parser.add_argument(
+        "--sitting", metavar="N", type=int, help="readings of this sitting alone; needed where the file holds several"
+    )
     return parser.parse_args(arguments)
 
 

@@ -33,7 +33,7 @@ if [[ ! -f $recipe/data.yaml ]]; then
   exit 2
 fi
 python=${PYTHON:-$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python)}
-launch=${LAUNCH:-recipes/accelerate/$(grep -qs '^use_cpu: true' "$recipe/sft.yaml" && echo cpu || echo one_gpu).yaml}
+launcher() { echo "${LAUNCH:-recipes/accelerate/$(grep -qs '^use_cpu: true' "$recipe/$1.yaml" && echo cpu || echo one_gpu).yaml}"; }
 align=${ALIGN:-apo} rounds=${ROUNDS:-1} cards=$recipe/${DATA:-data}.yaml
 if [[ ! -f $cards ]]; then
   echo "run.sh: DATA=$DATA has no recipe $cards; name one that is there, for example data" >&2
@@ -82,17 +82,17 @@ show() {
   number=$((number + 1))
   printf '\n\033[1m[%d/%d] %s\033[0m\n' "$number" "$steps" "$*"
   local start=$SECONDS
-  run_stage "$@"
+  run_stage "$@" || return $?
   printf '        %d s\n' $((SECONDS - start))
 }
 data() { show "$python" -m "data_prep.$1" --config "$cards" "${everywhere[@]}" "${blocks[@]}"; }
-train() { show "$python" -m training.launch --config_file "$launch" -m "training.$1" --config "$recipe/$2.yaml" "${everywhere[@]}"; }
-merge() { show "$python" -m training.merge --config "$recipe/merge.yaml" --merge.adapter "$1" "${everywhere[@]}"; }
+train() { show "$python" -m training.launch --config_file "$(launcher "$2")" -m "training.$1" --config "$recipe/$2.yaml" "${everywhere[@]}"; }
+merge() { show "$python" -m training.merge --config "$recipe/merge.yaml" --merge.adapter "$1" "${everywhere[@]}" "${blocks[@]}"; }
 evaluate() { show "$python" -m "eval.$1" --config "$recipe/eval.yaml" "${@:2}" "${everywhere[@]}" "${blocks[@]}"; }
 # Several processes share the cards out where a launcher file says so; one needs no launcher.
 generate() {
   local how=(-m eval.generate)
-  [[ -z ${LAUNCH:-} ]] || how=(-m training.launch --config_file "$launch" "${how[@]}")
+  [[ -z ${LAUNCH:-} ]] || how=(-m training.launch --config_file "$LAUNCH" "${how[@]}")
   show "$python" "${how[@]}" --config "$recipe/eval.yaml" "$@" "${everywhere[@]}" "${blocks[@]}"
 }
 
@@ -159,4 +159,5 @@ evaluate support
 evaluate judge
 evaluate score
 evaluate report
-evaluate gate || [[ $? -eq 1 ]]   # a model that may not be published is a result of the run, not its failure
+# A model that may not be published (1) is a result of the run, not its failure.
+evaluate gate || { code=$?; [[ $code -eq 1 ]] || exit "$code"; }

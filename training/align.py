@@ -12,11 +12,12 @@ from functools import partial
 
 from data_prep.core.manifest import Manifest
 from training.resume.checkpoints import starts_over
-from training.setup.config import DEFAULTS, RawRecipe, command, parse
+from training.setup.config import RawRecipe, command, parse
 
 
 def main(raw: RawRecipe) -> None:
     data, output, base = raw.run_dir / "data" / "pairs", raw.run_dir / "aligned", raw.run_dir / "sft-merged"
+    settled = raw.settled(output_dir=str(output), model_name_or_path=str(base))
     inputs = [data / "train.parquet", data / "validation.parquet", base]
     manifest = Manifest(output / "align.manifest.json", "align", raw.identity(), inputs, [output / "adapter_model.safetensors"])
     if not starts_over(raw.values.get("fresh") is True) and manifest.is_done():
@@ -30,7 +31,7 @@ def main(raw: RawRecipe) -> None:
     from training.preflight.rows import check_alignment
     from training.setup.load import Rows
 
-    parsed = parse(raw, DPOConfig, {**DEFAULTS, "output_dir": str(output), "model_name_or_path": str(base)})
+    parsed = parse(raw, DPOConfig, settled)
     run(parsed, manifest, Rows.read(data, "align", parsed), alignment_trainer, partial(check_alignment, parsed=parsed))
 
 

@@ -14,11 +14,12 @@ from functools import partial
 
 from data_prep.core.manifest import Manifest
 from training.resume.checkpoints import starts_over
-from training.setup.config import DEFAULTS, RawRecipe, command, parse
+from training.setup.config import RawRecipe, command, parse
 
 
 def main(raw: RawRecipe) -> None:
     data, output, base = raw.run_dir / "data", raw.run_dir / "aligned", raw.run_dir / "sft-merged"
+    settled = raw.settled(output_dir=str(output), model_name_or_path=str(base))
     inputs = [data / "sampling.jsonl", data / "split.json", base]
     manifest = Manifest(output / "align.manifest.json", "align", raw.identity(), inputs, [output / "adapter_model.safetensors"])
     if not starts_over(raw.values.get("fresh") is True) and manifest.is_done():
@@ -32,7 +33,7 @@ def main(raw: RawRecipe) -> None:
     from training.preflight.rollouts import check_rollouts
     from training.setup.load import Rows
 
-    parsed = parse(raw, GRPOConfig, {**DEFAULTS, "output_dir": str(output), "model_name_or_path": str(base)})
+    parsed = parse(raw, GRPOConfig, settled)
     run(parsed, manifest, Rows.cards(data, parsed), grpo_trainer, partial(check_rollouts, parsed=parsed))
 
 

@@ -15,14 +15,15 @@ from pathlib import Path
 
 from data_prep.core.manifest import Manifest
 from training.resume.checkpoints import starts_over
-from training.setup.config import DEFAULTS, RawRecipe, command, parse
+from training.setup.config import RawRecipe, command, parse
 
 
 def main(raw: RawRecipe) -> None:
     again = raw.values.get("rejection_sampling") is True
     rows, folder, stage = ("best", "aligned", "align") if again else ("sft", "sft", "sft")
     data, output = raw.run_dir / "data" / rows, raw.run_dir / folder
-    base = raw.run_dir / "sft-merged" if again else Path(str(raw.values.get("model_name_or_path")))
+    base = raw.run_dir / "sft-merged" if again else named_base(raw)
+    settled = raw.settled(output_dir=str(output), **({"model_name_or_path": str(base)} if again else {}))
     inputs = [data / "train.parquet", data / "validation.parquet", *([base] if base.is_dir() else [])]
     manifest = Manifest(
         output / f"{stage}.manifest.json", stage, raw.identity(), inputs, [output / "adapter_model.safetensors"]
@@ -38,9 +39,15 @@ def main(raw: RawRecipe) -> None:
     from training.preflight.rows import check_sft
     from training.setup.load import Rows
 
-    model = {"model_name_or_path": str(base)} if again else {}
-    parsed = parse(raw, SFTConfig, {**DEFAULTS, "output_dir": str(output), **model})
+    parsed = parse(raw, SFTConfig, settled)
     run(parsed, manifest, Rows.read(data, "sft", parsed), sft_trainer, check_sft)
+
+
+def named_base(raw: RawRecipe) -> Path:
+    name = raw.values.get("model_name_or_path")
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"{raw.where} names no model_name_or_path; add the folder or Hub id of the model to tune")
+    return Path(name)
 
 
 if __name__ == "__main__":

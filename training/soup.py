@@ -38,7 +38,7 @@ BESIDE = "_name_or_path transformers_version dtype use_cache bos_token_id eos_to
 class SoupConfig(Block):
     models: dict[str, Annotated[float, Field(gt=0)]]
     """Models and their weights, which sum to 1: a folder, {run_dir}/model, or a Hub id, with @REVISION where it matters."""
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "model-soup"
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")] = "model-soup"
     """Folder of the result in run_dir."""
 
 
@@ -65,8 +65,10 @@ def main(recipe: Recipe[SoupConfig]) -> None:
     # By the names in the recipe: several runs' folders are all called model.
     identity = {**recipe.resolved(), "content": {name: content_hash(folder) for name, folder in folders.items()}}
     manifest = Manifest(output / "soup.manifest.json", "soup", identity, [], [output])
-    if output in folders.values():
+    if output.resolve() in {folder.resolve() for folder in folders.values()}:
         raise ValueError(f"soup.name is {recipe.block.name}, which is one of its own models; name another folder")
+    if output.exists() and not manifest.path.exists():
+        raise ValueError(f"soup.name is {recipe.block.name}, and {output} is no soup of before; name another folder")
     if manifest.is_done():
         return
     models = [read_model(name, folder, weights[name]) for name, folder in folders.items()]

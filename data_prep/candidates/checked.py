@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from data_prep.checks import CheckResult, check_summary, failures, passed_all
 from data_prep.checks.grade import Grade, grade
 from data_prep.core.records import Candidate, Generation, HeldOut
+
+UNWRITABLE = "thinks aloud or spells a control token, which no training row may hold"
+_SPECIAL = re.compile(r"<\|[\w ]{1,40}\|>|</?think>")
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,11 @@ class CheckedSummary:
     @property
     def accepted(self) -> bool:
         return self.finished and not self.thought and passed_all(self.results)
+
+    @property
+    def unwritable(self) -> bool:
+        """No training row may hold it: a tokenizer reads such words as the end of a turn, or as a thought."""
+        return self.thought or _SPECIAL.search(self.text) is not None
 
     @property
     def failed(self) -> list[str]:

@@ -8,12 +8,12 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from data_prep.core.records import Attached, CardNotes, Generation, HeldOut, Note, Rejected
+from data_prep.core.records import TRAINED_ON, Attached, CardNotes, Generation, HeldOut, Note, Rejected
 
 Record = TypeVar("Record")
 Item = TypeVar("Item")
@@ -145,6 +145,15 @@ def read_split(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise ValueError(f"{path} is missing; run data_prep.split first")
     return {"common_sources": [], **json.loads(path.read_text(encoding="utf-8"))}
+
+
+def trained_split(card: HeldOut, splits: Mapping[str, str]) -> str:
+    """The split of a card that samples were drawn of. Raises ValueError where it is not, or no longer, one that is trained on."""
+    if (split := splits.get(card.id, "none")) not in TRAINED_ON:
+        raise ValueError(
+            f"sampling.jsonl has card {card.id}, whose split is {split} in split.json: that was made again; run data_prep.examples too"
+        )
+    return split
 
 
 def set_aside(path: Path, stage: str, rows: Iterable[Rejected]) -> int:

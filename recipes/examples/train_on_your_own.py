@@ -21,6 +21,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from data_prep.core.files import read_dicts, write_jsonl, write_text
 from data_prep.core.recipe import exit_on_mistake
 from data_prep.synthetic.world import raw_cards
@@ -47,7 +49,9 @@ def main() -> None:
     for stage, more in (("collect", source), ("split", []), ("research", []), ("write", []), ("examples", [])):
         command(f"data_prep.{stage}", "--config", recipe / "data.yaml", "--run_dir", run, *more)
     # 2. LoRA on the rows. Any key of the recipe can be overridden, as here the number of steps.
+    #    Too few pairs for a validation card are trained on without one.
     steps = ["--max_steps", options.max_steps] if options.max_steps else []
+    steps += ["--eval_strategy", "no"] if is_empty(run / "data/sft/validation.parquet") else []
     training = ["-m", "training.sft", "--config", recipe / "sft.yaml", "--run_dir", run, *steps]
     command("training.launch", "--config_file", launcher, *training)
     # 3. The adapter into its base; base plus adapter and the merged model are compared on real prompts.
@@ -68,6 +72,10 @@ def command(module: str, *arguments: object) -> None:
     print(f"\n$ {shlex.join(words)}", flush=True)
     if code := subprocess.run(words).returncode:
         raise SystemExit(code)  # the stage has said why
+
+
+def is_empty(table: Path) -> bool:
+    return table.exists() and pq.read_metadata(table).num_rows == 0
 
 
 def held_out_card(run: Path) -> tuple[Path, dict[str, Any]]:

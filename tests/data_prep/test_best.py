@@ -76,6 +76,10 @@ def test_the_stage_writes_both_tables_sets_aside_and_has_nothing_to_do_again(tmp
     write_jsonl(
         data / "samples.jsonl", [one for card, text in zip(cards, texts, strict=True) for one in samples(card, text)][:3]
     )
+    write_json(data / "split.json", {"splits": {card.id: "heldout" for card in cards}, "families": {}, "config": {}})
+    done = run_here("data_prep.best", "--run_dir", str(tmp_path))
+    assert done.returncode == 2
+    assert "sampling.jsonl has card card0, whose split is heldout in split.json" in done.stderr
     splits = {card.id: "validation" if number == 1 else "train" for number, card in enumerate(cards)}
     write_json(data / "split.json", {"splits": splits, "families": {}, "config": {}})
     done = run_here("data_prep.best", "--run_dir", str(tmp_path))

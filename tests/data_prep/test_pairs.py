@@ -20,7 +20,7 @@ from data_prep.checks.tables.source import tables_of
 from data_prep.core.files import write_json, write_jsonl
 from data_prep.core.manifest import manifest_of
 from data_prep.core.records import Candidate, Correction, Generation, HeldOut, PreferencePair
-from data_prep.pairs import PairsConfig, both_sides, broken, in_shares, is_good, pair_up, uncorrected
+from data_prep.pairs import PairsConfig, both_sides, broken, in_shares, is_good, pair_up, uncorrected, unwritable
 from data_prep.prompts.student import source_text
 from data_prep.synthetic.world import raw_cards
 
@@ -54,6 +54,11 @@ def wrong_score(text):
     return wrong
 
 
+def with_a_difference(text):
+    first, second = sorted({Decimal(found) for found in re.findall(r"\b\d\d\.\d\b", text)})[:2]
+    return text.rstrip() + f"\n\nBetween {first} and {second} there is a gap of {second - first:.1f}.\n"
+
+
 def pools(own, **others):
     return {"own": own, "repair": [], "revision": [], "corrected": [], "small": [], "broken": [], **others}
 
@@ -81,8 +86,7 @@ def test_the_least_faulty_sample_comes_first_and_one_full_of_faults_is_left_out(
 
 def test_an_own_sample_with_computed_numbers_is_chosen_only_where_the_recipe_keeps_them(card):
     held_out, good = card
-    first, second = sorted({Decimal(found) for found in re.findall(r"\b\d\d\.\d\b", good)})[:2]
-    reckons = sample(held_out, good.rstrip() + f"\n\nBetween {first} and {second} there is a gap of {second - first:.1f}.\n")
+    reckons = sample(held_out, with_a_difference(good))
     assert reckons.accepted, reckons.reason
     assert reckons.reckoned
     for keeps in (True, False):
@@ -339,13 +343,40 @@ def test_the_largest_pool_is_whole_and_the_others_have_their_share_beside_it():
 def test_the_advice_follows_the_interval_of_the_measured_share(card):
     held_out, good = card
     reference, level = CheckedSummary.reference(held_out), ReferenceMatchRate()
-    level.add([sample(held_out, wrong_score(good))] * 10, reference)
+    wrong, right = sample(held_out, wrong_score(good)), sample(held_out, held_out.reference)
+    for _ in range(10):
+        level.add([wrong, right, wrong], reference)
     assert "apo_zero is advised" in level.advice()
-    level.add([sample(held_out, held_out.reference)] * 8, reference)
+    for _ in range(8):
+        level.add([right, wrong], reference)
     assert "too close to half" in level.advice()
-    level.add([sample(held_out, held_out.reference)] * 60, reference)
+    for _ in range(60):
+        level.add([right] * 4, reference)
     assert "apo_down is advised" in level.advice()
-    assert level.result()["n"] == 78
+    level.add([], reference)
+    assert level.result()["n"] == 78  # cards, not samples
+
+
+def test_a_right_page_that_computes_a_number_is_on_neither_side_and_no_text_is_rejected_twice(card):
+    held_out, good = card
+    block = PairsConfig(shares={"own": 1.0}, min_facts=0.5, per_card=3)
+    own = [with_a_difference(good), wrong_score(good), wrong_score(good), good]
+    pairs, _ = pair_up(held_out, pools([sample(held_out, text, number) for number, text in enumerate(own)]), block)
+    assert [(pair.provenance["rejected"], pair.chosen[0]["content"]) for pair in pairs] == [("key1", good.strip())]
+
+
+@pytest.mark.parametrize("words", ["<think>\nFirst.\n</think>\n", "<|im_start|>"])
+def test_what_no_row_may_hold_is_on_neither_side_and_is_set_aside(card, words):
+    held_out, good = card
+    made = pools([sample(held_out, words + wrong_score(good)), sample(held_out, good)])
+    assert not pair_up(held_out, made, OWN)[0]
+    (aside,) = unwritable(held_out, made)
+    assert aside.reason == "thinks aloud or spells a control token, which no training row may hold"
+
+
+def test_a_share_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="greater than 0"):
+        PairsConfig(shares={"own": 1.0, "broken": 0.0})
 
 
 def run_pairs(run_dir, *overrides):
@@ -377,7 +408,7 @@ def test_the_stage_writes_both_tables_sets_aside_and_advises(tmp_path, world):
     assert pq.read_table(tmp_path / "data" / "pairs" / "validation.parquet").num_rows == 2
     result = manifest_of(tmp_path / "data", "pairs")["result"]
     assert (result["train_own"], result["train_broken"]) == (4, 1)
-    assert "own samples on validation cards match the reference" in done.stdout
+    assert "validation cards half of the own samples match the reference" in done.stdout
     aside = [json.loads(line) for line in (tmp_path / "data" / "rejected.jsonl").open()]
     assert {row["reason"] for row in aside} == {"more pairs of its pool than its share"}
 

@@ -59,3 +59,17 @@ def test_the_readings_that_ship_are_of_held_out_cards():
     splits = json.loads((ROOT / "recipes/references/split.json").read_text(encoding="utf-8"))["splits"]
     assert {splits[row["card_id"]] for row in rows} == {"heldout"}
     assert all(row["readings"] and row["page"] for row in rows)
+
+
+def test_sittings_are_never_pooled_and_readers_of_two_lines_are_joined(tmp_path, rows):
+    done = run_here("eval.readings", write(tmp_path / "r.jsonl", [*rows, page("c0", "sft", (1, 1, 0), sitting=2)]))
+    assert done.returncode == 2
+    assert "holds the sittings 1, 2, and readers differ; add --sitting N" in done.stderr
+    apart = [{**row, "readings": [one]} for row in rows for one in row["readings"]]
+    together, lines = (run_here("eval.readings", write(tmp_path / "r.jsonl", made)).stdout for made in (rows, apart))
+    assert lines == together
+
+
+def test_a_share_on_which_all_cards_agree_has_an_interval(tmp_path):
+    rows = [page(f"c{number}", "sft", (5, 0, 0)) for number in range(5)]
+    assert "[100.0" not in run_here("eval.readings", write(tmp_path / "r.jsonl", rows)).stdout

@@ -10,7 +10,7 @@ from commands import ROOT
 
 STAND_IN = """#!/usr/bin/env bash
 echo "$*" >> "$CALLS"
-[[ -z ${FAILS_AT:-} || "$*" != *"$FAILS_AT"* ]] || exit 1
+[[ -z ${FAILS_AT:-} || "$*" != *"$FAILS_AT"* ]] || exit "${WITH:-1}"
 while [[ $# -gt 0 ]]; do
   case $1 in --run_dir) run=$2 ;; --merge.adapter) made=$2 ;; esac
   shift
@@ -158,3 +158,24 @@ def test_another_recipe_of_the_data_brings_its_folder_to_every_stage(run, tmp_pa
     done = run((), DATA="none")
     assert done.returncode == 2
     assert "DATA=none has no recipe" in done.stderr
+
+
+@pytest.mark.parametrize(("code", "ends"), [("1", 0), ("2", 2), ("75", 75)])
+def test_a_gate_that_says_no_ends_well_and_one_without_a_verdict_does_not(run, code, ends):
+    assert run(FAILS_AT="eval.gate", WITH=code).returncode == ends
+
+
+def test_each_training_stage_has_the_launcher_of_its_own_recipe(run, tmp_path):
+    (tmp_path / "recipes" / "apo.yaml").write_text("run_dir: runs/demo\n")
+    calls = run().calls
+    told = dict(zip(stages(calls), calls, strict=True))
+    assert "accelerate/cpu.yaml" in told["sft"]
+    assert "accelerate/one_gpu.yaml" in told["align"]
+
+
+def test_keys_of_merging_reach_it(run):
+    merges = [
+        call for call in run(given=("--run_dir", str(run.folder), "--merge.tolerance", "1")).calls if "training.merge" in call
+    ]
+    assert len(merges) == 2
+    assert all("--merge.tolerance 1" in call for call in merges)

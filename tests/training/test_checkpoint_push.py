@@ -8,12 +8,14 @@ from commands import TEMPLATE_KWARGS, run_command
 from loopback_hub import TOKEN, loopback_hub
 from training_runs import Ended, Run, hub_at
 
+from data_prep.core.files import write_json
 from data_prep.core.parquet import EXAMPLE_SCHEMA, table_writer
 from data_prep.core.records import Example
 from data_prep.prompts.chat_format import ChatFormat
 from data_prep.prompts.student import build_prompt
 from data_prep.synthetic.world import raw_cards
 from training.monitoring.checkpoint_push import model_card, without_local_paths
+from training.setup.hub_names import lineage
 
 LAUNCH = ("-m", "accelerate.commands.launch", "--config_file", "recipes/accelerate/cpu.yaml", "-m", "training.sft")
 ADAPTER = (
@@ -121,6 +123,18 @@ def test_the_card_names_the_real_base_through_the_merged_model_and_never_a_path(
         assert "enable_thinking=False" in card.text
         assert "None" not in str(card)
         assert str(tmp_path) not in str(card)
+
+
+def test_the_base_of_a_later_round_is_found_through_its_links(tmp_path):
+    for folder in ("sft", "sft-merged", "round-1/aligned", "round-1/model", "round-2"):
+        (tmp_path / folder).mkdir(parents=True)
+    for number, newest in ((1, "../sft-merged"), (2, "../round-1/model")):
+        (tmp_path / f"round-{number}" / "sft-merged").symlink_to(newest)
+    write_json(tmp_path / "sft" / "adapter_config.json", {"base_model_name_or_path": "org/base"})
+    merged = {"base_model_name_or_path": str(tmp_path / "round-1" / "sft-merged")}
+    write_json(tmp_path / "round-1" / "aligned" / "adapter_config.json", merged)
+    for number in (1, 2):
+        assert lineage(str(tmp_path / f"round-{number}" / "sft-merged"))[-1] == "org/base"
 
 
 def test_published_json_keeps_no_path(tmp_path):

@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 from trl import DPOConfig, SFTConfig
 
+from training import align, grpo, sft
 from training.setup.config import RawRecipe, parse, read_recipe
 
 GOOD = {"run_dir": "runs/x", "model_name_or_path": "x", "output_dir": "x", "use_cpu": True, "learning_rate": 1e-4}
@@ -75,3 +78,21 @@ def test_a_mistake_is_looked_for_where_it_was_made(tmp_path):
 def test_a_recipe_without_run_dir_is_refused():
     with pytest.raises(ValueError, match="names no run_dir"):
         _ = RawRecipe({}, "sft.yaml").run_dir
+
+
+@pytest.mark.parametrize("module", [align, grpo, sft])
+@pytest.mark.parametrize("name", ["model_name_or_path", "output_dir", "resume_from_checkpoint"])
+def test_what_a_stage_settles_itself_is_refused_where_it_is_named(tmp_path, module, name):
+    """Merging would look for the base, and a killed run for its checkpoints, in the run's own folders."""
+    raw = read_recipe(["--run_dir", str(tmp_path), f"--{name}", "elsewhere", "--rejection_sampling", "true"])
+    with pytest.raises(ValueError, match=f"{name} is 'elsewhere' in the command line: this stage settles it"):
+        module.main(raw)
+
+
+def test_sft_without_a_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="names no model_name_or_path"):
+        sft.main(RawRecipe({"run_dir": str(tmp_path)}, "sft.yaml"))
+
+
+def test_a_run_dir_of_digits_is_a_name():
+    assert read_recipe(["--run_dir", "20261130"]).run_dir == Path("20261130")

@@ -15,10 +15,12 @@ from loopback_hub import TOKEN, loopback_hub
 from release_run import judge, make_run, merge, train
 
 from data_prep.core.files import read_jsonl, write_json
+from data_prep.core.manifest import content_hash
 from data_prep.core.recipe import load
 from data_prep.core.records import HeldOut, Note
 from data_prep.prompts.student import build_prompt
 from training.publish import PublishModelConfig, check_names, main
+from training.release.provenance import evaluated
 from training.release.scan import check, scan
 
 REPOSITORY, ADAPTER = "ana/summarizer", "ana/summarizer-lora"
@@ -210,6 +212,15 @@ def test_a_figure_that_somebody_edited_is_not_published(run, name):
     report.write_text(report.read_text().replace("n: ", "n: 9").replace("(n=", "(n=9").replace("Of 3 checks", "Of 2 checks"))
     with pytest.raises(ValueError, match=rf"{re.escape(name)} is not the report of"):
         run()
+
+
+def test_a_model_under_two_names_is_published_as_the_one_that_the_gate_judged(run):
+    made = run.dir / "eval" / "generations" / "aligned.manifest.json"
+    shutil.copyfile(made, made.with_name("aaa_grounded.manifest.json"))
+    assert "aligned" in (run() / "model" / "README.md").read_text()
+    assert evaluated(run.dir / "eval", content_hash(run.dir / "model"))[0] == "aligned"
+    (run.dir / "eval" / "gate.json").unlink()
+    assert evaluated(run.dir / "eval", content_hash(run.dir / "model"))[0] == "aligned"  # the other was not scored
 
 
 def change(path, **values):

@@ -190,6 +190,19 @@ def test_mistakes_on_the_command_line_are_one_line(models, tmp_path):
         cook(tmp_path, {models[0]: 0.5, "not/here": 0.5})
     with pytest.raises(ValueError, match=r"soup\.name is model, which is one of its own models"):
         cook(models[0].parent, dict.fromkeys(models, 0.5), name="model")
+    (tmp_path / "link").symlink_to(models[0].parent)
+    with pytest.raises(ValueError, match=r"soup\.name is model, which is one of its own models"):
+        cook(tmp_path / "link", dict.fromkeys(models, 0.5), name="model")
+
+
+def test_a_folder_that_is_no_soup_is_not_replaced(models, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "cards.jsonl").write_text("kept")
+    with pytest.raises(ValueError, match=r"soup\.name is data, and .* is no soup of before; name another folder"):
+        cook(tmp_path, dict.fromkeys(models, 0.5), name="data")
+    assert (tmp_path / "data" / "cards.jsonl").read_text() == "kept"
+    with pytest.raises(ValueError, match="pattern"):
+        cook(tmp_path, dict.fromkeys(models, 0.5), name="..")
 
 
 def test_run_again_is_done_until_a_model_changes(models, tmp_path, capsys):

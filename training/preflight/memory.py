@@ -303,7 +303,7 @@ def _savers(parsed: Parsed, settings: Settings, longest: Longest) -> Iterator[tu
     if settings.batch > 1:
         steps = settings.batch * parsed.trainer.gradient_accumulation_steps
         yield f"per_device_train_batch_size: 1 and gradient_accumulation_steps: {steps}", {"batch": 1}
-    if settings.batch * len(longest.answers) > 1 and not settings.shared_prefix:
+    if settings.batch * len(longest.answers) > 1 and not parsed.run.shared_prefix:
         yield "shared_prefix: true", {"shared_prefix": True}
     if not settings.quantised:
         yield "load_in_4bit: true", {"load_in_4bit": True}

@@ -171,12 +171,16 @@ def read_base(first: Trained, named: str | None, licence: str | None) -> Base:
 
 
 def evaluated(folder: Path, digest: str) -> tuple[str | None, dict[str, Any]]:
-    """Name and manifest of the system whose summaries this very model wrote."""
+    """Name and manifest of the system whose summaries this very model wrote: of several the one that the gate judged, else one that was
+    scored."""
+    gated, scored = ((read_json(folder / name) or {}) for name in ("gate.json", "metrics.json"))
+    found = {}
     for path in sorted((folder / "generations").glob("*.manifest.json")):
         record = read_json(path) or {}
         if digest in [value for name, value in record.get("inputs", {}).items() if name != "heldout.jsonl"]:
-            return path.name.removesuffix(".manifest.json"), record
-    return None, {}
+            found[path.name.removesuffix(".manifest.json")] = record
+    best = max(found, key=lambda name: (name == gated.get("tuned"), name in scored.get("systems", ())), default=None)
+    return best, found.get(best or "", {})
 
 
 def gate_reasons(folder: Path, digest: str, system: str | None) -> Iterator[str]:

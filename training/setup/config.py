@@ -83,6 +83,17 @@ class RawRecipe:
             raise ValueError(f"{self.where} names no run_dir; add `run_dir: runs/NAME` or --run_dir runs/NAME")
         return Path(run_dir)
 
+    def settled(self, **values: str) -> dict[str, Any]:
+        """DEFAULTS and what the stage settles itself. Raises ValueError where the recipe names such a key: merging and resuming
+        look for models and checkpoints in the run's own folders."""
+        for name in (*values, "resume_from_checkpoint"):
+            if name in self.values:
+                why = f"it is {values[name]}" if name in values else "a killed run goes on by itself"
+                raise ValueError(
+                    f"{name} is {self.values[name]!r} in {self.place(name)}: this stage settles it, {why}; leave it out"
+                )
+        return DEFAULTS | values
+
     def identity(self) -> dict[str, Any]:
         """What can change the weights: not where the run lies, nor who is told about it."""
         return {name: value for name, value in sorted(self.values.items()) if name not in NOT_IN_IDENTITY}
@@ -104,7 +115,7 @@ def read_recipe(arguments: Sequence[str]) -> RawRecipe:
     values = read_yaml(Path(config)) if config else {}
     for name, text in overrides.items():
         try:
-            values[name] = yaml_value(text, f"--{name}")
+            values[name] = text if name == "run_dir" else yaml_value(text, f"--{name}")
         except ValueError:
             values[name] = text
     return RawRecipe(values, config or "the command line", frozenset(overrides))
@@ -208,7 +219,7 @@ def _fits(value: Any, allowed: set[type]) -> bool:
 def show_help(trainer_config_name: str, description: str, module: str) -> None:
     """`--help` without the hundreds of TRL's names: ours, the usual ones, and where the rest is written."""
     usual = (
-        "model_name_or_path output_dir learning_rate num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps gradient_checkpointing lora_r "
+        "model_name_or_path learning_rate num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps gradient_checkpointing lora_r "
         "lora_alpha lora_target_modules load_in_4bit dtype bf16 save_steps report_to push_to_hub seed"
     ).split()
     print(description.strip(), "\n")

@@ -17,7 +17,10 @@ def public_name(name: str) -> str:
 
 def lineage(name: str) -> list[str]:
     """The model trained on and what it came from, nearest first: a merged SFT model is followed to the base of its adapter."""
-    config = Path(name).parent / "sft" / "adapter_config.json"
-    if Path(name).name == "sft-merged" and config.exists():
-        return [name, *lineage(json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"])]
+    folder = Path(name)
+    if folder.is_symlink():  # a round begins with the model of the run, or of the round before
+        return lineage(str(folder.resolve()))
+    adapter = folder.parent / {"sft-merged": "sft", "model": "aligned"}.get(folder.name, "") / "adapter_config.json"
+    if folder.name in ("sft-merged", "model") and adapter.exists():
+        return [name, *lineage(json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"])]
     return [name]

@@ -105,7 +105,8 @@ def read_rows(path: Path, columns: list[str]) -> Any:
         _with_set_kwargs(row) for row in pq.read_table(path, columns=[name for name in columns if name in found]).to_pylist()
     ]
     if not rows:
-        raise ValueError(f"{path} has no rows; data/rejected.jsonl says why candidates were set aside")
+        few = "raise split.validation, or set eval_strategy: no" if path.stem == "validation" else ""
+        raise ValueError(f"{path} has no rows; {few or 'data/rejected.jsonl says why candidates were set aside'}")
     return Dataset.from_list(rows)
 
 
