@@ -68,7 +68,9 @@ def _open_first(models: Models) -> None:
     """So that the first visitor need not wait for it; what fails is told to whoever asks for it."""
     choice = models.choices[0]
     try:
-        seconds = models.writer(choice).load()
+        writer = models.writer(choice)
+        with models.turn(choice):  # a visitor's turn would read the weights a second time
+            seconds = writer.load()
         print(f"app: {choice.label} is open, weights read in {seconds:.0f} s", file=sys.stderr, flush=True)
     except ValueError as error:
         print(f"app: {choice.label} cannot be opened: {error}", file=sys.stderr, flush=True)

@@ -51,14 +51,16 @@ def main(options: argparse.Namespace) -> None:
     a, b = read_scored_run(options.run_a), read_scored_run(options.run_b)
     refuse_unlike(a, b)
     metrics, left_out = common_metrics(a, b)
-    headline = [metric["name"] for metric in metrics if metric["headline"]]
+    shared = [metric["name"] for metric in metrics if metric["headline"]]
+    # One that a run lacks could not be compared: it counts in the correction and forbids a claim on the whole.
+    headline = sorted({*shared, *(metric["name"] for run in (a, b) for metric in run.metrics["metrics"] if metric["headline"])})
     sides = [sides_of(a, b, pair) for pair in system_pairs(a, b, options.systems)]
     comparisons: list[Comparison] = []
     cards = []
     for first, second in sides:
         values = [{metric["name"]: side.means(metric["name"]) for metric in metrics} for side in (first, second)]
         comparisons += compared(first, second, metrics, values)
-        cards.append({"a": first.label, "b": second.label, "cards": most_different(list(a.families), headline, values)})
+        cards.append({"a": first.label, "b": second.label, "cards": most_different(list(a.families), shared, values)})
     add_holm(comparisons, headline)
     result = {
         "a": identity(a),

@@ -292,7 +292,7 @@ class Job:
             from eval.generation import endpoint_backend
 
             model = None
-            how |= endpoint_backend.identity(self.endpoint)
+            how |= endpoint_backend.identity(self.endpoint) | {"system": self.name}  # two servers may give one name
             openings = [PromptPrefix(card.id, fitted(card.prompt, self.chat), "") for card in cards]
         else:
             model = open_model(self.system.place(self.recipe.run_dir), self.system.revision)
@@ -349,10 +349,11 @@ class Job:
 
     def finish(self, work: Work, failed: list[str], seconds: float) -> None:
         if failed:
-            key = "max_thought_tokens" if self.system.think else f"systems.{self.name}.endpoint"
+            stage = self.recipe.stage
+            mend = f"correct {stage}.systems.{self.name}.endpoint (its max_tokens is {stage}.max_new_tokens)"
             raise ValueError(
                 f"{len(failed)} of {len(work.asks)} summaries by {self.name} got no answer, first {failed[0]}; answers are kept: "
-                f"run the same command again, or {'raise' if self.system.think else 'correct'} {self.recipe.stage}.{key}"
+                f"run the same command again, or {f'raise {stage}.max_thought_tokens' if self.system.think else mend}"
             )
         stored = read_store(self.output)
         made = sum(stored[ask.key].completion_tokens for batch in work.batches for ask in batch.asks)

@@ -39,7 +39,7 @@ from eval.entailment.endpoint_checker import EndpointChecker
 from eval.entailment.local_checker import LocalChecker
 from eval.entailment.results import Checked, Checking, Findings
 from eval.entailment.statements import statements
-from eval.runs.summaries import named_systems, read_cards, read_system
+from eval.runs.summaries import choose_decoding, named_systems, read_cards, read_system
 
 SYNTHETIC_CARDS = 40  # 160 claims, half of them true
 TO_LABEL = 120
@@ -116,7 +116,9 @@ def check_run(recipe: Recipe[SupportConfig], names: Sequence[str], rows: Path, f
             f"{plural(failed, 'claim')} got no answer; {figures} and its rows {left}; "
             "the verdicts that came are kept, run it again to ask for the rest alone"
         )
-    found = Findings(checkers, checked, verdicts, labels, labelled, block.bootstrap_samples, recipe.seed)
+    decoding = choose_decoding(systems, None, "support")
+    headline = {row.key for system in systems for row in system.decoded(decoding)}
+    found = Findings(checkers, checked, headline, verdicts, labels, labelled, block.bootstrap_samples, recipe.seed)
     write_jsonl(rows, found.rows())
     write_json(figures, found.figures())
     return checked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ class Findings:
 
     checkers: Sequence[Checking]
     checked: Sequence[Checked]
+    headline: Collection[str]  # keys of the summaries that figures rest on: of each system those of one decoding
     verdicts: Sequence[dict[str, EntailmentScore]]
     labels: Sequence[Sequence[str]]
     labelled: Sequence[Labelled]
@@ -50,9 +51,7 @@ class Findings:
     def __post_init__(self) -> None:
         places = range(len(self.checkers))
         self.rates = [self._rates(place) for place in places] if self.labelled else []
-        # The headline rests on sampled summaries where there are any, and the two are never mixed.
-        decoding = "sampled" if any(one.generation.decoding == "sampled" for one in self.checked) else "greedy"
-        self.counted = [one for one in self.checked if one.generation.decoding == decoding]
+        self.counted = [one for one in self.checked if one.generation.key in self.headline]
         self.printed = [place for place in places if not self.rates or self.rates[place].tells]
 
     def _rates(self, place: int) -> Rates:

@@ -92,8 +92,9 @@ def _models(run_dir: Path, systems: Collection[str]) -> Iterator[tuple[str, str]
     for system in sorted(systems):
         path = run_dir / "eval" / "generations" / f"{system}.manifest.json"
         if path.exists():
-            model = json.loads(path.read_text(encoding="utf-8")).get("recipe", {}).get("model", "")
-            yield from ((name, f"the judged system {system}") for name in _names(model))
+            judged = json.loads(path.read_text(encoding="utf-8")).get("recipe", {}).get("system", {})
+            for name in (*_names(judged.get("model") or ""), *_endpoints(judged)):
+                yield name, f"the judged system {system}"
 
 
 def _endpoints(value: Any) -> Iterator[str]:

@@ -23,7 +23,7 @@ from eval.judging.answers import Judge, Subject
 from eval.judging.pairwise import ComparisonPair
 from eval.judging.prompts import MAX_SOURCE_CHARACTERS, RUBRIC, SYSTEM, clean
 from eval.judging.qualification import PlantedQuestion, planted
-from eval.runs.summaries import read_cards, read_system
+from eval.runs.summaries import choose_decoding, read_cards, read_system
 from eval.scoring.aggregate import default_pairs
 
 CHARACTERS_PER_TOKEN = 4  # about, of English and Markdown
@@ -41,7 +41,7 @@ class JudgeConfig(Block):
     cards: int | None = Field(default=None, ge=1)
     """At most so many cards, drawn by the seed; with more later, these are asked no second time."""
     decoding: Literal["auto", "sampled", "greedy"] = "auto"
-    """Which summaries: auto takes sampled ones of a system that has them, as eval.score does, else greedy ones."""
+    """Which summaries: auto takes sampled ones where any system has them, as eval.score does, else greedy ones; a system without such is refused."""
     samples: int = Field(default=1, ge=1)
     """Sampled summaries of a card that are judged, the first so many."""
     gate_items: int = Field(default=25, ge=10)
@@ -108,7 +108,9 @@ class Task:
 def read_task(heldout: Path, generations: Path, systems: Sequence[str], block: JudgeConfig, seed: int) -> Task:
     cards = read_cards(heldout)
     drawn = sorted(cards, key=lambda card: hashlib.sha256(f"{seed} {card}".encode()).digest())
-    by_system = {name: summaries_by_card(generations / f"{name}.jsonl", cards, block) for name in systems}
+    read = [read_system(generations / f"{name}.jsonl", cards, allow_missing=True) for name in systems]
+    decoding = choose_decoding(read, None if block.decoding == "auto" else block.decoding, "judge")
+    by_system = {system.name: summaries_by_card(system.decoded(decoding), cards, block.samples) for system in read}
     judged = drawn[: block.cards]
     texts = {card: [summary.text for found in by_system.values() for summary in found.get(card, ())] for card in drawn}
     comparisons = block.comparisons or default_pairs(systems)
@@ -120,13 +122,11 @@ def read_task(heldout: Path, generations: Path, systems: Sequence[str], block: J
     )
 
 
-def summaries_by_card(path: Path, cards: Mapping[str, HeldOut], block: JudgeConfig) -> dict[str, list[Summary]]:
+def summaries_by_card(rows: Sequence[Generation], cards: Mapping[str, HeldOut], most: int) -> dict[str, list[Summary]]:
     """A system's summaries to judge, by card."""
-    system = read_system(path, cards, allow_missing=True)
-    rows = (block.decoding != "greedy" and system.decoded("sampled")) or system.decoded("greedy")
     found: dict[str, list[Summary]] = defaultdict(list)
     for row in rows:
-        if len(found[row.id]) < block.samples:
+        if len(found[row.id]) < most:
             found[row.id].append(Summary(cards[row.id], row, clean(row.text)))
     return found
 

@@ -49,6 +49,8 @@ def check_notes_system(name: str, system: System) -> None:
         )
     if system.grounded:
         raise ValueError(f"notes.systems: {name} is grounded, which summaries alone can be; leave out grounded")
+    if system.think:
+        raise ValueError(f"notes.systems: {name} thinks, which summaries alone are asked to; leave out think")
 
 
 @dataclass(frozen=True)

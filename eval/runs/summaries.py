@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_prep.core.files import read_jsonl
+from data_prep.core.manifest import manifest_of
 from data_prep.core.recipe import did_you_mean
 from data_prep.core.records import Generation, HeldOut
 
@@ -23,6 +24,7 @@ class System:
     name: str
     generations: list[Generation]
     missing: int
+    model: str | None = None  # as eval.generate noted it; None where no manifest lies beside
 
     def decoded(self, decoding: str) -> list[Generation]:
         """The rows of one decoding. A baseline writes one text whatever the decoding, so that text stands for both."""
@@ -31,7 +33,9 @@ class System:
 
     @property
     def is_baseline(self) -> bool:
-        """True where no model wrote: no token was read or made."""
+        """True where no model wrote; where nothing was noted: no token was read or made."""
+        if self.model is not None:
+            return self.model.startswith("baseline:")
         return not any(row.prompt_tokens or row.completion_tokens for row in self.generations)
 
 
@@ -89,6 +93,8 @@ def read_system(path: Path, cards: Collection[str], allow_missing: bool) -> Syst
     if not found:
         raise ValueError(f"{path} holds no summary; run eval.generate again")
     system, lacking = gathered(path.stem, found, cards)
+    if noted := manifest_of(path.parent, path.stem).get("recipe", {}).get("system"):
+        system = replace(system, model=noted.get("model") or "")
     if lacking and not allow_missing:
         raise ValueError(
             f"{path} lacks {system.missing} of {len(found) + system.missing} summaries, first of card {lacking[0][0]}; "
@@ -123,7 +129,7 @@ def read_generations(path: Path) -> Iterator[tuple[str, Generation]]:
         raise ValueError(f"{path}:{number + 1} or below is not UTF-8 ({error.reason}); run eval.generate again") from None
 
 
-def choose_decoding(systems: Sequence[System], wanted: str | None) -> str:
+def choose_decoding(systems: Sequence[System], wanted: str | None, stage: str = "score") -> str:
     """What the headline rests on: sampled where any system has it, else greedy. Raises ValueError where a model lacks it:
     two systems decoded in two ways differ by more than themselves."""
     decoding = wanted or (
@@ -133,7 +139,7 @@ def choose_decoding(systems: Sequence[System], wanted: str | None) -> str:
         if not system.decoded(decoding):
             raise ValueError(
                 f"{system.name} has no {decoding} summaries, so it cannot stand beside systems that have; run eval.generate "
-                f"for it, pass --score.decoding {other(decoding)}, or leave it out of score.systems"
+                f"for it, pass --{stage}.decoding {other(decoding)}, or leave it out of {stage}.systems"
             )
     return decoding
 

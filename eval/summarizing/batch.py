@@ -15,6 +15,7 @@ from typing import Any
 
 from data_prep.core.append_log import open_log, whole_lines
 from data_prep.core.files import replacing, stable_id, to_json
+from data_prep.core.lock import alone
 from data_prep.core.manifest import content_hash
 from data_prep.core.recipe import did_you_mean
 from eval.summarizing.notes import note_of
@@ -36,6 +37,11 @@ class CardLine:
 def run_batch(source: Path, out: Path, writer: Writer, options: Options, say: Say) -> None:
     """Raises NoNetwork where the model's server is away, at once, or where a line's was, at the end: what is done stays, the same
     command goes on. Raises ValueError where `out` holds what this batch would not write again."""
+    with alone(out, "name another --out"):
+        _run_batch(source, out, writer, options, say)
+
+
+def _run_batch(source: Path, out: Path, writer: Writer, options: Options, say: Say) -> None:
     part = out.with_name(out.name + ".part")
     identity = to_json([writer.identity, options.that_matter()])
     _refuse_others(source, out, part, identity)
@@ -112,7 +118,7 @@ def _finish(out: Path, part: Path, order: list[tuple[int, str]], done: dict[str,
             handle.writelines(to_json(row) + "\n" for row in rejected)
     else:
         _rejected(out).unlink(missing_ok=True)
-    part.unlink()
+    part.unlink(missing_ok=True)
 
 
 def _rejected(out: Path) -> Path:

@@ -11,6 +11,7 @@ import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote, unquote, urlsplit
 
 from data_prep.cards.file_names import CARD_FILE_NAMES, model_id_of
@@ -52,12 +53,12 @@ class Found:
         return f"{hub}?code=true#L{{line}}" if card.source == "hub" else ""
 
 
-def read_card(request: Request, pages: Path) -> Found:
-    """The card that `request` names. `pages` keeps what was fetched.
+def read_card(request: Request) -> Found:
+    """The card that `request` names.
 
     Raises ValueError where there is no card to summarise, NoNetwork where that is not known.
     """
-    raw, place, id_from = _raw(request, pages)
+    raw, place, id_from = _raw(request)
     content = raw.content if isinstance(raw.content, bytes) else raw.content.encode("utf-8", "surrogatepass")
     _refuse_content(content, place)
     warning = _encoding(raw, place)
@@ -85,7 +86,7 @@ def _foreign(prose: str) -> str:
     return f"the card reads as another language than English ({found}); the models of this project were tuned on English cards"
 
 
-def _raw(request: Request, pages: Path) -> tuple[RawCard, str, str]:
+def _raw(request: Request) -> tuple[RawCard, str, str]:
     """README, where it came from, and where its model id came from ("" where it is still to be found)."""
     given = request.card.strip()
     if request.text is not None:
@@ -100,7 +101,7 @@ def _raw(request: Request, pages: Path) -> tuple[RawCard, str, str]:
             )
         return RawCard("", content, "stdin"), "standard input", ""
     if re.match(r"[A-Za-z][A-Za-z+]*://", given):
-        return _at_address(given, pages)
+        return _at_address(given)
     if (file := card_file(given)) is not None:
         with open(file, "rb") as handle:
             return RawCard(_id_of_path(file), handle.read(MAX_BYTES + 1), f"file:{file.name}"), str(file), ""
@@ -186,7 +187,7 @@ def _on_hub(model_id: str) -> tuple[RawCard, str, str]:
     return found, f"the Hub, commit {(found.revision or '')[:8]}", "from the Hub"
 
 
-def _at_address(url: str, pages: Path) -> tuple[RawCard, str, str]:
+def _at_address(url: str) -> tuple[RawCard, str, str]:
     """A card's page on the Hub is its id; anything else is fetched, from public addresses alone."""
     parts = urlsplit(url)
     own_hub = urlsplit(os.environ.get("HF_ENDPOINT", "")).netloc
@@ -196,9 +197,9 @@ def _at_address(url: str, pages: Path) -> tuple[RawCard, str, str]:
             raise ValueError(f"{url} is no page of a model; give https://huggingface.co/ORG/NAME")
         if where["revision"] in (None, "main"):
             return _on_hub(where["id"])
-        page = fetched(f"https://huggingface.co/{where['id']}/resolve/{where['revision']}/README.md", pages)
+        page = fetched(f"https://huggingface.co/{where['id']}/resolve/{where['revision']}/README.md")
         return RawCard(where["id"], page.content, f"page:{page.url}", where["revision"]), page.url, "from the address"
-    page = fetched(_raw_address(url), pages)
+    page = fetched(_raw_address(url))
     address = urlsplit(page.url)
     folders = unquote(address.path).strip("/").split("/")
     repository = "/".join(folders[:2]) if address.hostname == "raw.githubusercontent.com" else ""
@@ -212,13 +213,15 @@ def _raw_address(url: str) -> str:
     return f"https://raw.githubusercontent.com/{where['repo']}/{where['path'] or 'HEAD/README.md'}" if where else url
 
 
-def fetched(url: str, pages: Path) -> Page:
-    """The page at an address that a person named, which is why any public host may be asked."""
+def fetched(url: str) -> Page:
+    """The page at an address that a person named, which is why any public host may be asked, and asked anew: a card is edited."""
     config = FetchConfig(mode="open", max_bytes=MAX_BYTES)
-    [page] = fetch_all(config, pages, [url])
-    if page.refused:
+    with TemporaryDirectory() as folder:
+        pages = Path(folder) / "pages.sqlite"
+        [page] = fetch_all(config, pages, [url])
         with PageCache(pages) as kept:
-            passing = kept.get(url, config.rules) is None  # the fetcher keeps what is final
+            passing = bool(page.refused) and kept.get(url, config.rules) is None  # the fetcher keeps what is final
+    if page.refused:
         kind = PageAway if passing else ValueError
         raise kind(f"{url} is not to be had: {page.refused}; correct the address, or save the card and name the file")
     return page

@@ -53,8 +53,9 @@ def _screen(options: argparse.Namespace) -> Screen:
         return Terminal(Console(), options.show_thought)
     if options.json or options.out:
         return Screen()
-    # What a pipe has been given cannot be taken back, and grounded decoding cuts a page that goes round in circles.
-    return Whole(sys.stdout) if options.retry or _is_grounded(options) else Pipe(sys.stdout)
+    # What a pipe has been given cannot be taken back: grounded decoding cuts a page that goes round in circles, and a server may send
+    # thoughts that only their closing tag tells from the page.
+    return Pipe(sys.stdout) if options.free and not options.endpoint and not options.retry else Whole(sys.stdout)
 
 
 def _is_grounded(options: argparse.Namespace) -> bool:

@@ -54,12 +54,13 @@ def notes_of(sources: list[ReadSource]) -> list[Note]:
 # --- from a file ------------------------------------------------------------------------------------------------------
 
 
-def read_notes(path: Path) -> list[Note]:
+def read_notes(path: str | Path) -> list[Note]:
     """Notes of a file: lines or an array of {"url", "text"}, Markdown with a heading `## URL` over each note, or the form of transcripts,
     `<model_research><research source="URL">...</research></model_research>`.
 
     Raises ValueError where the file is missing or has none of these forms.
     """
+    path = Path(path)
     if not os.path.isfile(path):  # pathlib raises on names that are too long
         raise ValueError(f"there is no file {path}; correct --research-file, or leave it out to have the links researched")
     if path.stat().st_size > MAX_FILE_BYTES:

@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from data_prep.chat.loops import LOOPS_VERSION
 from data_prep.checks import check_summary
 from data_prep.core.records import Note
 from data_prep.pages.choose import Link
 from data_prep.prompts.student import PROMPT_VERSION, Prompt, build_notes_prompt, build_prompt, source_text
-from eval.decoding.sampling import GREEDY, Decoding
+from eval.decoding.grounded import GROUNDED_VERSION
+from eval.decoding.sampling import DRAWS_VERSION, GREEDY, Decoding
 from eval.summarizing.card_input import Found, read_card
 from eval.summarizing.notes import ReadSource, given_sources, notes_of, research
 from eval.summarizing.request import Request
@@ -55,7 +57,7 @@ class Options:
         """What of them can change a summary."""
         values = asdict(self)
         del values["pages"]
-        return values | {"prompt_version": PROMPT_VERSION}
+        return values | {"prompt_version": PROMPT_VERSION, "rules": [GROUNDED_VERSION, LOOPS_VERSION, DRAWS_VERSION]}
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def write_summary(found: Found, request: Request, writer: Writer, options: Optio
 
 def read(request: Request, options: Options, say: Say) -> Found:
     """`read_card`, told to the person."""
-    found = read_card(request, options.pages)
+    found = read_card(request)
     say(f"card: {found.card.model_id} ({found.id_from}), {len(found.card.body.split()):,} words, from {found.place}")
     if found.warning:
         say(f"beware: {found.warning}")

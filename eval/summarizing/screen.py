@@ -50,7 +50,8 @@ class Pipe(Screen):
         self._write(text[:tag] if tag >= 0 else text)
 
     def finish(self, text: str) -> None:
-        self._write(text + "\n")
+        """Of a page that ran in a loop more was shown than stays."""
+        self._write(text + "\n") if text.startswith(self._written) else self._write(self._written + "\n")
 
     def _write(self, text: str) -> None:
         if text.startswith(self._written):

@@ -5,6 +5,7 @@ What is fetched lies in a folder that goes with the job, and what the checks rem
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -163,4 +164,4 @@ def for_visitors(error: str, choice: Choice) -> str:
         ("given text", "the card"),
     ):
         error = error.replace(option, here)
-    return error
+    return re.sub(r"[;,][^;,]*\s--\w[^;]*", "", error)  # a visitor has no options

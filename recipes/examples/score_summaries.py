@@ -24,7 +24,6 @@ from data_prep.checks import check_summary, failures
 from data_prep.core.files import read_dicts, to_json, write_jsonl, write_text
 from data_prep.core.recipe import exit_on_mistake
 from data_prep.core.records import HeldOut
-from data_prep.core.user_cache import user_cache
 from data_prep.prompts.student import raw_source, read_source, source_text
 from data_prep.synthetic.world import raw_cards
 from eval.generation.baselines import BASELINES
@@ -72,7 +71,7 @@ def read_text(row: dict[str, Any], place: str) -> SummaryText:
             )
     try:
         request = parse(CardLine(0, to_json({key: row[key] for key in KEYS if key in row})))
-        found = read_card(request, user_cache() / "pages.sqlite")
+        found = read_card(request)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
     source = source_text(found.card.model_id, found.card.text, request.notes or ())

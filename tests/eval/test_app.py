@@ -31,10 +31,10 @@ from eval.web.asked import HUB, Asked, Upload, request_of
 from eval.web.drawn import drawn
 from eval.web.forget import forgetting_card, sweep
 from eval.web.guard import TOO_LARGE
-from eval.web.job import FAILED, Progress
+from eval.web.job import FAILED, Progress, for_visitors
 from eval.web.limits import BROKEN_S, CARD_BYTES, UPLOAD_BYTES
 from eval.web.markdown import Mark, rendered
-from eval.web.models import Models, choices_of
+from eval.web.models import Choice, Models, choices_of
 
 RAW = next(raw_cards(1, 1))
 CARD = RAW.content if isinstance(RAW.content, str) else RAW.content.decode()
@@ -447,3 +447,15 @@ def test_a_mistake_in_the_form_is_a_line(server):
     assert first_line(ValueError(html.unescape(said))).startswith(
         '"/etc/passwd" is a path, and files of this machine are not read'
     )
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("tuned wrote no summary (length); raise --max-new-tokens, or name another model", "tuned wrote no summary (length)"),
+        ("the card fits no prompt; lower --max-prompt-tokens", "the card fits no prompt"),
+        ("the card is empty; paste it", "the card is empty; paste it"),
+    ],
+)
+def test_a_visitor_is_told_of_no_option(told, shown):
+    assert for_visitors(told, Choice("tuned")) == shown

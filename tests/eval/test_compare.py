@@ -157,6 +157,12 @@ def test_a_metric_of_one_run_alone_is_left_out_and_said(tmp_path, capsys):
     compare_here(a, b)
     assert 'left out: "words" is not in first.' in capsys.readouterr().out
     assert "left out" in (b / "eval" / "compare-first.md").read_text()
+    # A headline metric that could not be compared forbids a claim on the whole, and counts in the correction.
+    said = [" ".join(json.loads((b / "eval" / "compare-first.json").read_text())["claims"])]
+    b = finished_run(tmp_path / "third", score_rows("sft", 0.8), metrics=METRICS[:2])
+    compare_here(a, b)
+    said.append(" ".join(json.loads((b / "eval" / "compare-first.json").read_text())["claims"]))
+    assert ["as a whole" in one for one in said] == [False, True]
 
 
 def test_other_cards_or_prompts_are_refused(tmp_path):

@@ -70,6 +70,8 @@ def test_where_it_cannot_be_it_is_refused(block, words):
 def test_notes_are_decoded_freely():
     with pytest.raises(ValueError, match="tuned is grounded, which summaries alone can be"):
         check_notes_system("tuned", System(model="x", grounded=True))
+    with pytest.raises(ValueError, match="tuned thinks, which summaries alone are asked to"):
+        check_notes_system("tuned", System(model="x", think=True))
 
 
 SHORT = ("--max-new-tokens", 30, "--json")

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from scripted_judge import by_model, parts, scores, verdict
 
 from data_prep.core.files import read_dicts, read_jsonl, write_json, write_jsonl
 from data_prep.core.records import Generation
+from eval.generation.systems import System
 from eval.judging.answers import parse, unfounded_quotes
 from eval.judging.model_families import families_of
 from eval.judging.pairwise import ComparisonPair, Outcome, alpha, compared, controls, length_slope, outcome, panel
@@ -152,20 +154,21 @@ def test_fewer_cards_are_a_part_of_more_and_asked_no_second_time(server, tmp_pat
 
 
 def test_sampled_summaries_come_before_greedy_ones(server, small):
-    path = small / "eval" / "generations" / "full.jsonl"
-    greedy = list(read_jsonl(path, Generation))
-    sampled = [
-        {
-            **row.__dict__,
-            "key": f"{row.key}-{number}",
-            "decoding": "sampled",
-            "sample": number,
-            "text": f"{row.text}\n- {number}",
-        }
-        for row in greedy
-        for number in range(3)
-    ]
-    write_jsonl(path, [*greedy, *sampled])
+    def sample(system):
+        path = small / "eval" / "generations" / f"{system}.jsonl"
+        greedy = list(read_jsonl(path, Generation))
+        drawn = [
+            replace(row, key=f"{row.key}-{number}", decoding="sampled", sample=number, text=f"{row.text}\n- {number}")
+            for row in greedy
+            for number in range(3)
+        ]
+        write_jsonl(path, [*greedy, *drawn])
+
+    sample("full")
+    with pytest.raises(ValueError, match=r"part has no sampled summaries.* pass --judge\.decoding greedy"):
+        judge(small, server)
+    sample("part")
+    sample("wrong")
 
     def keys(*more):
         judge(small, server, *more)
@@ -419,11 +422,19 @@ def test_a_judge_of_the_teachers_family_is_refused_unless_forced(server, small):
 def test_a_teacher_in_a_manifest_and_a_judged_model_are_found(server, small):
     manifest = {"recipe": {"seed": 1, "revise": {"teacher": {"model": "google/gemma-3-27b-it", "base_url": "http://x/v1"}}}}
     write_json(small / "data" / "revise.manifest.json", manifest)
-    write_json(small / "eval" / "generations" / "full.manifest.json", {"recipe": {"model": "mistralai/Ministral-8B"}})
+    systems = {
+        "full": System(model="mistralai/Ministral-8B"),
+        "part": System(backend="endpoint", endpoint={"model": "Qwen/Qwen3-8B", "base_url": "http://x/v1"}),
+    }
+    for name, system in systems.items():
+        written = {"recipe": {"seed": 1, "system": system.model_dump()}}  # as eval.generate writes it
+        write_json(small / "eval" / "generations" / f"{name}.manifest.json", written)
     with pytest.raises(ValueError, match="the teacher of revise"):
         judge(small, server, family="gemma")
     with pytest.raises(ValueError, match="the judged system full"):
         judge(small, server, family="mistral")
+    with pytest.raises(ValueError, match="the judged system part"):
+        judge(small, server, family="qwen")
 
 
 def test_the_students_family_is_that_of_its_base_and_smollm_where_nothing_is_said(server, small):

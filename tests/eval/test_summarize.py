@@ -23,6 +23,7 @@ from streaming_server import StreamingServer
 
 from data_prep.checks.meaning import NO_FLAG
 from data_prep.core.append_log import open_log
+from data_prep.core.lock import alone
 from data_prep.core.records import Note, RawCard
 from data_prep.pages.fetch import fetch_all
 from data_prep.prompts.student import build_prompt, read_source, render, source_text
@@ -219,6 +220,15 @@ def test_thoughts_are_kept_apart_however_a_server_sends_them(card, server, capsy
         assert (found["summary"], found["thinking"]) == (GOOD.strip(), "hm")
     server.trouble["*"] = [says("<think>\nhm</think>\n" + GOOD)]
     assert told(served(server, card, "--model-id", RAW.model_id, "--no-research"), capsys).out == GOOD.strip() + "\n"
+    server.trouble["*"] = [says("The card says little.\n</think>\n\n" + GOOD)]  # the template opened the tag
+    assert told(served(server, card, "--model-id", RAW.model_id, "--no-research"), capsys).out == GOOD.strip() + "\n"
+
+
+def test_a_pipe_ends_its_line_though_less_stays_than_was_shown(capsys):
+    with Pipe(sys.stdout) as pipe:
+        pipe.show("# A\n\n- one\n- one\n- one")
+        pipe.finish("# A\n\n- one")
+    assert capsys.readouterr().out == "# A\n\n- one\n- one\n- one\n"
 
 
 def test_a_model_thinks_where_it_is_asked_to_and_its_thought_is_shown_where_that_is(card, server, capsys):
@@ -291,7 +301,7 @@ def test_notes_are_read_in_each_form(tmp_path, form):
             '<research source="https://b.example">\ntwo\n</research>\n</model_research>',
         }[form]
     )
-    assert read_notes(file) == [Note("https://a.example/x", "- one"), Note("https://b.example", "two")]
+    assert read_notes(file) == read_notes(str(file)) == [Note("https://a.example/x", "- one"), Note("https://b.example", "two")]
 
 
 @pytest.mark.parametrize(
@@ -322,7 +332,7 @@ def test_notes_that_cannot_be_read_are_refused_before_a_model_is_loaded(tmp_path
 )
 def test_the_model_id_comes_from_front_matter_or_file_name(tmp_path, name, front, model_id, source):
     (tmp_path / name).write_text(f"---\n{front}\n---\n{CARD.rpartition('---')[2]}")
-    found = read_card(Request(str(tmp_path / name)), tmp_path / "pages")
+    found = read_card(Request(str(tmp_path / name)))
     assert found.card.model_id == model_id
     assert source in found.id_from
 
@@ -331,10 +341,10 @@ def test_standard_input_and_folders_are_read(tmp_path, monkeypatch):
     (tmp_path / "README.md").write_text(CARD)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(CARD.encode())))
     for place in ("-", str(tmp_path)):
-        assert read_card(Request(place, "a/b"), tmp_path / "pages").card.text == CARD
+        assert read_card(Request(place, "a/b")).card.text == CARD
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b" \n")))
     with pytest.raises(ValueError, match="pipe a model card"):
-        read_card(Request("-", "a/b"), tmp_path / "pages")
+        read_card(Request("-", "a/b"))
 
 
 FEW = "---\nlicense: mit\n---\n# Title\n\nfew words\n"
@@ -343,12 +353,12 @@ FEW = "---\nlicense: mit\n---\n# Title\n\nfew words\n"
 def test_a_first_heading_may_name_the_model_and_another_language_is_told(tmp_path):
     file = tmp_path / "README.md"
     file.write_text("# Model card for `Quillon-2B`\n\n" + "Quillon reads long letters and answers in one sentence. " * 12)
-    found = read_card(Request(str(file)), tmp_path / "pages.sqlite")
+    found = read_card(Request(str(file)))
     assert (found.card.model_id, found.id_from, found.warning) == ("Quillon-2B", "from the card's first heading", "")
     file.write_text(
         "# Quillon-2B\n\n" + "Das Modell liest lange Briefe und antwortet immer in einem einzigen kurzen Satz. " * 12
     )
-    assert "another language than English (de)" in read_card(Request(str(file)), tmp_path / "pages.sqlite").warning
+    assert "another language than English (de)" in read_card(Request(str(file))).warning
 
 
 @pytest.mark.parametrize(
@@ -523,7 +533,7 @@ def test_a_hub_that_is_away_is_a_matter_of_the_network(card, tmp_path, capsys):
 def test_a_card_of_the_hub_in_another_encoding_is_read_as_the_data_are_and_said_so(tmp_path, monkeypatch):
     content = CARD.replace("a", "\u00e4", 5).encode("latin-1", "replace")
     monkeypatch.setattr(card_input, "_on_hub", lambda name: (RawCard(name, content, "hub"), "the Hub", "from the Hub"))
-    found = read_card(Request("ferro/brindle"), tmp_path / "pages")
+    found = read_card(Request("ferro/brindle"))
     assert "\ufffd" in found.card.text
     assert "is not UTF-8" in found.warning
 
@@ -598,16 +608,18 @@ def test_own_pages_are_fetched_once_noted_by_the_model_and_put_into_the_prompt(t
     assert len(json.loads(capsys.readouterr().out)["sources"]) == 1
 
 
-def test_a_readme_at_an_address_is_fetched_and_a_page_with_a_web_page_refused(tmp_path, web):
-    pages = tmp_path / "pages.sqlite"
-    found = read_card(Request("http://cards.example/README.md", "a/b"), pages)
+def test_a_readme_at_an_address_is_fetched_and_a_page_with_a_web_page_refused(web):
+    found = read_card(Request("http://cards.example/README.md", "a/b"))
+    asked = len(web.pages)
+    assert read_card(Request("http://cards.example/README.md", "a/b")).card.text == CARD
+    assert len(web.pages) == asked + 1  # a card is edited, so it is asked for anew
     assert (found.card.text, found.place) == (CARD, "http://cards.example/README.md")
     with pytest.raises(ValueError, match="web page"):
-        read_card(Request("http://cards.example/brindle-7b", "a/b"), pages)
+        read_card(Request("http://cards.example/brindle-7b", "a/b"))
     with pytest.raises(ValueError, match="status 404"):
-        read_card(Request("http://cards.example/status?404", "a/b"), pages)
+        read_card(Request("http://cards.example/status?404", "a/b"))
     with pytest.raises(NoNetwork, match="status 500"):
-        read_card(Request("http://cards.example/status?500", "a/b"), pages)
+        read_card(Request("http://cards.example/status?500", "a/b"))
 
 
 # --- batches ----------------------------------------------------------------------------------------------------------
@@ -645,6 +657,8 @@ def test_a_batch_sets_bad_lines_aside_and_does_nothing_twice(card, tmp_path, ser
     named.write_text(CARD + "\nOne more line.\n")
     assert told(arguments, capsys).code == 0
     assert len(server.bodies) == asked + 1  # the changed file alone
+    with alone(out):
+        fails(arguments, capsys, 2, "another process is writing", "name another --out")
     assert not out.with_name("out.jsonl.part").exists()
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +17,7 @@ import yaml
 from chat_server import ChatServer, status
 from commands import ROOT, run_here
 
-from data_prep.core.files import read_dicts, write_jsonl
+from data_prep.core.files import read_dicts, read_jsonl, write_jsonl
 from data_prep.core.recipe import Recipe, load
 from data_prep.core.records import Generation, HeldOut
 from data_prep.prompts.student import source_text
@@ -456,3 +457,19 @@ def test_mistakes_are_told_in_one_line(run_dir):
     block = SupportConfig(checkers=[Checker(**here), Checker(**here)])
     with pytest.raises(ValueError, match="both checkers are called"):
         main(Recipe(stage="support", run_dir=run_dir, seed=1, block=block))
+
+
+def test_a_baseline_beside_a_sampled_system_has_its_share_too(run_dir):
+    """A baseline's rows are greedy whatever the decoding, and stand for both."""
+    folder = run_dir / "eval" / "generations"
+    good = [replace(row, decoding="sampled") for row in read_jsonl(folder / "good.jsonl", Generation)]
+    lead = [
+        replace(row, key=f"lead{row.id}", system="lead", prompt_tokens=0, completion_tokens=0, decoding="greedy")
+        for row in good
+    ]
+    write_jsonl(folder / "good.jsonl", good)
+    write_jsonl(folder / "lead.jsonl", lead)
+    with ChatServer(reply=compares_numbers) as server:
+        done = support(recipe_for(run_dir, endpoint(server), systems=["good", "lead"]))
+    assert done.returncode == 0, done.stderr
+    assert sorted(json.loads((run_dir / "eval/measures/support.json").read_text())["systems"]) == ["good", "lead"]
