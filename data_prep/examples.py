@@ -46,6 +46,7 @@ from data_prep.notes_task.rows import NotesRows
 from data_prep.pages.cache import PageCache
 from data_prep.prompts.chat_format import chat_format
 from data_prep.prompts.student import (
+    NOTES_VERSION,
     PROMPT_VERSION,
     Prompt,
     build_completion,
@@ -55,12 +56,14 @@ from data_prep.prompts.student import (
     load_tokenizer,
     render,
     source_text,
+    tokenizer_hash,
 )
 
 SPLITS = ("train", "validation", "heldout")
 NO_SUMMARY = "no summary of the card is accepted: it is in no table"
 BEYOND_BUDGET = "states what the budget cut from the prompt; raise examples.max_prompt_tokens"
 RECKONS = "computes numbers that the source does not state; examples.derived_numbers: keep takes it"
+TWICE = "the text of another candidate of the card"
 SURPLUS = "passes, but the card has better ones enough"
 Add = Callable[[Example], None]  # to a table
 
@@ -139,8 +142,9 @@ def main(recipe: Recipe[ExamplesConfig]) -> None:
     else:
         (data / "heldout_notes.jsonl").unlink(missing_ok=True)  # of an earlier build, whose split may have been another
     rejected = data / "rejected.jsonl"
-    plans = {"plans": PLAN_VERSION} if block.think else {}
-    manifest = Manifest(data / "examples.manifest.json", "examples", recipe.resolved() | plans, inputs, outputs, rejected)
+    versions = {"prompt": PROMPT_VERSION, "notes": NOTES_VERSION, "tokenizer": tokenizer_hash(block.tokenizer)}
+    versions |= {"plans": PLAN_VERSION} if block.think else {}
+    manifest = Manifest(data / "examples.manifest.json", "examples", recipe.resolved() | versions, inputs, outputs, rejected)
     if manifest.is_done():
         return
     tokenizer = load_tokenizer(block.tokenizer, "examples.tokenizer")
@@ -230,6 +234,9 @@ def build(material: Material, tokenizer: Any, block: ExamplesConfig) -> Built:
         refused = [Rejected("examples", row.id, "the prompt does not fit", str(error)) for row in material.candidates]
         return Built(material, None, [], refused)
     accepted, refused, findings = split_accepted(material, prompt, block)
+    unlike = {row.text.strip(): row for row in reversed(accepted)}  # two servers, or a temperature of 0, give one text twice
+    refused += [Rejected("examples", row.id, TWICE) for row in accepted if unlike[row.text.strip()] is not row]
+    accepted = [row for row in accepted if unlike[row.text.strip()] is row]
     most = 1 if material.split == "heldout" else block.references
     surplus = [Rejected("examples", row.id, SURPLUS) for row in accepted[most:]]
     used = {candidate.id for candidate in accepted[:most]}

@@ -18,14 +18,14 @@ from pathlib import Path
 from pydantic import Field
 
 from data_prep.core.files import made_whole, write_text
-from data_prep.core.manifest import Manifest
+from data_prep.core.manifest import Manifest, manifest_of
 from data_prep.core.parquet import write_table
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.records import TRAINED_ON
-from data_prep.publishing.dataset_card import card_text, recipe_yaml
+from data_prep.publishing.dataset_card import STAGES, card_text, recipe_yaml
 from data_prep.publishing.rows import CANDIDATE_SCHEMA, CARD_SCHEMA, WITHHELD_SCHEMA, Mode, PublishableRun
 
-RELEASE_VERSION = "1"
+RELEASE_VERSION = "2"
 INPUTS = (
     "sft pairs candidates.jsonl revisions.jsonl corrections.jsonl notes.jsonl cards.jsonl split.json rejected.jsonl"
 ).split()
@@ -56,7 +56,12 @@ def main(recipe: Recipe[PublishConfig]) -> None:
             f"publish.repo_id is {block.repo_id or 'not set'}, expected owner/name; pass --publish.repo_id owner/name"
         )
     out = data / "publish"
-    settings = {"publish": block.model_dump(include={"text", "writer_licences", "name"}), "version": RELEASE_VERSION}
+    stages = {stage: manifest_of(data, stage).get("recipe") for stage in STAGES}  # told in the card and recipe.yaml
+    settings = {
+        "publish": block.model_dump(include={"text", "writer_licences", "name"}),
+        "version": RELEASE_VERSION,
+        "stages": stages,
+    }
     manifest = Manifest(data / "publish.manifest.json", "publish", settings, [data / name for name in INPUTS], [out])
     if not manifest.is_done():
         release = PublishableRun.of(data, block.text, block.writer_licences)

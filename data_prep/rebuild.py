@@ -32,7 +32,8 @@ from data_prep.core.files import set_aside
 from data_prep.core.parquet import EXAMPLE_SCHEMA, PAIR_SCHEMA, Row, read_table, write_table
 from data_prep.core.recipe import exit_on_mistake
 from data_prep.core.records import TRAINED_ON, Note, Rejected
-from data_prep.prompts.student import build_prompt, load_tokenizer
+from data_prep.prompts.chat_format import chat_format, thinks
+from data_prep.prompts.student import build_prompt, fitted, load_tokenizer
 
 README = "README.md"
 GONE = (401, 403, 404)
@@ -54,7 +55,8 @@ def main(published: Path, to: Path, tokenizer: Any, max_prompt_tokens: int, api:
         for row in rows:
             notes = tuple((note["url"], note["text"]) for note in row["notes"])
             if prompt := prompt_of(row["model_id"], row["revision"], row["sha256"], notes):
-                yield {name: row.get(name) for name in names} | {"prompt": prompt}
+                chat = chat_format(tokenizer, thinks(row.get("chat_template_kwargs")))
+                yield {name: row.get(name) for name in names} | {"prompt": fitted(prompt, chat)}
 
     counts = {}
     for config, folder, schema in (("sft", "sft", EXAMPLE_SCHEMA), ("preference", "pairs", PAIR_SCHEMA)):

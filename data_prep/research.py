@@ -26,10 +26,10 @@ from data_prep.candidates.extractive import lead_notes
 from data_prep.candidates.from_teacher import refuse_licences
 from data_prep.chat.client import Answer, Endpoint, Question, Usage, ask_all
 from data_prep.core.files import merge_join, read_jsonl, read_split, replacing, to_json
-from data_prep.core.manifest import Manifest
+from data_prep.core.manifest import Manifest, manifest_of
 from data_prep.core.recipe import Block, Recipe, command
 from data_prep.core.records import Attached, Card, CardNotes, Note, SourceRecord
-from data_prep.lineage.keys import source_key, training_only
+from data_prep.lineage.keys import training_only
 from data_prep.pages.cache import PageCache
 from data_prep.pages.choose import Link, addresses, links_of_interest
 from data_prep.pages.fetch import FetchConfig, fetch_all
@@ -38,6 +38,7 @@ from data_prep.prompts.student import is_nothing_new
 from data_prep.prompts.teacher import TEACHER_VERSION, excerpt, notes_question
 from data_prep.prompts.untrusted import injection_flags
 
+NO_ANSWER = "no answer, or cut off"
 COMMON = "cards of other splits may link to it: its notes serve training cards only"
 
 
@@ -74,7 +75,8 @@ def main(recipe: Recipe[ResearchConfig]) -> None:
     manifest = Manifest(
         data / "research.manifest.json", "research", recipe.resolved() | {"version": TEACHER_VERSION}, inputs, outputs
     )
-    if manifest.is_done():
+    unanswered = manifest_of(data, "research").get("result", {}).get("unanswered")
+    if not unanswered and manifest.is_done():
         return
     started, usage = time.monotonic(), Usage()
     notes_made, origins, reasons = 0, Counter[str](), Counter[str]()
@@ -91,9 +93,12 @@ def main(recipe: Recipe[ResearchConfig]) -> None:
                 reasons[record.reason or "used"] += 1
     report(notes_made, origins, reasons, usage, time.monotonic() - started)
     if usage.failures:
+        usage.refuse_if_all_failed("research")
         print(f"research: {usage.failures} questions failed; run it again to ask for these alone")
         return
-    manifest.write(notes=notes_made, cards_by_origin=dict(origins), links=dict(reasons))
+    if unanswered := reasons[NO_ANSWER]:
+        print(f"research: {unanswered} links gave no answer; run it again to ask for these alone")
+    manifest.write(notes=notes_made, cards_by_origin=dict(origins), links=dict(reasons), unanswered=unanswered)
 
 
 def research(
@@ -121,9 +126,9 @@ def placed_cards(data: Path, split: dict[str, Any]) -> Iterator[tuple[Card, list
 
 
 def leaks(note: Note, card_id: str, split: dict[str, Any]) -> bool:
-    """True where a note that came with a card is on a page that cards of several splits link to, and the card is not for
-    training."""
-    return split["splits"][card_id] != "train" and source_key(note.url) in split["common_sources"]
+    """True where a note that came with a card is on a page that cards of several splits link to, or that is no card's own, and the
+    card is not for training."""
+    return split["splits"][card_id] != "train" and training_only(note.url, split["common_sources"])
 
 
 def wanted(card: Card, split: dict[str, Any], block: ResearchConfig) -> Iterator[tuple[Link, str]]:
@@ -192,7 +197,7 @@ def read(card: Card, link: Link, pages: PageCache, block: ResearchConfig) -> Rea
 
 
 def why_not_cached(block: ResearchConfig) -> str:
-    return "fetching is off" if block.fetch and block.fetch.mode == "off" else "no answer, or cut off"
+    return "fetching is off" if block.fetch and block.fetch.mode == "off" else NO_ANSWER
 
 
 # --- notes ------------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from data_prep.core.files import merge_join, read_dicts, read_jsonl, set_aside, 
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Recipe, command
 from data_prep.core.records import Attached, Card, Rejected
+from data_prep.core.text import plural
 from data_prep.lineage.families import LineageConfig, Placed, common, common_sources, crossings, group
 from data_prep.lineage.ties import LineageKeys, ties
 
@@ -66,13 +67,14 @@ def main(recipe: Recipe[SplitConfig]) -> None:
     placed = read_split(split, recipe.resolved()) if split.exists() or not block.placed else shipped(Path(block.placed), known)
     shared = common(known, block, placed.splits)
     families, aside = group(known, placed, block, shared)
-    kept, too_many = cap(families, placed, block.family_cap)
+    here = placed.only({card.id for card in known})  # cards that left the collection keep their place and are not counted
+    kept, too_many = cap(families, placed, here, block.family_cap)
     aside += too_many
-    splits = placed.splits | assign(kept, placed, block, recipe.seed)
+    splits = placed.splits | assign(kept, placed, here, block, recipe.seed)
     members = placed.families | {card: family for family, ids in kept.items() for card in ids}
     sources = common_sources(known, splits)
     write_json(split, {"families": members, "splits": splits, "common_sources": sources, "config": recipe.resolved()})
-    counts = count(splits, members)
+    counts = count({card.id: splits[card.id] for card in known if card.id in splits}, members)
     manifest.write(**counts, common_sources=len(sources), rejected=set_aside(rejected, "split", aside))
     report(counts, aside, time.monotonic() - started, block)
 
@@ -86,9 +88,11 @@ def check(recipe: Recipe[SplitConfig]) -> None:
     known = read_ties(data)
     rows = read_dicts(data / "rejected.jsonl") if (data / "rejected.jsonl").exists() else ()
     aside = {row["id"] for row in rows if row["stage"] == "split"}
-    wrong = [
-        f"{card.id} is in no split and not set aside" for card in known if (card.id in placed.splits) == (card.id in aside)
-    ]
+    if new := [card.id for card in known if card.id not in placed.splits and card.id not in aside]:
+        raise ValueError(
+            f"{plural(len(new), 'card')} {'was' if len(new) == 1 else 'were'} collected since, first {new[0]}; run data_prep.split, which places them, then --check"
+        )
+    wrong = [f"{card.id} is in a split and set aside" for card in known if card.id in placed.splits and card.id in aside]
     shared = common(known, block, placed.splits)
     wrong += crossings(known, placed, block, shared)
     kept_apart = set(json.loads((data / "split.json").read_text(encoding="utf-8"))["common_sources"])
@@ -98,7 +102,7 @@ def check(recipe: Recipe[SplitConfig]) -> None:
         more = f"\n  and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         lines = "\n  ".join(wrong[:SHOWN])
         raise ValueError(f"{len(wrong)} leaks between splits; delete {data / 'split.json'} and split anew:\n  {lines}{more}")
-    print(f"split: {len(placed.splits)} cards checked, nothing is shared between splits")
+    print(f"split: {len(known)} cards checked, nothing is shared between splits")
 
 
 def read_split(path: Path, config: dict[str, Any]) -> Placed:
@@ -138,28 +142,28 @@ def read_ties(data: Path) -> list[LineageKeys]:
     return [ties(card, [note.url for row in rows for note in row.notes]) for card, rows in matched]
 
 
-def cap(families: dict[str, list[str]], placed: Placed, most: int) -> tuple[dict[str, list[str]], list[Rejected]]:
+def cap(families: dict[str, list[str]], placed: Placed, here: Placed, most: int) -> tuple[dict[str, list[str]], list[Rejected]]:
     """The first `most` cards of each family, those already placed included; the others are set aside."""
-    kept, aside, before = {}, [], Counter(placed.families.values())
+    kept, aside, before, named = {}, [], Counter(here.families.values()), set(placed.families.values())
     for family, ids in families.items():
         room = max(0, most - before[family])
         if first := ids[:room]:
             # A new family is named after a card that stays, so that its name cannot come to mean another family.
-            kept[family if before[family] else min(first)] = first
+            kept[family if family in named else min(first)] = first
         detail = f"family {family}: {len(ids) + before[family]} cards, cap {most}"
         aside += [Rejected("split", card_id, "more relatives than split.family_cap", detail) for card_id in ids[room:]]
     return kept, aside
 
 
-def assign(families: dict[str, list[str]], placed: Placed, block: SplitConfig, seed: int) -> dict[str, str]:
+def assign(families: dict[str, list[str]], placed: Placed, here: Placed, block: SplitConfig, seed: int) -> dict[str, str]:
     """Split of each new card. New families come in the order of a seeded hash and go where they fit into the quota:
     held-out first, then validation, else train. Cards of frozen families follow their family.
     """
     split_of = {family: placed.splits[card] for card, family in placed.families.items()}
-    counts = Counter(placed.splits.values())
+    counts = Counter(here.splits.values())
     for family in families.keys() & split_of.keys():
         counts[split_of[family]] += len(families[family])
-    total = len(placed.splits) + sum(map(len, families.values()))
+    total = len(here.splits) + sum(map(len, families.values()))
     room = {name: round(getattr(block, name) * total) - counts[name] for name in ("heldout", "validation")}
     new = families.keys() - split_of.keys()
     for family in sorted(new, key=lambda family: hashlib.sha256(f"{seed}:{family}".encode()).digest()):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +77,7 @@ def main(recipe: Recipe[WriteConfig]) -> None:
     set_aside(rejected, "write", aside)
     report(counts, writers, aside, usage, time.monotonic() - started)
     if usage.failures:
+        usage.refuse_if_all_failed("write")
         print(f"write: {usage.failures} questions failed; run it again to ask for these alone")
         return
     manifest.write(**counts, by_writer=dict(writers), rejected=len(aside))
@@ -102,7 +103,8 @@ def write(data: Path, block: WriteConfig, usage: Usage) -> Iterator[list[Candida
             if candidates:
                 yield [checked(candidate, source) for candidate in candidates]
             else:
-                yield no_summary(card.id, block)
+                failures = [answer.reason for _, pairs in written for _, answer in pairs if isinstance(answer, Failure)]
+                yield no_summary(card.id, block, failures)
 
 
 def placed_cards(data: Path) -> Iterator[tuple[Card, list[Note], list[str]]]:
@@ -151,9 +153,10 @@ def checked(candidate: Candidate, source: str) -> Candidate:
     return replace(candidate, failed=CheckedSummary.candidate(candidate, source, candidate.writer).failed)
 
 
-def no_summary(card_id: str, block: WriteConfig) -> Rejected:
+def no_summary(card_id: str, block: WriteConfig, failures: Sequence[str]) -> Rejected:
     if block.teachers:
-        return Rejected("write", card_id, "no teacher gave an answer", "run write again to ask once more")
+        told = "; ".join(dict.fromkeys(failures))
+        return Rejected("write", card_id, "no teacher gave an answer", f"{told}; run write again to ask once more".lstrip("; "))
     advice = "collect it from a source with summaries (transcripts), name write.teachers, or set write.offline extractive"
     return Rejected("write", card_id, "no summary came with the card", advice)
 

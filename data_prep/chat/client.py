@@ -122,8 +122,9 @@ class _Asker:
                         break
                 else:
                     self.answers.put(answer)
+                    self.usage.answered += 1
                     return answer
-        self.usage.failures += 1
+        self.usage.failed(failure.reason)
         return failure
 
     async def _post(self, body: dict[str, Any]) -> bytes:

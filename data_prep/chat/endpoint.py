@@ -63,6 +63,8 @@ class Usage:
     completion_tokens: int = 0
     cost: float = 0.0
     failures: int = 0  # questions without an answer
+    last_failure: str = ""
+    answered: int = 0  # questions with one, not counting the cached
 
     def count(self, endpoint: Endpoint, prompt_tokens: int, completion_tokens: int) -> None:
         self.prompt_tokens += prompt_tokens
@@ -78,6 +80,14 @@ class Usage:
         if endpoint.max_requests is not None and self.requests >= endpoint.max_requests:
             sent = f"sent {self.requests} requests of max_requests {endpoint.max_requests}"
             raise BudgetSpent(f"{sent}; answers are kept, raise it and run again")
+
+    def failed(self, reason: str) -> None:
+        self.failures, self.last_failure = self.failures + 1, reason
+
+    def refuse_if_all_failed(self, stage: str) -> None:
+        """Raises ValueError where no question got an answer: what follows would be made of nothing."""
+        if self.failures and not self.cached and not self.answered:
+            raise ValueError(f"{stage}: none of {self.failures} questions got an answer: {self.last_failure}")
 
     def line(self) -> str:
         return (

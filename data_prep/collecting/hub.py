@@ -39,18 +39,24 @@ SELECTING = ("task", "library", "min_downloads", "min_likes", "modified_after", 
 
 def fits(wanted: SourceConfig, model: ModelInfo) -> bool:
     """A model that does not is not an input, so it is not set aside either."""
-    day = model.last_modified.date().isoformat() if model.last_modified else ""
     return (
         (model.downloads or 0) >= (wanted.min_downloads or 0)
         and (model.likes or 0) >= (wanted.min_likes or 0)
-        and day >= (wanted.modified_after or "")
+        and day_of(model) >= (wanted.modified_after or "")
     )
 
 
 def may_follow(wanted: SourceConfig, model: ModelInfo) -> bool:
     """False where `model`, and so all after it in the order asked for, are below the bound."""
-    bounds = {"downloads": wanted.min_downloads, "likes": wanted.min_likes, "last_modified": wanted.modified_after}
-    return wanted.sort is None or bounds.get(wanted.sort) is None or fits(wanted, model)
+    if wanted.sort == "downloads":
+        return (model.downloads or 0) >= (wanted.min_downloads or 0)
+    if wanted.sort == "likes":
+        return (model.likes or 0) >= (wanted.min_likes or 0)
+    return wanted.sort != "last_modified" or day_of(model) >= (wanted.modified_after or "")
+
+
+def day_of(model: ModelInfo) -> str:
+    return model.last_modified.date().isoformat() if model.last_modified else ""
 
 
 class HubCards:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from data_prep.cards.parse import draft
+from data_prep.cards.parse import decode, draft
 from data_prep.collecting.config import SourceConfig
 from data_prep.collecting.filters import FilterConfig, reject
 from data_prep.collecting.readers import read_share
 from data_prep.core.files import to_json
-from data_prep.core.records import Attached, RawCard, Rejected
+from data_prep.core.records import Attached, Note, RawCard, Rejected
 
 LONGEST_ID = 200
 
@@ -60,8 +60,18 @@ def row(index: int, raw: RawCard, filters: FilterConfig) -> Row:
     card = draft(raw)
     if refused := reject(card, filters):
         return Row(index, origin, card.id, rejected=refused)
-    came = to_json(Attached(card.id, raw.notes, raw.summaries, raw.removed)) if raw.notes or raw.summaries else ""
+    came = to_json(attached(card.id, raw)) if raw.notes or raw.summaries else ""
     return Row(index, origin, card.id, to_json(card.card()), came)
+
+
+def attached(card_id: str, raw: RawCard) -> Attached:
+    """What came with a card, as text that any tokenizer takes: no half of a character, and line ends of one kind."""
+
+    def plain(texts: Sequence[str]) -> list[str]:
+        return [decode(text).replace("\r\n", "\n") for text in texts]
+
+    notes = zip(plain([note.url for note in raw.notes]), plain([note.text for note in raw.notes]), strict=True)
+    return Attached(card_id, [Note(*note) for note in notes], plain(raw.summaries), plain(raw.removed))
 
 
 def interleaved(shards: Sequence[Path]) -> Iterator[Row]:

@@ -51,11 +51,11 @@ def read_transcripts(path: Path) -> Iterator[RawCard | Rejected]:
         if file.suffix == ".jsonl":
             yield from _read_jsonl(file, name)
         else:
-            yield _recover(text_turns(file.read_bytes().decode("utf-8", "replace")), name)
+            yield _recover(text_turns(file.read_bytes().decode("utf-8-sig", "replace")), name)
 
 
 def _read_jsonl(file: Path, name: str) -> Iterator[RawCard | Rejected]:
-    with open(file, encoding="utf-8", errors="replace") as handle:
+    with open(file, encoding="utf-8-sig", errors="replace") as handle:
         for number, line in enumerate(handle, 1):
             if line.strip():
                 place = f"{name}:{number}"

@@ -59,6 +59,10 @@ class Placed:
     splits: dict[str, str]
     families: dict[str, str]
 
+    def only(self, cards: Collection[str]) -> Placed:
+        """Of these cards alone."""
+        return Placed(*({card: of[card] for card in of if card in cards} for of in (self.splits, self.families)))
+
 
 def common(known: Iterable[LineageKeys], config: LineageConfig, placed: Collection[str]) -> Common:
     """`placed` are ids of cards that stay where they are: their children must follow them, however many."""

@@ -20,12 +20,14 @@ from typing import Any, Protocol
 
 from data_prep.cards.front_matter import split_front_matter
 from data_prep.cards.parse import decode
+from data_prep.core.files import sha256_file, sha256_text
 from data_prep.core.records import Card, Note, RawCard
 from data_prep.core.text import first_line
 from data_prep.prompts.chat_format import ChatFormat, chat_format
 
 PROMPT_VERSION = "1"
 NOTES_VERSION = "1"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
 SYSTEM = (
     "You write one-page summaries of machine-learning models for AI researchers. "
     "You state only what the model card and the research notes say."
@@ -100,6 +102,12 @@ def load_tokenizer(name: str, key: str, revision: str | None = None) -> Tokenize
         return AutoTokenizer.from_pretrained(name, revision=revision)
     except (OSError, ValueError) as error:
         raise ValueError(f'{key} is "{name}", which cannot be loaded: {first_line(error)}') from None
+
+
+def tokenizer_hash(name: str) -> str | None:
+    """Of what a folder's tokenizer and template are made of; None of a Hub id, whose name says it."""
+    files = [path for path in (Path(name) / file for file in TOKENIZER_FILES) if path.exists()]
+    return sha256_text("".join(map(sha256_file, files))) if files else None
 
 
 def build_prompt(model_id: str, card: str, notes: Sequence[Note], tokenizer: Tokenizer, max_tokens: int) -> Prompt:

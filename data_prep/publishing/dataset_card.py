@@ -161,9 +161,13 @@ def recipe_yaml(release: PublishableRun) -> str:
     return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
 
 
+PRIVATE = ("contact", "mirror")  # of research.fetch: somebody's address, and a server of theirs
+
+
 def impersonal(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: HOME if key == "base_url" else impersonal(inner) for key, inner in value.items()}
+        kept = {key: inner for key, inner in value.items() if key not in PRIVATE}
+        return {key: HOME if key == "base_url" else impersonal(inner) for key, inner in kept.items()}
     if isinstance(value, list):
         return [impersonal(inner) for inner in value]
     return value.rstrip("/").rpartition("/")[2] if isinstance(value, str) and value.startswith(("/", "~", "..")) else value

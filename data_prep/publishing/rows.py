@@ -24,7 +24,7 @@ from data_prep.checks.licences import PERMISSIVE, normal
 from data_prep.core.files import in_step, read_dicts, read_jsonl, read_split, stable_id
 from data_prep.core.manifest import manifest_of
 from data_prep.core.parquet import EXAMPLE_SCHEMA, PAIR_SCHEMA, Row, read_table
-from data_prep.core.records import TRAINED_ON, Candidate, Card, CardNotes, Correction
+from data_prep.core.records import PRUNED, TRAINED_ON, Candidate, Card, CardNotes, Correction
 
 Mode = Literal["licensed", "never"]
 OWN_TEXT = ("own sample", "repair", "small model")  # written by models of this project
@@ -85,7 +85,8 @@ class PublishableRun:
         }  # fmt: skip
         known, writer_of = notes_licence(data), {}
         for candidate in written(data):
-            known.setdefault(candidate.writer, candidate.licence)
+            if candidate.writer != PRUNED:  # an own sample, of which nobody wrote a word
+                known.setdefault(candidate.writer, candidate.licence)
             writer_of[stable_id(candidate.card_id, candidate.text.strip())] = candidate.writer
         return cls(data, text, cards, known | licences, writer_of)
 
@@ -142,7 +143,8 @@ class PublishableRun:
         """Who wrote the chosen text; "" for a model of this project. A broken reference is its writer's too."""
         if row["provenance"]["chosen"] in OWN_TEXT:
             return ""
-        return self.writer_of.get(stable_id(card.card_id, row["chosen"][0]["content"].strip()), "unknown")
+        writer = self.writer_of.get(stable_id(card.card_id, row["chosen"][0]["content"].strip()), "unknown")
+        return "" if writer == PRUNED else writer
 
     def withheld(self, card: PublishedCard) -> str:
         if self.text == "never" or self.free(card):

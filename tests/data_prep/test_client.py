@@ -495,6 +495,7 @@ def test_retry_after_is_seconds_or_a_date():
 
 def test_the_benchmark_asks_beside_bare_calls_and_keeps_what_was_answered(monkeypatch, capsys):
     monkeypatch.setattr(client_benchmark, "REQUESTS", 6)
+    monkeypatch.setattr("sys.argv", ["client_benchmark"])
     client_benchmark.main()
     assert "ours sent 6; a second run sent 0" in capsys.readouterr().out
 

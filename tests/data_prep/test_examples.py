@@ -8,7 +8,7 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 from chat_templates import SMOLLM2, with_template
-from commands import run_here
+from commands import BASE, run_here
 
 from data_prep.checks import check_summary
 from data_prep.core.files import read_jsonl, write_jsonl
@@ -188,6 +188,30 @@ def test_rows_that_were_set_aside_are_made_again_when_they_are_lost(run_dir):
     path.write_text("")
     assert "done already" not in build(run_dir).stdout
     assert [line for line in before.splitlines() if '"examples"' in line] == path.read_text().splitlines()
+
+
+def test_another_template_in_the_tokenizers_folder_is_another_recipe(run_dir, tmp_path):
+    folder = shutil.copytree(BASE, tmp_path / "base")
+    assert build(run_dir, "--examples.tokenizer", str(folder)).returncode == 0
+    assert "done already" in build(run_dir, "--examples.tokenizer", str(folder)).stdout
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text() + "{# another #}")
+    assert "done already" not in build(run_dir, "--examples.tokenizer", str(folder)).stdout
+
+
+def test_one_text_of_two_writers_is_one_row(run_dir):
+    path = run_dir / "data" / "candidates.jsonl"
+    rows = list(read_jsonl(path, Candidate))
+    copies = [again for row in rows for again in (row, replace(row, id=f"{row.id}x", writer="another"))]
+    write_jsonl(path, copies)
+    assert build(run_dir, "--examples.references", "2").returncode == 0
+    texts = [
+        row["prompt"][-1]["content"] + row["completion"][0]["content"]
+        for row in pq.read_table(run_dir / "data" / "sft" / "train.parquet").to_pylist()
+    ]
+    assert len(set(texts)) == len(texts) > 0
+    aside = [json.loads(one)["reason"] for one in (run_dir / "data" / "rejected.jsonl").open()]
+    assert "the text of another candidate of the card" in aside
 
 
 def test_a_budget_below_the_frame_sets_every_card_aside(run_dir):

@@ -244,6 +244,8 @@ def test_models_are_selected_by_what_the_hub_says_of_them():
     assert (api.asked["pipeline_tag"], api.asked["filter"], api.asked["limit"]) == ("text-generation", "transformers", None)
     names, _ = chosen(min_downloads=5, sort="downloads")
     assert names == ["a/a", "a/b"]  # in this order none can follow the first that falls short
+    names, _ = chosen(min_downloads=5, min_likes=7, sort="downloads")
+    assert names == ["a/b"]  # behind one that the other bound leaves out
     assert chosen(ids=["x/y"])[0] == ["x/y"]
     with pytest.raises(ValueError, match="another key that selects models"):
         chosen(limit=5)

@@ -467,4 +467,4 @@ def test_samples_of_other_cards_and_a_missing_small_model_are_refused(tmp_path, 
     write_jsonl(tmp_path / "data" / "samples.jsonl", [Generation("k", "f" * 16, "sft", "text", "stop", 1, 1)])
     done = run_pairs(tmp_path)
     assert done.returncode == 2
-    assert "no card ffffffffffffffff at its place" in done.stderr
+    assert "has samples of card ffffffffffffffff, which sampling.jsonl lacks; run eval.generate --stage sample" in done.stderr

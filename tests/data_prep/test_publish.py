@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -12,9 +13,11 @@ from loopback_hub import TOKEN, loopback_hub
 
 from data_prep.collecting.filters import PERMISSIVE
 from data_prep.core.files import read_jsonl, read_split, stable_id, write_json, write_jsonl
-from data_prep.core.parquet import PAIR_SCHEMA, table_writer
+from data_prep.core.parquet import EXAMPLE_SCHEMA, PAIR_SCHEMA, table_writer
 from data_prep.core.recipe import load
-from data_prep.core.records import Candidate, Card, Correction, PreferencePair
+from data_prep.core.records import PRUNED, Candidate, Card, Correction, PreferencePair
+from data_prep.prompts.chat_format import chat_format
+from data_prep.prompts.student import fitted
 from data_prep.publish import PublishConfig, main
 
 KNOWN = "{attached: cc0-1.0}"
@@ -167,6 +170,21 @@ def test_rows_whose_writer_nobody_vouches_for_stay_with_the_reason_in_the_card(r
     assert "stranger" not in json.dumps(pq.read_table(out / "candidates" / "train.parquet").to_pylist())
 
 
+def test_a_sample_without_what_was_marked_is_the_models_own(run):
+    rows = table_of(run.dir, "pairs/train")
+    revised = [
+        Candidate("r", card_of(row), row["chosen"][0]["content"], PRUNED, revises="s")
+        for row in rows
+        if json.loads(row["provenance"])["chosen"] == "own sample"
+    ]
+    write_jsonl(run.dir / "data" / "revisions.jsonl", revised)
+    told = [row | {"provenance": row["provenance"].replace("own sample", "revision")} for row in rows]
+    pq.write_table(pa.Table.from_pylist(told, PAIR_SCHEMA), run.dir / "data" / "pairs" / "train.parquet")
+    out = run(text="never")
+    assert "pruned" not in (out / "README.md").read_text()
+    assert pq.read_table(out / "preference" / "train.parquet").num_rows == len(rows)
+
+
 def test_a_pair_that_quotes_a_reference_needs_its_writers_licence_and_one_of_the_models_own_does_not(run):
     path = run.dir / "data" / "candidates.jsonl"
     write_jsonl(path, [Candidate(row.id, row.card_id, row.text, "stranger") for row in read_jsonl(path, Candidate)])
@@ -239,6 +257,7 @@ def test_the_recipe_in_the_data_set_is_the_runs_own_without_folders_and_servers(
     path = run.dir / "data" / "research.manifest.json"
     written = json.loads(path.read_text())
     written["recipe"]["research"]["teacher"] = {"model": "t", "licence": "mit", "base_url": "http://inner.example:9/v1"}
+    written["recipe"]["research"]["fetch"] = {"contact": "somebody@inner.example", "mirror": "http://inner.example:8"}
     path.write_text(json.dumps(written))
     out = run()
     assert load("collect", CollectConfig, ["--config", str(out / "recipe.yaml")]).block.path == "cards.parquet"
@@ -367,6 +386,18 @@ def test_prompts_are_rebuilt_from_the_cards_and_a_changed_card_is_left_out(run, 
         assert [{**row, "provenance": ""} for row in rows] == [{**row, "provenance": ""} for row in kept]
     [aside] = [json.loads(line) for line in (tmp_path / "whole" / "rejected.jsonl").read_text().splitlines()]
     assert (aside["id"], aside["reason"]) == (changed.model_id, "the card differs from the one that was used")
+
+
+def test_a_row_that_thinks_is_rebuilt_with_the_prompt_that_asks_for_it(run, hub, rebuild, tmp_path, tokenizer):
+    hub[0].readmes = {card.model_id: card.text.encode() for card in read_jsonl(run.dir / "data" / "cards.jsonl", Card)}
+    table, chat = run.dir / "data" / "sft" / "train.parquet", chat_format(tokenizer, think=True)
+    rows = table_of(run.dir, "sft/train")
+    rows[0] |= {"prompt": fitted(rows[0]["prompt"], chat), "chat_template_kwargs": chat.kwargs}
+    pq.write_table(pa.Table.from_pylist(rows, EXAMPLE_SCHEMA), table)
+    rebuild(run(text="never"))
+    again = pq.read_table(tmp_path / "whole" / "sft" / "train.parquet").to_pylist()
+    assert [row["prompt"] for row in again] == [row["prompt"] for row in rows]
+    assert "/think" in again[0]["prompt"][0]["content"]
 
 
 def test_a_rebuild_waits_for_a_busy_hub_and_takes_no_card_for_gone(run, hub, rebuild, tmp_path):

@@ -51,7 +51,7 @@ def test_every_card_of_the_split_has_a_line_of_notes_in_the_order_of_the_cards(d
         CardNotes(CARDS[2].id, NOTES[:1], "attached"),
     ]
     result = manifest_of(data, "research")["result"]
-    assert result == {"notes": 4, "cards_by_origin": {"attached": 2, "none": 1}, "links": {}}
+    assert result == {"notes": 4, "cards_by_origin": {"attached": 2, "none": 1}, "links": {}, "unanswered": 0}
     assert "2 cards with attached notes, 1 cards without notes, 4 notes" in capsys.readouterr().out
     assert list(read_jsonl(data / "sources.jsonl", SourceRecord)) == []
     assert not (data / "pages.sqlite").exists()
@@ -60,6 +60,14 @@ def test_every_card_of_the_split_has_a_line_of_notes_in_the_order_of_the_cards(d
 def test_notes_are_limited_to_max_sources(data):
     run(data, "research", "--research.max_sources", "2")
     assert [len(row.notes) for row in read_jsonl(data / "notes.jsonl", CardNotes)] == [2, 0, 1]
+
+
+def test_a_note_on_a_page_that_is_no_cards_own_came_for_training_alone(data):
+    """What is noted of a base's page that everybody links to would be trained on and tested on."""
+    shared = Note("https://huggingface.co/acme/base-7b", "- It has 7B parameters.")
+    write_jsonl(data / "attached.jsonl", [Attached(card.id, [shared, NOTES[0]], []) for card in CARDS[:2]])
+    run(data, "research")
+    assert [row.notes for row in read_jsonl(data / "notes.jsonl", CardNotes)] == [[shared, NOTES[0]], [NOTES[0]], []]
 
 
 def test_candidates_are_the_summaries_that_came_and_the_others_are_set_aside(data, capsys):

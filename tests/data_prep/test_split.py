@@ -479,10 +479,20 @@ def test_check_names_a_shared_page_that_is_not_declared(run, tmp_path):
         run(None, check, heldout=0.3)
 
 
+def test_cards_that_left_the_collection_take_no_place_and_are_not_counted(run, tmp_path, capsys):
+    run(strangers(8), heldout=0.25)
+    capsys.readouterr()
+    _, splits, _ = run(strangers(8, "New"), heldout=0.25)
+    assert "split: 8 cards" in capsys.readouterr().out
+    assert len(splits) == 16  # a place once given stays
+    assert sum(split == "heldout" for split in splits.values()) == 4
+    assert manifest_of(tmp_path / "data", "split")["result"]["heldout_cards"] == 2
+
+
 def test_check_names_cards_that_no_split_knows(run, tmp_path):
     run(strangers(3))
     write_jsonl(tmp_path / "data" / "cards.jsonl", strangers(4))
-    with pytest.raises(ValueError, match="is in no split and not set aside"):
+    with pytest.raises(ValueError, match=r"1 card was collected since, first .*; run data_prep\.split"):
         run(None, check)
 
 

@@ -38,6 +38,16 @@ def test_cards_summaries_and_notes_come_out_as_they_went_in(tmp_path):
     assert rejected == []
 
 
+def test_half_a_character_and_the_line_ends_of_windows_go(tmp_path):
+    broken = line(RAW[0]) | {
+        "summary": "# A\r\n\r\n- one \ud83d",
+        "notes": [{"url": "https://a.example", "text": "- b \ud83d"}],
+    }
+    _, [attached], _ = collected(tmp_path, json.dumps(broken))
+    assert attached.summaries == ["# A\n\n- one \ufffd"]
+    assert attached.notes[0].text == "- b \ufffd"
+
+
 def test_a_line_that_is_none_is_set_aside_and_stops_no_other(tmp_path):
     cards, _, rejected = collected(tmp_path, f'{{"model_id": 3}}\nno JSON\n{json.dumps(line(RAW[0]))}\n')
     assert [card.source for card in cards] == ["summaries:pairs.jsonl:3"]

@@ -67,6 +67,11 @@ def test_characters_without_a_shape_or_that_turn_the_line_round_are_gone():
     assert visible("naïve\ttab\nline 東京 ½") == "naïve\ttab\nline 東京 ½"
 
 
+def test_a_page_of_opened_tags_holds_nobody_up():
+    page = "<a " * 20_000
+    assert visible(page).split() == page.split()  # each tag once looked for its end in all that follows: minutes
+
+
 def test_visible_text_keeps_what_stands_after_an_unhidden_element():
     assert visible('<p style="font-size: 0.9em">shown</p>') == '<p style="font-size: 0.9em">shown</p>'
 

@@ -120,6 +120,16 @@ def test_questions_that_failed_are_asked_again_by_the_next_run_and_only_they(dat
         assert list(read_jsonl(data / "rejected.jsonl", Rejected)) == []
 
 
+def test_a_teacher_that_answers_nothing_ends_the_stage_and_the_reason_is_kept(data):
+    with (
+        ChatServer(reply=lambda _: "") as server,
+        pytest.raises(ValueError, match="none of 3 questions got an answer: empty answer"),
+    ):
+        run_write(data, "--write.teachers", f"[{endpoint(server)}]", "--write.candidates", "1")
+    details = {row.detail for row in read_jsonl(data / "rejected.jsonl", Rejected)}
+    assert details == {"empty answer (stop); run write again to ask once more"}
+
+
 def test_without_a_teacher_a_card_gets_its_own_sentences(data, world):
     candidates = run_write(data)
     assert [row.writer for row in candidates] == ["attached", "extractive", "extractive", "extractive"]
