@@ -58,6 +58,8 @@ def test_the_readings_that_ship_are_of_held_out_cards():
     ]
     splits = json.loads((ROOT / "recipes/references/split.json").read_text(encoding="utf-8"))["splits"]
     assert {splits[row["card_id"]] for row in rows} == {"heldout"}
+    development = (ROOT / "recipes/smollm2-135m/readings_development.jsonl").read_text(encoding="utf-8").splitlines()
+    assert not {json.loads(line)["card_id"] for line in development} & splits.keys()
     assert all(row["readings"] and row["page"] for row in rows)
 
 
