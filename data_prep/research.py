@@ -11,6 +11,7 @@ sentences. Pages and answers are kept in data/pages.sqlite and data/answers.sqli
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic import Field
 from tqdm import tqdm
@@ -109,7 +111,7 @@ def research(
     matched = merge_join(placed_cards(data, split), read, lambda placed: placed[0].id, lambda record: record.card_id)
     for (card, attached), records in matched:
         if attached:
-            kept = [note for note in attached if not leaks(note, card.id, split)][: block.max_sources]
+            kept = [note for note in attached if not leaks(note, card, split)][: block.max_sources]
             yield CardNotes(card.id, kept, "attached" if kept else "none"), records
         else:
             kept = [Note(record.url, record.note) for record in records if record.note]
@@ -125,10 +127,12 @@ def placed_cards(data: Path, split: dict[str, Any]) -> Iterator[tuple[Card, list
             yield card, [note for row in rows for note in row.notes]
 
 
-def leaks(note: Note, card_id: str, split: dict[str, Any]) -> bool:
-    """True where a note that came with a card is on a page that cards of several splits link to, or that is no card's own, and the
-    card is not for training."""
-    return split["splits"][card_id] != "train" and training_only(note.url, split["common_sources"])
+def leaks(note: Note, card: Card, split: dict[str, Any]) -> bool:
+    """True where a note that came with a card is on a page that cards of several splits link to, or that is no card's own (a base that
+    many are tuned from), and the card is not for training. The model's own pages are named after it."""
+    if split["splits"][card.id] == "train" or not training_only(note.url, split["common_sources"]):
+        return False
+    return not re.search(rf"/{re.escape(card.model_id)}(?![\w.-])", unquote(note.url), re.IGNORECASE)
 
 
 def wanted(card: Card, split: dict[str, Any], block: ResearchConfig) -> Iterator[tuple[Link, str]]:

@@ -65,9 +65,11 @@ def test_notes_are_limited_to_max_sources(data):
 def test_a_note_on_a_page_that_is_no_cards_own_came_for_training_alone(data):
     """What is noted of a base's page that everybody links to would be trained on and tested on."""
     shared = Note("https://huggingface.co/acme/base-7b", "- It has 7B parameters.")
-    write_jsonl(data / "attached.jsonl", [Attached(card.id, [shared, NOTES[0]], []) for card in CARDS[:2]])
-    run(data, "research")
-    assert [row.notes for row in read_jsonl(data / "notes.jsonl", CardNotes)] == [[shared, NOTES[0]], [NOTES[0]], []]
+    own, longer = (Note(f"https://huggingface.co/{CARDS[1].model_id}{rest}", "- Its own.") for rest in ("/tree/main", "-7b"))
+    write_jsonl(data / "attached.jsonl", [Attached(card.id, [shared, NOTES[0], own, longer], []) for card in CARDS[:2]])
+    run(data, "research", "--research.max_sources", "9")
+    kept = [[shared, NOTES[0], own, longer], [NOTES[0], own], []]
+    assert [row.notes for row in read_jsonl(data / "notes.jsonl", CardNotes)] == kept
 
 
 def test_candidates_are_the_summaries_that_came_and_the_others_are_set_aside(data, capsys):
