@@ -14,6 +14,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +22,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
+
+from data_prep.core.lock import alone
 
 # Of every stage, those of training and eval too: a recipe serves several, and none is imported to know a neighbour's name.
 BLOCKS = (
@@ -240,12 +243,20 @@ def command(
     module: str,
     arguments: Sequence[str] | None = None,
 ) -> None:
-    """Runs a stage from the command line: `--help`, recipe, then `main`; a person's mistake is one line and exit code 2."""
+    """Runs a stage from the command line: `--help`, recipe, then `main`; a person's mistake is one line and exit code 2. One data stage
+    at a time works in a run's data folder: all of them write its rejected.jsonl."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if "--help" in arguments or "-h" in arguments:
         print(usage(stage, schema, description, module))
         return
-    exit_on_mistake(lambda: main(load(stage, schema, arguments)), module)
+
+    def run() -> None:
+        recipe = load(stage, schema, arguments)
+        writes_data = module == f"data_prep.{stage}"
+        with alone(recipe.run_dir / "data", "name another --run_dir") if writes_data else nullcontext():
+            main(recipe)
+
+    exit_on_mistake(run, module)
 
 
 def exit_on_mistake(run: Callable[[], None], module: str) -> None:

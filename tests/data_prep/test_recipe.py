@@ -3,6 +3,7 @@ from typing import Literal
 import pytest
 from commands import ROOT, run_command, run_here
 
+from data_prep.core.lock import alone
 from data_prep.core.recipe import Block, load, usage
 
 
@@ -167,3 +168,12 @@ def test_a_folder_for_a_file_is_a_persons_mistake():
     done = run_command("-m", "data_prep.collect", "--config", "recipes/demo")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_one_data_stage_at_a_time_works_in_a_runs_folder(tmp_path):
+    """All of them write rejected.jsonl, each its own rows between those of the others."""
+    with alone(tmp_path / "run" / "data"):
+        done = run_here("data_prep.pairs", "--config", "recipes/demo/data.yaml", "--run_dir", str(tmp_path / "run"))
+    assert done.returncode == 2
+    assert "another process is writing" in done.stderr
+    assert "name another --run_dir" in done.stderr
