@@ -86,16 +86,13 @@ class RepeatRule:
         """Of a word that begins with `added` and would complete a run. One letter tells nothing: then the next token is asked about."""
         open_word = "" if added[:1].isspace() else _OPEN_WORD.search(line)[0]  # type: ignore[index]  # it matches nothing, too
         begun = _AROUND.sub("", (open_word + added).lower())
-        number = any(letter.isdigit() for letter in begun)  # two that begin alike are two: the whole tells
-        if not begun or (len(open_word) >= LEAST_BEGUN and not number) or line.lstrip().startswith("|"):
+        if not begun or len(open_word) >= LEAST_BEGUN or line.lstrip().startswith("|"):
             return False
         line = line.removesuffix(open_word)
         sentence = _words(_SENTENCE_END.split(line)[-1])
         before = {tuple(_words(line)[1 - RUN :]), *([tuple(sentence)] if len(sentence) == LEAST_WORDS - 1 else [])}
         follows = {last for run, last in _runs(line) if run in before}.union(*(self._next.get(run, ()) for run in before))
-        return begun in follows or (
-            not number and len(begun) >= LEAST_BEGUN and any(word.startswith(begun) for word in follows)
-        )
+        return any(word == begun or (len(begun) >= LEAST_BEGUN and word.startswith(begun)) for word in follows)
 
     def wrote(self, line: str) -> None:
         """A token is written; `line` is what now stands in the line."""

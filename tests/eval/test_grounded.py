@@ -281,16 +281,6 @@ def test_a_second_copy_is_refused_where_its_last_word_begins(text, line, pieces)
     assert stood.rstrip(" ").endswith(line)
 
 
-@pytest.mark.parametrize("number", ["11.2T", "65,536", "3.08B", "7B"])
-def test_a_run_that_ends_in_a_number_is_refused_too_and_one_that_begins_like_it_is_not(number, pieces):
-    said = f"- The model saw all {number}, [it](https://arxiv.org/abs/2401.01234) says.\n"
-    kinds = [(kind, stood) for kind, stood, _ in refusals(said * 2, pieces) if kind == "repeat"]
-    assert kinds[0][1].startswith("- The model saw all ")
-    assert number.startswith(kinds[0][1].removeprefix("- The model saw all "))
-    source = source_text("acme/Lumen-3B-Instruct", "It has 112 layers and 113 heads.", [])
-    assert refusals("- The model has all 112 layers.\n- The model has all 113 heads.\n", pieces, source) == []
-
-
 def test_the_dots_of_an_address_end_no_sentence(pieces):
     text = "- It was made [here](https://huggingface.co/acme/Lumen-3B-Instruct).\n- It was made [here](https://arxiv.org/abs/2401.01234)"
     assert [kind for kind, line, _ in refusals(text + " too.\n", pieces) if "https" in line] == []
