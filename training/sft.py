@@ -22,7 +22,7 @@ def main(raw: RawRecipe) -> None:
     again = raw.values.get("rejection_sampling") is True
     rows, folder, stage = ("best", "aligned", "align") if again else ("sft", "sft", "sft")
     data, output = raw.run_dir / "data" / rows, raw.run_dir / folder
-    base = raw.run_dir / "sft-merged" if again else named_base(raw)
+    base = raw.run_dir / "sft-merged" if again else Path(str(raw.values.get("model_name_or_path")))
     settled = raw.settled(output_dir=str(output), **({"model_name_or_path": str(base)} if again else {}))
     inputs = [data / "train.parquet", data / "validation.parquet", *([base] if base.is_dir() else [])]
     manifest = Manifest(
@@ -40,14 +40,9 @@ def main(raw: RawRecipe) -> None:
     from training.setup.load import Rows
 
     parsed = parse(raw, SFTConfig, settled)
-    run(parsed, manifest, Rows.read(data, "sft", parsed), sft_trainer, check_sft)
-
-
-def named_base(raw: RawRecipe) -> Path:
-    name = raw.values.get("model_name_or_path")
-    if not isinstance(name, str) or not name:
+    if not parsed.model.model_name_or_path:
         raise ValueError(f"{raw.where} names no model_name_or_path; add the folder or Hub id of the model to tune")
-    return Path(name)
+    run(parsed, manifest, Rows.read(data, "sft", parsed), sft_trainer, check_sft)
 
 
 if __name__ == "__main__":

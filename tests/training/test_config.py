@@ -91,7 +91,7 @@ def test_what_a_stage_settles_itself_is_refused_where_it_is_named(tmp_path, modu
 
 def test_sft_without_a_model_is_refused(tmp_path):
     with pytest.raises(ValueError, match="names no model_name_or_path"):
-        sft.main(RawRecipe({"run_dir": str(tmp_path)}, "sft.yaml"))
+        sft.main(RawRecipe({"run_dir": str(tmp_path), "use_cpu": True, "bf16": False}, "sft.yaml"))
 
 
 def test_a_run_dir_of_digits_is_a_name():
