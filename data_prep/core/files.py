@@ -204,11 +204,12 @@ def samples_of(cards: Sequence[HeldOut], path: Path) -> Iterator[tuple[HeldOut, 
     """Each card with its samples of `path`, in the order of the cards and of the samples' numbers. Batches of like length
     left them in another order, so all are held. Raises ValueError where a sample is of no such card."""
     place = {card.id: index for index, card in enumerate(cards)}
-    if strange := next((sample.id for sample in read_jsonl(path, Generation) if sample.id not in place), None):
+    samples = list(read_jsonl(path, Generation))
+    if strange := next((sample.id for sample in samples if sample.id not in place), None):
         raise ValueError(
             f"{path} has samples of card {strange}, which sampling.jsonl lacks; run eval.generate --stage sample again"
         )
-    samples = sorted(read_jsonl(path, Generation), key=lambda sample: (place.get(sample.id, len(place)), sample.sample))
+    samples.sort(key=lambda sample: (place[sample.id], sample.sample))
     return merge_join(cards, samples, lambda card: card.id, lambda sample: sample.id)
 
 

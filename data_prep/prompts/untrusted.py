@@ -15,7 +15,7 @@ COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 # Elements that a browser does not show.
 HIDDEN = re.compile(
     r"<(script|style|template|noscript)\b[^>]*>.*?(?:</\1\s*>|\Z)"
-    r"|<(\w+)\b[^<>]{0,500}?(?:\shidden(?:[\s>=])|(?:display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d]*[1-9])|opacity\s*:\s*0(?![.\d]*[1-9])))[^>]*>"
+    r"|<(\w+)\b[^>]{0,2000}?(?:\shidden(?:[\s>=])|(?:display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d]*[1-9])|opacity\s*:\s*0(?![.\d]*[1-9])))[^>]*>"
     r".*?(?:</\2\s*>|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
