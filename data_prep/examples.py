@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from data_prep.candidates.checked import CheckedSummary
 from data_prep.checks import CheckResult, check_summary, failures
-from data_prep.core.files import merge_join, read_jsonl, read_split, replacing, set_aside, stable_id, to_json
+from data_prep.core.files import first_by, merge_join, read_jsonl, read_split, replacing, set_aside, stable_id, to_json
 from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import EXAMPLE_SCHEMA, table_writer
 from data_prep.core.recipe import Block, Recipe, command
@@ -234,9 +234,9 @@ def build(material: Material, tokenizer: Any, block: ExamplesConfig) -> Built:
         refused = [Rejected("examples", row.id, "the prompt does not fit", str(error)) for row in material.candidates]
         return Built(material, None, [], refused)
     accepted, refused, findings = split_accepted(material, prompt, block)
-    unlike = {row.text.strip(): row for row in reversed(accepted)}  # two servers, or a temperature of 0, give one text twice
-    refused += [Rejected("examples", row.id, TWICE) for row in accepted if unlike[row.text.strip()] is not row]
-    accepted = [row for row in accepted if unlike[row.text.strip()] is row]
+    unlike = first_by(accepted, lambda row: row.text.strip())  # two servers, or a temperature of 0, give one text twice
+    refused += [Rejected("examples", row.id, TWICE) for row in accepted if row not in unlike]
+    accepted = unlike
     most = 1 if material.split == "heldout" else block.references
     surplus = [Rejected("examples", row.id, SURPLUS) for row in accepted[most:]]
     used = {candidate.id for candidate in accepted[:most]}

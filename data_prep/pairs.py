@@ -37,7 +37,7 @@ from data_prep.candidates.checked import UNWRITABLE, CheckedSummary, length_gap
 from data_prep.candidates.corrupted import broken_versions
 from data_prep.candidates.graded import best_against_worst, grades_of, reason_of
 from data_prep.checks.source_index import SourceIndex
-from data_prep.core.files import read_jsonl, read_split, samples_of, set_aside, stable_id, trained_split
+from data_prep.core.files import first_by, read_jsonl, read_split, samples_of, set_aside, stable_id, trained_split
 from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import PAIR_SCHEMA, table_writer
 from data_prep.core.recipe import Block, Recipe, command
@@ -214,7 +214,7 @@ def pair_up(card: HeldOut, pools: dict[str, list[CheckedSummary]], block: PairsC
         for better, worse in found[: block.per_card]
     ]
     if pairs:
-        return list({pair.id: pair for pair in reversed(pairs)}.values())[::-1], ""
+        return first_by(pairs, lambda pair: pair.id), ""
     if block.by == "grade":
         return [], why_ungraded([item.graded(card.source).score for item in own], block)
     if own and not any(is_bad(item, block) for item in own):
@@ -268,8 +268,8 @@ def match(
 ) -> list[tuple[CheckedSummary, CheckedSummary]]:
     """Failing texts, fewest faults first, each with the better text nearest in length. A pair that differs in one thing
     says which thing."""
-    unlike = {item.text: item for item in reversed(list(worse)) if is_bad(item, block) and len(item.failed) <= block.max_faults}
-    failing = sorted(reversed(unlike.values()), key=lambda item: len(item.failed))
+    bad = (item for item in worse if is_bad(item, block) and len(item.failed) <= block.max_faults)
+    failing = sorted(first_by(bad, lambda item: item.text), key=lambda item: len(item.failed))
     nearest = [(min(better, key=lambda good: length_gap(good, item)), item) for item in failing] if better else []
     return [(good, item) for good, item in nearest if length_gap(good, item) <= block.max_length_gap]
 
@@ -323,7 +323,8 @@ def uncorrected(
 
 def unwritable(card: HeldOut, pools: Mapping[str, Sequence[CheckedSummary]]) -> Iterator[Rejected]:
     """Texts that no row may hold, whichever side they would be on."""
-    for item in {item.key: item for texts in pools.values() for item in texts if item.unwritable}.values():
+    found = (item for texts in pools.values() for item in texts if item.unwritable)
+    for item in first_by(found, lambda item: item.key):
         yield Rejected("pairs", card.id, UNWRITABLE, f"{item.origin} {item.key[:16]}".strip())
 
 

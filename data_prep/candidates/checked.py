@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass, replace
 
 from data_prep.checks import CheckResult, check_summary, failures, passed_all
+from data_prep.checks.form import CONTROL
 from data_prep.checks.grade import Grade, grade
 from data_prep.core.records import Candidate, Generation, HeldOut
 
 UNWRITABLE = "thinks aloud or spells a control token, which no training row may hold"
-_SPECIAL = re.compile(r"<\|[\w ]{1,40}\|>|</?think>")
+_THINK = re.compile("</?think>")  # as tokenizers spell it; the check takes other spellings for think text too
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class CheckedSummary:
     @property
     def unwritable(self) -> bool:
         """No training row may hold it: a tokenizer reads such words as the end of a turn, or as a thought."""
-        return self.thought or _SPECIAL.search(self.text) is not None
+        return bool(self.thought or CONTROL.search(self.text) or _THINK.search(self.text))
 
     @property
     def failed(self) -> list[str]:

@@ -15,7 +15,7 @@ HEADINGS_MIN = 1
 TITLES_MAX = 1  # level-one headings
 
 _THINK = re.compile(r"</?think(?:ing)?>", re.IGNORECASE)
-_CONTROL = re.compile(r"<\|[\w ]{1,40}\|>")
+CONTROL = re.compile(r"<\|[\w ]{1,40}\|>")
 # Marks that are still there after rendering: an emphasis or a link that was opened and never closed, or the other way round.
 _STRAY = re.compile(r"(?<![\w*\\])\*\*(?=[^\s*])|(?<=[^\s*\\])\*\*(?![\w*])|\]\(")
 _OPENING = re.compile(
@@ -72,7 +72,7 @@ def check_structure(document: Document) -> CheckResult:
     for found, fault in (
         (document.unclosed_fences, "a code fence that is never closed"),
         (list(_think_tags(document)), "think text"),
-        ([match.span() for match in _CONTROL.finditer(document.prose)], "control tokens"),  # named in code, one is a fact
+        ([match.span() for match in CONTROL.finditer(document.prose)], "control tokens"),  # named in code, one is a fact
         ([span for span in document.html if not _THINK.match(document.text, span[0])], "raw HTML"),
         ([document.front_matter] if document.front_matter else [], "front matter copied from the card"),
         (list(_stray_marks(document)), "emphasis or a link that is never closed"),

@@ -200,6 +200,14 @@ def merge_join(
     return ((current[0], found) for _, found in in_step(names(), rows, key))
 
 
+def first_by(items: Iterable[Item], key: Callable[[Item], str]) -> list[Item]:
+    """The items in their order, without those whose key one before them has."""
+    found: dict[str, Item] = {}
+    for item in items:
+        found.setdefault(key(item), item)
+    return list(found.values())
+
+
 def samples_of(cards: Sequence[HeldOut], path: Path) -> Iterator[tuple[HeldOut, list[Generation]]]:
     """Each card with its samples of `path`, in the order of the cards and of the samples' numbers. Batches of like length
     left them in another order, so all are held. Raises ValueError where a sample is of no such card."""
