@@ -46,6 +46,8 @@ class Failure:
 
     reason: str
     key: str
+    empty: Answer | None = None
+    """What the model ended, or its token limit cut, without a text: an answer to whoever measures the model."""
 
 
 def answer_key(body: Mapping[str, Any], sample: int) -> str:

@@ -117,7 +117,7 @@ class _Asker:
                     self._count(answer)
                     check_answer(answer)
                 except NoAnswer as error:
-                    failure = Failure(self._clean(error.reason), key)
+                    failure = Failure(self._clean(error.reason), key, error.empty)
                     if not error.ask_again:
                         break
                 else:

@@ -22,9 +22,9 @@ REFUSED = ("content_filter", "refusal")
 class NoAnswer(Exception):
     """There is no use in what came, or nothing came; `ask_again` where the same question may fare better at once."""
 
-    def __init__(self, reason: str, ask_again: bool = True) -> None:
+    def __init__(self, reason: str, ask_again: bool = True, empty: Answer | None = None) -> None:
         super().__init__(reason)
-        self.reason, self.ask_again = reason, ask_again
+        self.reason, self.ask_again, self.empty = reason, ask_again, empty
 
 
 class _Message(BaseModel):
@@ -90,6 +90,6 @@ def check_answer(answer: Answer) -> None:
         raise NoAnswer(f"refused ({answer.finish_reason})", ask_again=False)
     if answer.finish_reason == "length" and not answer.text:
         said = f"no text within {answer.completion_tokens} tokens; raise max_tokens or turn reasoning off in extra_body"
-        raise NoAnswer(said, ask_again=False)
+        raise NoAnswer(said, ask_again=False, empty=answer)
     if not answer.text:
-        raise NoAnswer(f"empty answer ({answer.finish_reason})")
+        raise NoAnswer(f"empty answer ({answer.finish_reason})", empty=answer if answer.finish_reason == "stop" else None)

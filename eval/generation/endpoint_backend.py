@@ -8,6 +8,7 @@ from typing import Any
 
 from data_prep.chat.client import Answer, Endpoint, Question, Usage, ask_all
 from data_prep.core.records import Generation
+from data_prep.core.text import plural
 from eval.decoding.loops import finished
 from eval.decoding.sampling import Decoding
 from eval.generation.requests import GenerationRequest
@@ -33,9 +34,9 @@ def decoded_as(endpoint: Endpoint, decoding: Decoding, max_new_tokens: int) -> E
 def summaries(
     endpoint: Endpoint, asks: Sequence[GenerationRequest], system: str, max_new_tokens: int, cache: Path, failed: list[str]
 ) -> Iterator[list[Generation]]:
-    """One row at a time, as answers come. What got none goes into `failed`, in words. Raises ValueError where every
-    further question would fail too, as `ask_all` does."""
-    usage = Usage()
+    """One row at a time, as answers come; a page that the model left empty is one. What got no answer goes into `failed`, in words.
+    Raises ValueError where every further question would fail too, as `ask_all` does."""
+    usage, empty = Usage(), list[str]()
     ways = {(ask.decoding.temperature, ask.decoding.top_p): ask.decoding for ask in asks}
     for way, decoding in ways.items():
         questions = (
@@ -46,9 +47,14 @@ def summaries(
         for ask, answer in ask_all(decoded_as(endpoint, decoding, max_new_tokens), cache, questions, usage):
             if isinstance(answer, Answer):
                 yield [_row(ask, system, answer)]
+                continue
+            reason = f"card {ask.opening.card_id}, {ask.decoding.name} {ask.decoding.sample}: {answer.reason}"
+            if answer.empty:
+                empty.append(reason)
+                yield [_row(ask, system, answer.empty)]
             else:
-                failed.append(f"card {ask.opening.card_id}, {ask.decoding.name} {ask.decoding.sample}: {answer.reason}")
-    print(f"{system}: {usage.line()}")
+                failed.append(reason)
+    print(f"{system}: {usage.line()}" + (f"; {plural(len(empty), 'page')} empty, first {empty[0]}" if empty else ""))
 
 
 def _row(ask: GenerationRequest, system: str, answer: Answer) -> Generation:

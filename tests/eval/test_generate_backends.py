@@ -106,6 +106,24 @@ def test_what_a_server_does_not_answer_leaves_the_file_unfinished(tmp_path, card
     assert (rows[2].text, rows[2].thinking) == ("## B", "Hm.")
 
 
+def test_a_page_that_the_served_model_leaves_empty_is_its_page(tmp_path, cards, server, capsys):
+    server.trouble = {
+        cards[1].prompt[-1]["content"]: [says("")] * 9,
+        cards[2].prompt[-1]["content"]: [says("<think>Hm", finish_reason="length")] * 9,
+        cards[3].prompt[-1]["content"]: [says("", finish_reason="error")] * 9,
+    }
+    with pytest.raises(
+        ValueError, match=r"1 of 5 summaries by served got no answer, first card card3, greedy 0: empty answer \(error\)"
+    ):
+        generate(tmp_path, cards, served(server))
+    assert "2 pages empty, first card card1, greedy 0: empty answer (stop)" in capsys.readouterr().out
+    server.trouble = {}
+    rows = generate(tmp_path, cards, served(server))
+    assert [(row.text == "", row.finish_reason, row.thinking) for row in rows[:4]] == [
+        (False, "stop", ""), (True, "stop", ""), (True, "length", "Hm"), (False, "stop", ""),
+    ]  # fmt: skip
+
+
 def test_a_server_that_is_not_there_is_said_to_be(tmp_path, cards):
     with ChatServer() as gone:
         pass
