@@ -110,16 +110,16 @@ def main(recipe: Recipe[PairsConfig]) -> None:
         rejected += uncorrected(card, pools["corrected"], pairs, block)
         if splits[card.id] == "validation":
             level.add(pools["own"], CheckedSummary.reference(card))
-    counts: Counter[str] = Counter()
+    counts, faults = Counter[str](), Counter[str]()
     for split, pairs in found.items():
         kept, beyond = in_shares(pairs, block.shares)
         rejected += [Rejected("pairs", pair.id, BEYOND_SHARE, f"pool {pair.provenance['pool']}") for pair in beyond]
         counts.update(f"{split}_{pair.provenance['pool']}" for pair in kept)
+        faults.update(fault for pair in kept for fault in pair.provenance["failed"])
         with table_writer(tables[split], PAIR_SCHEMA) as add:
             for pair in kept:
                 add(pair)
     set_aside(aside, "pairs", rejected)
-    faults = Counter(fault for pairs in found.values() for pair in pairs for fault in pair.provenance["failed"])
     manifest.write(**counts, rejected=len(rejected), faults=dict(faults), matches_reference=level.result())
     report(counts, faults, rejected, level)
 
