@@ -10,7 +10,7 @@ Writes  RUN_B/eval/compare-<name of RUN_A>.json   differences, what may be claim
 
 Every difference is RUN_B minus RUN_A, card by card, with an interval that resamples families. Runs that saw other cards or
 prompts, whose texts were decoded otherwise, or that other checks scored, are refused: their difference would not be the
-models' alone. p is corrected (Holm) for the number of headline metrics of one pair of systems.
+models' alone. Grounded against free, or think mode against none, is compared where --systems names both. p is corrected (Holm) for the number of headline metrics of one pair of systems.
 """
 
 from __future__ import annotations

@@ -189,6 +189,11 @@ def test_another_decoding_is_refused(tmp_path):
     assert "--generate.max_new_tokens 900" in message
     sampled = finished_run(tmp_path / "sampled", score_rows("sft", decoding="sampled"), decoding="sampled")
     assert "first/sft is greedy and sampled/sft is sampled" in refused(a, sampled)
+    held = finished_run(
+        tmp_path / "held", score_rows("sft"), recipes={"sft": recipe | {"system": {"model": "x", "grounded": True}}}
+    )
+    assert "held/sft was made with grounded true and first/sft was not" in refused(held, a)
+    assert "first/sft was made with grounded false and held/sft was not" in refused(a, held)
     # What the model ran on is no decoding, and a temperature that greedy texts never saw neither.
     beside = recipe | {"dtype": "bfloat16", "temperature": 0.6}
     compare_here(a, finished_run(tmp_path / "beside", score_rows("sft"), recipes={"sft": beside}))
