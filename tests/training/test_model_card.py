@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import json
+import re
 
 import pytest
 import yaml
@@ -188,9 +189,14 @@ def test_data_names_writers_licences_split_and_what_is_not_known(run):
 def test_time_and_device_are_told_where_they_were_recorded_and_energy_is_not_guessed(run):
     text = section(model_card(run, DATA, NAMED, ""), "Time and energy")
     assert "ran for a time that was not recorded on a device that was not recorded" in text
-    told = trained(run.run_dir, "sft", train_runtime=5400.0, device="1 NVIDIA H100")
+    told = trained(run.run_dir, "sft", train_runtime=5400.0, device="NVIDIA H100", processes=8, epochs=0.28)
+    card = model_card(changed(run, trained=(told,)), DATA, NAMED, "")
+    text = section(card, "Time and energy")
+    assert "Supervised fine-tuning took 1.5 hours on 8 x NVIDIA H100." in text
+    assert re.search(r"\| epochs +\| 0.28 ", card)
+    told = trained(run.run_dir, "sft", train_runtime=5400.0, device="NVIDIA H100", resumed=True)
     text = section(model_card(changed(run, trained=(told,)), DATA, NAMED, ""), "Time and energy")
-    assert "Supervised fine-tuning took 1.5 hours on 1 NVIDIA H100." in text
+    assert "Supervised fine-tuning's last part, after a stop, took 1.5 hours on 1 x NVIDIA H100." in text
     assert "Energy was not measured" in text
 
 
@@ -219,6 +225,9 @@ def test_servers_are_told_the_evaluated_decoding(run):
     assert """--override-generation-config '{"temperature": 0.0}'""" in card
     sampled = model_card(changed(run, metrics=run.metrics | {"decoding": "sampled"}), DATA, NAMED, "")
     assert "--temp 0.6 --top-p 0.95" in sampled
+    said = "The results below are of sampling: `do_sample=True, temperature=0.6, top_p=0.95` in its place."
+    assert said in sampled
+    assert "It decodes greedily" not in card
 
 
 def test_a_report_on_another_system_is_refused(run):

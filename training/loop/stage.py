@@ -43,5 +43,5 @@ def run(parsed: Parsed, manifest: Manifest, rows: Rows, build: Build, check: Che
         train(trainer, checkpoint)
         metrics = trainer.evaluate() if trainer.eval_dataset is not None else {}
         with explain_full_disk(trainer):
-            save_run(trainer, parsed, manifest, metrics, commit)
+            save_run(trainer, parsed, manifest, metrics, commit, resumed=checkpoint is not None)
     close(trainer, manifest)

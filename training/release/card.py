@@ -74,6 +74,7 @@ def model_card(run: ModelRun, data: Data | None, named: Named, size: str, adapte
         size=size,
         limits=limits(run),
         snippet=snippet(named.repository, named.revision, dtype, longest, new, named.chat, adapter),
+        sampled=decoding(run) if decoding(run)["temperature"] else {},
         budget=budget(run, data, longest, new),
         kwargs=json.dumps(named.chat.kwargs),
         servers="" if adapter else servers(named, dtype, longest + new, decoding(run), run.base.on_hub),
@@ -291,7 +292,7 @@ RECIPE: dict[str, Any] = {
     "learning rate": lambda trained: f"{of_trainer('learning_rate')(trained):g}",
     "schedule": schedule,
     "optimiser": of_trainer("optim"),
-    "epochs": of_trainer("num_train_epochs"),
+    "epochs": lambda trained: f"{trained.result.get('epochs') or of_trainer('num_train_epochs')(trained):.3g}",
     "rows per device and step": of_trainer("per_device_train_batch_size"),
     "gradient accumulation": of_trainer("gradient_accumulation_steps"),
     "rows": lambda trained: f"{trained.result['rows']:,}",
@@ -339,9 +340,11 @@ def environment_note(run: ModelRun) -> str:
     said = []
     for trained in run.trained:
         seconds, device = trained.result.get("train_runtime"), trained.result.get("device")
+        last = "'s last part, after a stop," if trained.result.get("resumed") else ""
         time = f"took {seconds / 3600:.2g} hours" if seconds else "ran for a time that was not recorded"
-        where = device or ("a CPU" if trained.recipe["trainer"].get("use_cpu") else "a device that was not recorded")
-        said.append(f"{trained.method[0].upper()}{trained.method[1:]} {time} on {where}.")
+        where = device and f"{trained.result.get('processes', 1)} x {device}"
+        where = where or ("a CPU" if trained.recipe["trainer"].get("use_cpu") else "a device that was not recorded")
+        said.append(f"{trained.method[0].upper()}{trained.method[1:]}{last} {time} on {where}.")
     return " ".join(said) + " Energy was not measured, so no emissions are given. The base model's own training is not in this."
 
 

@@ -144,7 +144,9 @@ def fp32_outputs_under_fsdp2(trainer: Any) -> None:
         plugin.mixed_precision_policy = dataclasses.replace(policy, output_dtype=None, reduce_dtype=torch.float32)
 
 
-def save_run(trainer: Any, parsed: Parsed, manifest: Manifest, metrics: dict[str, float], commit: str | None) -> None:
+def save_run(
+    trainer: Any, parsed: Parsed, manifest: Manifest, metrics: dict[str, float], commit: str | None, resumed: bool
+) -> None:
     """Adapter, tokenizer, recipe; the manifest last. A later stage finds everything in this one folder."""
     import torch
 
@@ -161,7 +163,10 @@ def save_run(trainer: Any, parsed: Parsed, manifest: Manifest, metrics: dict[str
         rows=len(trainer.train_dataset),
         steps=trainer.state.global_step,
         base_commit=commit,
+        epochs=trainer.state.epoch,  # as they came: `max_steps` may end the first one early
         train_runtime=ended.get("train_runtime"),  # seconds; of a run that went on, its last part
+        resumed=resumed,
+        processes=trainer.accelerator.num_processes,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         **metrics,
         history=history,
