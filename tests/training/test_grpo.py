@@ -151,10 +151,17 @@ def test_a_recipe_that_cannot_do_is_refused(recipe, tokenizer, tmp_path, changes
 def test_vllm_where_it_is_not_installed_is_refused(recipe, tokenizer, tmp_path, monkeypatch):
     from training.preflight import rollouts
 
-    parsed = SimpleNamespace(trainer=SimpleNamespace(use_vllm=True, device=torch.device("cuda")))
+    parsed = SimpleNamespace(
+        trainer=SimpleNamespace(use_vllm=True, device=torch.device("cuda")), model=SimpleNamespace(dtype="bfloat16")
+    )
     monkeypatch.setattr(rollouts, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"vLLM is not installed; pip install"):
         rollouts.check_vllm(parsed)
+    monkeypatch.setattr(rollouts, "find_spec", lambda name: name)
+    with pytest.raises(ValueError, match=r"dtype bfloat16: TRL merges the adapter into the base .* set dtype: float32"):
+        rollouts.check_vllm(parsed)
+    parsed.model.dtype = "float32"
+    rollouts.check_vllm(parsed)
 
 
 def test_a_prompt_that_fills_vllms_context_is_refused(recipe, tokenizer, tmp_path, monkeypatch):

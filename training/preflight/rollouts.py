@@ -35,6 +35,11 @@ def check_vllm(parsed: Parsed) -> None:
         raise ValueError(
             'use_vllm is true and vLLM is not installed; pip install "card-summarizer[vllm]", or set use_vllm: false'
         )
+    if parsed.model.dtype != "float32":
+        raise ValueError(
+            f"use_vllm is true and dtype {parsed.model.dtype}: TRL merges the adapter into the base and takes it out again at each "
+            "step, which rounds the frozen weights anew; set dtype: float32, with bf16: true it computes in bfloat16 all the same"
+        )
 
 
 def check_steps(trainer: Any, cards: int) -> None:
