@@ -21,10 +21,10 @@ from pydantic import Field
 from data_prep.core.files import made_whole, write_json
 from data_prep.core.manifest import Manifest
 from data_prep.core.recipe import Block, Recipe, command
-from data_prep.core.text import plural
+from data_prep.core.text import first_line, plural
 from data_prep.prompts.student import load_tokenizer
 from training.merging.adapter import Adapter, attach, load_base, read_adapter
-from training.merging.parity import Observed, compare, observe, real_prompts
+from training.merging.parity import Observed, compare, observe, real_prompts, without_grouped_attention
 
 OUTPUTS = {"sft": "sft-merged", "aligned": "model"}
 SHARD = "5GB"
@@ -55,8 +55,15 @@ def main(recipe: Recipe[MergeConfig]) -> None:
     )
     if manifest.is_done():
         return
+    import torch
+
     with made_whole(output) as folder:
-        parity = merge(adapter, folder, recipe.run_dir, block)
+        try:
+            parity = merge(adapter, folder, recipe.run_dir, block)
+        except torch.OutOfMemoryError as error:
+            raise ValueError(
+                f"the GPU is too small for both models' answers in float32 ({first_line(error)}); add --merge.device cpu"
+            ) from None
     manifest.write(parity=parity["together"])
     print(f"merge: {output}, {in_words(parity)}")
 
@@ -67,7 +74,7 @@ def merge(adapter: Adapter, folder: Path, run_dir: Path, block: MergeConfig) -> 
 
     device = ("cuda" if torch.cuda.is_available() else "cpu") if block.device == "auto" else block.device
     tokenizer = load_tokenizer(str(adapter.folder), "merge.adapter")
-    model = in_float32(attach(load_base(adapter, device), adapter))
+    model = without_grouped_attention(in_float32(attach(load_base(adapter, device), adapter)))
     observed = observe(model, tokenizer, real_prompts(run_dir, tokenizer, block.prompts), block.greedy_tokens)
     if adapter.is_quantised:
         del model
@@ -118,7 +125,7 @@ def check(folder: Path, observed: list[Observed], device: str, block: MergeConfi
     ).eval()
     tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
     assert tied == model.config.tie_word_embeddings, "merging must not untie the embeddings"
-    parity = compare(model, observed)
+    parity = compare(without_grouped_attention(model), observed)
     if not parity["together"]["max"] <= block.tolerance:
         raise ValueError(
             f"merged logits differ by {parity['together']['max']:.3g}, allowed merge.tolerance {block.tolerance} "

@@ -20,6 +20,7 @@ from training import merge as merging
 from training import sft
 from training.merge import MergeConfig
 from training.merging.adapter import read_adapter
+from training.merging.parity import without_grouped_attention
 from training.setup.config import RawRecipe
 
 # Enough for an adapter that says something else than its base. At ten times the rate its two steps are so wild that the last
@@ -110,6 +111,44 @@ def test_float32_merge_says_the_same_to_one_part_in_a_hundred_thousand(run, caps
     assert (merged - expected).abs().max() < 1e-5
     assert (untouched - expected).abs().max() > 0.1, "the adapter does nothing, so the test would see nothing"
     assert "2 prompts: logits within" in capsys.readouterr().out
+
+
+def test_the_answers_are_given_without_grouped_heads_and_are_the_same():
+    """In float32 a GPU has no memory-efficient attention for grouped heads."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=100, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2
+    )
+    model = LlamaForCausalLM._from_config(config, attn_implementation="sdpa").eval()
+    asked, sdpa = [], torch.nn.functional.scaled_dot_product_attention
+    ids = torch.randint(5, 100, (1, 40))
+    with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            torch.nn.functional,
+            "scaled_dot_product_attention",
+            lambda *args, **options: asked.append((args[0].size(1), args[1].size(1), options)) or sdpa(*args, **options),
+        )
+        grouped = model(ids).logits
+        assert any(query != key for query, key, _ in asked)
+        asked.clear()
+        ungrouped = without_grouped_attention(model)(ids).logits
+    assert len(asked) == model.config.num_hidden_layers
+    assert all(query == key and not options.get("enable_gqa") and options["is_causal"] for query, key, options in asked)
+    assert torch.allclose(grouped, ungrouped, atol=1e-5)
+
+
+def test_a_gpu_that_is_too_small_is_told_so(run, monkeypatch):
+    import torch
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 34 GiB\nand more")
+
+    monkeypatch.setattr(merging, "observe", full)
+    with pytest.raises(ValueError, match=r"the GPU is too small .*Tried to allocate 34 GiB\); add --merge.device cpu"):
+        merge(run)
 
 
 def test_bfloat16_weights_are_rounded_once(run):

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from data_prep.prompts.end_tokens import end_ids
 from data_prep.prompts.student import SYSTEM, render
 
 PROMPT_POSITIONS = 64
+UNGROUPED = "ungrouped"
 PROBE = "Merging must not change what the model says about 12 models, 3.4B parameters and https://example.org/a-page."
 
 
@@ -56,6 +58,28 @@ def _first(prompts: Iterator[str], count: int) -> list[str]:
         if len(found) == count:
             break
     return list(found)
+
+
+def without_grouped_attention(model: Any) -> Any:
+    """The model with keys and values repeated for each query head, where its attention is torch's. In float32 CUDA's kernels for grouped
+    heads are none but the one that holds all scores: 16 heads over 14,000 tokens would take 34 GB."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+    from transformers.masking_utils import sdpa_mask
+
+    def attention(module: Any, query: Any, key: Any, value: Any, mask: Any, **options: Any) -> Any:
+        key, value = (repeat_kv(tensor, query.size(1) // tensor.size(1)) for tensor in (key, value))
+        # Not the module itself: it names its groups, and they would be repeated or announced again.
+        return sdpa_attention_forward(
+            SimpleNamespace(is_causal=getattr(module, "is_causal", True)), query, key, value, mask, **options
+        )
+
+    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if causal.config._attn_implementation == "sdpa":
+        AttentionInterface.register(UNGROUPED, attention)
+        AttentionMaskInterface.register(UNGROUPED, sdpa_mask)
+        causal.set_attn_implementation(UNGROUPED)
+    return model
 
 
 def observe(model: Any, tokenizer: Any, prompts: Sequence[str], greedy_tokens: int) -> list[Observed]:
