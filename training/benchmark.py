@@ -56,7 +56,7 @@ class BenchmarkConfig(Block):
     dtype: Literal["float32", "bfloat16"] = "float32"
     bf16: bool = False
     """Mixed precision over `dtype`, as `bf16: true` of a training recipe."""
-    attention: list[Literal["split", "varlen"]] = ["split"]
+    attention: list[Literal["auto", "split", "varlen"]] = ["split"]
     """How several answers attend to one prompt; each is a way of its own, set against plain TRL."""
     threads: int = 1
     """CPU threads of torch."""

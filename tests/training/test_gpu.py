@@ -46,7 +46,9 @@ def test_both_kinds_of_attention_are_those_of_float32(kind, packed):
         assert (one - other).norm() / other.norm() < 0.02
 
 
-@pytest.mark.parametrize(("dtype", "kind"), [("float32", "split"), ("bfloat16", "split"), ("bfloat16", "varlen")])
+@pytest.mark.parametrize(
+    ("dtype", "kind"), [("float32", "split"), ("float32", "auto"), ("bfloat16", "split"), ("bfloat16", "varlen")]
+)
 def test_a_step_over_one_prompt_is_that_of_each_row_alone(dtype, kind):
     """The comparison of log-probs that stops a run where they differ, and the loss of plain TRL."""
     sizes = {

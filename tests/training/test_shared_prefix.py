@@ -361,6 +361,34 @@ def test_varlen_segments_say_the_same_as_split():
     assert torch.allclose(varlen_attention(query, key, value, packed, None, loop), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "autocast", "used"), [(torch.float32, False, False), (torch.bfloat16, False, True), (torch.float32, True, True)]
+)
+def test_a_kernel_gets_the_dtypes_it_takes_and_split_the_others(dtype, autocast, used):
+    """CUDA's varlen kernels refuse float32, which is what rotated queries are under autocast."""
+    ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 5]])
+    packed = plan(ids, torch.ones_like(ids), (ids > 3).long())
+    tensors = [torch.randn(1, 2, packed.tokens, 8, dtype=dtype) for _ in range(3)]
+    seen = []
+
+    def kernel(query, keys, values, at, scale):
+        seen.append({query.dtype, keys.dtype, values.dtype})
+        return query
+
+    def attend(required):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            return attention._attention(None, *tensors, None, shared_prefix=(packed, kernel, required))[0]
+
+    output = attend(required=False)
+    assert seen == [{torch.bfloat16}] * used
+    assert output.dtype == (torch.bfloat16 if used else torch.float32)
+    if not used:
+        with pytest.raises(
+            ValueError, match=r"is varlen, which computes in bfloat16 or float16, and the model in torch.float32; set bf16"
+        ):
+            attend(required=True)
+
+
 # What cannot share
 
 

@@ -9,7 +9,7 @@ whatever follows them (prefix sharing for DPO: arXiv 2410.20305). k references o
 fused head, every loss and every metric stay TRL's own. Attention comes in two kinds:
 
     split    one causal call for [prompt | first answer], one more for each further answer; any device
-    varlen   one call of a variable-length kernel with unequal query and key lengths; CUDA
+    varlen   one call of a variable-length kernel with unequal query and key lengths; CUDA, in bfloat16 or float16
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from transformers.masking_utils import sdpa_mask
 
 NAME = "shared_prefix"
 KINDS = ("auto", "split", "varlen")
+HALVES = (torch.float16, torch.bfloat16)  # what CUDA's fast kernels take, varlen ones and those for grouped queries
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,10 @@ def split_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: Plan, scale: float | None, dropout: float
 ) -> torch.Tensor:
     """Attention over a packed row by plain causal calls; query (1, heads, tokens, d), key and value (1, kv_heads, tokens, d)."""
+    if (
+        query.is_cuda and query.dtype not in HALVES
+    ):  # grouped, it would be the kernel that holds all scores: (heads, tokens, tokens)
+        key, value = (tensor.repeat_interleave(query.size(1) // tensor.size(1), 1) for tensor in (key, value))
     options: dict[str, Any] = {"dropout_p": dropout, "scale": scale, "enable_gqa": query.size(1) != key.size(1)}
     outputs = []
     for group in plan.groups:
@@ -225,17 +230,25 @@ def _attention(
     attention_mask: torch.Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
-    shared_prefix: tuple[Plan, Callable | None] | None = None,
+    shared_prefix: tuple[Plan, Callable | None, bool] | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """What transformers calls in every layer. Without a plan (generation, plain forward) it is transformers' sdpa."""
     if shared_prefix is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
-    packed, kernel = shared_prefix
-    if kernel is None:
-        output = split_attention(query, key, value, packed, scaling, dropout)
-    else:
+    packed, kernel, required = shared_prefix
+    device = query.device.type
+    if torch.is_autocast_enabled(device):  # which does this for sdpa and knows no varlen kernel
+        query, key, value = (tensor.to(torch.get_autocast_dtype(device)) for tensor in (query, key, value))
+    if kernel is not None and query.dtype in HALVES:
         output = varlen_attention(query, key, value, packed, scaling, kernel)
+    elif required:
+        raise ValueError(
+            f"shared_prefix_attention is varlen, which computes in bfloat16 or float16, and the model in {query.dtype}; "
+            "set bf16: true, or shared_prefix_attention: auto"
+        )
+    else:
+        output = split_attention(query, key, value, packed, scaling, dropout)
     return output.transpose(1, 2).contiguous(), None
 
 
@@ -246,7 +259,7 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 class PrefixSharing:
     """Lets the decoders of some models run batches by a plan while `over` is open, and as ever outside it.
 
-    attention: one of `KINDS`; `auto` is varlen on CUDA where a kernel is there, else split.
+    attention: one of `KINDS`; `auto` is varlen on CUDA where a kernel is there and takes the dtype, else split.
     Raises ValueError for an attention implementation that cannot express the mask.
     """
 
@@ -294,7 +307,7 @@ class PrefixSharing:
             # A mask of four dimensions is passed on as it stands: none of (tokens, tokens) is built, and restarting
             # positions are not taken for packed documents, which would hide the prompt from later answers.
             "attention_mask": self.plan.positions[None, None],
-            NAME: (self.plan, self.varlen if kwargs["input_ids"].is_cuda else None),
+            NAME: (self.plan, self.varlen if kwargs["input_ids"].is_cuda else None, self.attention == "varlen"),
         }
         return args, packed
 
