@@ -9,8 +9,8 @@
 #   recipes/run.sh path/to/my/recipes
 #
 # --run_dir goes to every stage, --seed and --block.key to the data and eval stages. A finished stage says so and is
-# passed over; a killed one goes on where it stopped. A training stage that a signal stops ends the chain with code 75:
-# the same command goes on.
+# passed over; a killed one goes on where it stopped. A stage that a signal stops ends the chain with code 75: the same
+# command goes on.
 #
 # DATA names the recipe of the data where a folder has several (data, if left out); its run_dir is every stage's then.
 # ALIGN names the recipe of alignment: apo (if left out) or dpo on pairs, rft on the model's own best samples, grpo on prompts
@@ -75,7 +75,8 @@ run_stage() {
   wait "$stage" 2> /dev/null || late=$?
   [[ $code -le 128 || $late -eq 127 ]] || code=$late
   stage=""
-  [[ -z $stopped || $code -ne 0 ]] || code=75
+  # Stopped in what has nothing to save, which ends by itself or by the signal: the same command goes on, as after a checkpoint.
+  [[ -z $stopped || ($code -ne 0 && $code -le 128) ]] || code=75
   return "$code"
 }
 show() {

@@ -9,12 +9,15 @@ recipe, 75 where a signal stopped it and the same command goes on.
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import psutil
+from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command, launch_command_parser
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
@@ -28,13 +31,23 @@ def main() -> None:
     for number in SIGNALS:
         signal.signal(number, hand_on)
     try:
-        launch_command(launch_command_parser().parse_args())
+        launch_command(on_visible_gpus(launch_command_parser().parse_args()))
     except subprocess.CalledProcessError as error:
         raise SystemExit(exit_code(error.returncode)) from None
     except KeyboardInterrupt:
         raise SystemExit(EXIT_STOPPED) from None  # its processes were told by the terminal as well
     except ChildFailedError as error:
         raise SystemExit(exit_code(error.get_first_failure()[1].exitcode)) from None
+
+
+def on_visible_gpus(arguments: argparse.Namespace) -> argparse.Namespace:
+    """accelerate would start a process on the one GPU of the launcher file (`gpu_ids`), whichever CUDA_VISIBLE_DEVICES allows it."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    file = arguments.config_file
+    named = load_config_from_file(file).gpu_ids if file and Path(file).is_file() and arguments.gpu_ids is None else None
+    if visible[0] and named not in (None, "all", *visible) and "," not in named:
+        arguments.gpu_ids = visible[0]
+    return arguments
 
 
 def hand_on(number: int, frame: Any) -> None:

@@ -40,6 +40,9 @@ cards=${CARDS:-} base=${BASE:-} limit=${LIMIT:-570} parts=${PARTS:-exact steps d
 out=$(realpath -m "${out:-$(dirname "$0")/../../runs/gpu${small:+-small}}") self=$(realpath "$0")
 cd "$(dirname "$0")/../.." || exit 2
 python=${PYTHON:-$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python)}
+# Of several cards the first: a process of its own that sees two would split its batches over them.
+export CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES:-0}
+export CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES%%,*}
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=${OMP_NUM_THREADS:-4}
 declare -A most=([exact]=90 [steps]=220 [data]=$limit [seeds]=$limit)   # seconds; the last two may take all that is left
 declare -A result=([exact]=exact.log [steps]=steps/benchmark.json [data]=data/data/sft [seeds]=seeds.json)
@@ -61,7 +64,7 @@ else
   recipe=recipes/smollm2-135m
   steps=(--config recipes/benchmark/h200.yaml)
   data=(--collect.card_texts "[$cards]" --examples.tokenizer "$base")
-  sft=(--model_name_or_path "$base" --use_cpu false --save_steps 50) align=(--use_cpu false)
+  sft=(--model_name_or_path "$base" --use_cpu false --save_steps 50) align=(--use_cpu false --bf16 true)
   # A small model on a large card waits for its host at each token: few tokens, many rows at once.
   merge=(--merge.prompts 2 --merge.greedy_tokens 50)
   sample=(--sample.cards 64 --sample.samples 1 --sample.batch_size 64)

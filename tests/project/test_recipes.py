@@ -316,6 +316,7 @@ def test_training_recipes_train_two_steps(path, models, tmp_path):
 STUBS = {
     # Starts the task once per node, here; the worst code is its own, as with Slurm.
     "srun": """
+        echo "$*" >"$CALLS/srun"
         while [[ $1 == --* ]]; do [[ $1 == --nodes=* ]] && nodes=${1#*=}; shift; done
         tasks=() worst=0
         for ((node = 0; node < nodes; node++)); do SLURM_NODEID=$node "$@" & tasks+=($!); done
@@ -379,6 +380,17 @@ def test_slurm_takes_the_launcher_that_fits_and_hands_it_to_other_commands(slurm
     job = slurm("training.sft", nodes=1, gpus=gpus, python=slurm.python)
     job.communicate(timeout=60)
     assert f"--config_file recipes/accelerate/{file}.yaml" in (slurm.calls / "node-0").read_text()
+
+
+def test_slurms_task_has_the_cpus_of_the_job_and_a_chain_of_stages_hears_that_its_time_is_up(slurm, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "64")
+    chain = tmp_path / "run.sh"
+    chain.write_text('echo "$(trap -p USR1)" >"$CALLS/chain"\n')
+    chain.chmod(0o755)
+    for command, ignored in (((str(chain),), ""), (("bash", "-c", "trap -p USR1 >$CALLS/chain"), "trap -- '' SIGUSR1")):
+        assert slurm(*command, nodes=1, gpus=1).wait(timeout=60) == 0
+        assert (slurm.calls / "chain").read_text().strip() == ignored
+        assert "--cpus-per-task=64" in (slurm.calls / "srun").read_text()
 
 
 # FSDP2 as on GPUs: accelerate takes it for CUDA alone and without a word runs DDP on a CPU, so it is told that gloo's

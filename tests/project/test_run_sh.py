@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import signal
 import subprocess
+import time
 from itertools import pairwise
 
 import pytest
@@ -10,6 +12,7 @@ from commands import ROOT
 
 STAND_IN = """#!/usr/bin/env bash
 echo "$*" >> "$CALLS"
+[[ -z ${HANGS_AT:-} || "$*" != *"$HANGS_AT"* ]] || exec sleep 50
 [[ -z ${FAILS_AT:-} || "$*" != *"$FAILS_AT"* ]] || exit "${WITH:-1}"
 while [[ $# -gt 0 ]]; do
   case $1 in --run_dir) run=$2 ;; --merge.adapter) made=$2 ;; esac
@@ -163,6 +166,24 @@ def test_another_recipe_of_the_data_brings_its_folder_to_every_stage(run, tmp_pa
 @pytest.mark.parametrize(("code", "ends"), [("1", 0), ("2", 2), ("75", 75)])
 def test_a_gate_that_says_no_ends_well_and_one_without_a_verdict_does_not(run, code, ends):
     assert run(FAILS_AT="eval.gate", WITH=code).returncode == ends
+
+
+@pytest.mark.parametrize("sent", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_chain_that_is_stopped_in_a_stage_with_nothing_to_save_asks_to_be_run_again(tmp_path, run, sent):
+    calls = tmp_path / "calls"
+    chain = subprocess.Popen(
+        ["bash", "recipes/run.sh", str(tmp_path / "recipes"), "--run_dir", str(run.folder)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHON": str(tmp_path / "python"), "CALLS": str(calls), "HANGS_AT": "data_prep.research"},
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 30
+    while not (calls.exists() and "research" in calls.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.2)  # the stand-in becomes `sleep`
+    chain.send_signal(sent)
+    assert chain.wait(timeout=30) == 75
+    assert "write" not in calls.read_text()
 
 
 def test_each_training_stage_has_the_launcher_of_its_own_recipe(run, tmp_path):

@@ -1,5 +1,6 @@
 """Signals, a full disk and losses that are no numbers, in real runs."""
 
+import argparse
 import errno
 import os
 import re
@@ -15,7 +16,7 @@ from commands import ROOT, SUPPORT, run_command
 from safetensors.torch import load_file
 from training_runs import at, fill_at, make_run, poison
 
-from training.launch import exit_code
+from training.launch import exit_code, on_visible_gpus
 from training.resume.checkpoints import checkpoints_newest_first, fault_of
 from training.resume.disk import checkpoint_bytes, is_full_disk
 from training.resume.signals import EXIT_AGAIN, SIGNALS
@@ -246,3 +247,20 @@ def test_weights_that_are_no_numbers_are_in_no_checkpoint(tmp_path, tiny_model):
     assert ended.code == 2, ended.output[-2000:]
     assert "the weights are not finite after the step in step 1" in ended.output
     assert checkpoints_newest_first(run.output) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "visible", "given", "taken"),
+    [
+        ("one_gpu", "3", None, "3"),
+        ("one_gpu", "2,5", None, "2"),
+        ("one_gpu", "1,0", None, None),  # the file's GPU is among them
+        ("one_gpu", "3", "7", "7"),
+        ("one_gpu", "", None, None),
+        ("ddp", "3,4", None, None),
+    ],
+)
+def test_a_single_process_runs_on_a_gpu_that_the_environment_allows(file, visible, given, taken, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    arguments = argparse.Namespace(config_file=str(ROOT / "recipes" / "accelerate" / f"{file}.yaml"), gpu_ids=given)
+    assert on_visible_gpus(arguments).gpu_ids == taken
