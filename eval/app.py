@@ -40,6 +40,8 @@ def main(arguments: list[str]) -> None:
     options = parser().parse_args(arguments)
     if options.at_once < 1:
         raise ValueError(f"--at-once is {options.at_once}; it is 1 or more")
+    if not 1 <= options.port <= 65535:
+        raise ValueError(f"--port is {options.port}; it is 1 to 65535")
     os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"  # read when the Hub library is imported
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     with TemporaryDirectory(prefix="card-summarizer-app-") as uploads:

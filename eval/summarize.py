@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -59,6 +60,8 @@ models, OPENAI_API_KEY for --endpoint; neither is ever shown.
 
 def run() -> None:
     """The console command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a page is not lost for a sign that the terminal's encoding lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     exit_on_mistake(lambda: _network_apart(sys.argv[1:]), NAME)
 
 

@@ -112,7 +112,11 @@ def api_key(endpoint: Endpoint) -> str:
 def check_endpoint(endpoint: Endpoint) -> None:
     """Raises ValueError for what single fields cannot show."""
     parts = urlsplit(endpoint.base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of the port
+        is_address = False
+    if not is_address:
         raise ValueError(f"base_url is {endpoint.base_url!r}, expected http(s)://host[:port]/v1")
     if parts.username is not None:
         raise ValueError("base_url holds a user name; put the key into the variable that api_key_env names")

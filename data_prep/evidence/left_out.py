@@ -28,12 +28,16 @@ class LeftOut:
 
 
 def left_out_of(summary: str, source: str) -> tuple[LeftOut, ...]:
+    missing = missing_facts(summary, SourceIndex.from_source(source))
+    return tuple(LeftOut(fact.name.replace("_", " "), fact.display, place_of(fact, source)) for fact in missing)
+
+
+def missing_facts(summary: str, known: SourceIndex) -> list[Fact]:
     """Asked fact by fact of the check that counts them, which says how many are missing and not which."""
-    document, known = read(summary), SourceIndex.from_source(source)
+    document = read(summary)
     numbers = summary_quantities(document)
     licences = frozenset(span.label for span in licences_in(document.prose))
-    missing = [fact for fact in known.facts.values() if not check_facts(document, numbers, licences, {fact.name: fact}).value]
-    return tuple(LeftOut(fact.name.replace("_", " "), fact.display, place_of(fact, source)) for fact in missing)
+    return [fact for fact in known.facts.values() if not check_facts(document, numbers, licences, {fact.name: fact}).value]
 
 
 def place_of(fact: Fact, source: str) -> Place | None:

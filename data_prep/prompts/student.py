@@ -212,6 +212,10 @@ def build_completion(summary: str, tokenizer: Tokenizer, thought: str = "") -> l
     return [{"role": "assistant", "content": said}]
 
 
+# A paragraph of a card may begin so as well: what is meant is the last that the pages, or nothing, follows.
+_MODEL_LINE = re.compile(r'\n\nModel: ([^\n]*)(?=\Z|\n\n<source url=")')
+
+
 def source_text(model_id: str, card: str, notes: Sequence[Note]) -> str:
     """Card and notes as one text, whole: what the checks compare a summary with. The card comes first, as found."""
     pages = (f'<source url="{note.url}">\n{note.text}\n</source>' for note in notes)
@@ -225,9 +229,12 @@ def raw_source(card: RawCard) -> str:
 
 def read_source(source: str) -> tuple[str, str, list[Note]]:
     """Card, model id and notes of a `source_text`."""
-    card, _, rest = source.partition("\n\nModel: ")
-    model_id, _, pages = rest.partition("\n")
-    return card, model_id, [Note(*page) for page in re.findall(r'<source url="([^"]+)">\n(.*?)\n</source>', pages, re.DOTALL)]
+    parts = list(_MODEL_LINE.finditer(source))
+    if not parts:
+        return source, "", []
+    pages = source[parts[-1].end() :]
+    notes = [Note(*page) for page in re.findall(r'<source url="([^"]+)">\n(.*?)\n</source>', pages, re.DOTALL)]
+    return source[: parts[-1].start()], parts[-1][1], notes
 
 
 def conversation(system: str, user: str, chat: ChatFormat) -> list[dict[str, str]]:
@@ -311,7 +318,7 @@ def cut_short(text: str, limit: int, tokenizer: Tokenizer) -> str:
     lines = _longest_start(text.splitlines(keepends=True), limit, tokenizer)
     if 2 * count_tokens(lines, tokenizer) >= limit:
         return lines
-    return _longest_start(re.findall(r"\s*\S+", text), limit, tokenizer)
+    return _longest_start(re.findall(r"\s*\S+", text.rstrip()), limit, tokenizer)
 
 
 def _longest_start(pieces: Sequence[str], limit: int, tokenizer: Tokenizer) -> str:

@@ -10,7 +10,8 @@ token is drawn here as `generate` draws it, with the same random numbers.
     heading  the first heading names the model (`heading_rule.py`)
     form     one title, every emphasis closed, no mark of the prompt's frame and no control token (`form_rule.py`)
     length   no end before 300 words, and what is beyond 500 is cut at a line (`length_rule.py`)
-    repeat   no sentence and no run of five words is said twice, and a loop ends (`repeat_rule.py`)
+    repeat   no sentence and no run of five words is said twice, and a loop ends, also one in other words (`repeat_rule.py`)
+    fact     a page that goes round in circles first tells what it left out of the front matter (`left_out_lines.py`)
 
 Thoughts (`<think>`) are left alone, as the checks leave them. In fenced code link, number and, but for control tokens, form are not
 asked; heading, length and sentences said before are.
@@ -26,6 +27,7 @@ from data_prep.core.text import plural
 from eval.decoding.form_rule import FormRule
 from eval.decoding.grounds import Grounds
 from eval.decoding.heading_rule import HeadingRule
+from eval.decoding.left_out_lines import left_out_lines
 from eval.decoding.length_rule import LengthRule, without_bare_headings
 from eval.decoding.link_rule import LinkRule
 from eval.decoding.number_rule import NumberRule
@@ -33,10 +35,11 @@ from eval.decoding.pieces import Pieces
 from eval.decoding.repeat_rule import RepeatRule
 from eval.decoding.sampling import Decoding, Draws, warpers
 
-GROUNDED_VERSION = 9  # of the rules: under others the same model writes another text
-KINDS = ("link", "number", "form", "heading", "length", "repeat")
+GROUNDED_VERSION = 10  # of the rules: under others the same model writes another text
+KINDS = ("link", "number", "form", "heading", "length", "repeat", "fact")
 TRIED = 64
 FRESH_STARTS = 3  # of a page that is too short where it begins to repeat itself
+LEFT_OUT = "## Also stated"
 
 
 def interventions_of(rows: Iterable[Any]) -> dict[str, int]:
@@ -60,15 +63,17 @@ class Row:
 
     def __init__(self, source: str, begun: str, pieces: Pieces, ends: Sequence[int]) -> None:
         grounds = Grounds.of(source)
-        self._pieces, self._ends = pieces, ends
+        self._pieces, self._ends, self._known = pieces, ends, grounds.known
         self.links = LinkRule(grounds.addresses)
         self.numbers = NumberRule(grounds.known, grounds.spellings, grounds.names)
-        self.heading, self.repeats = HeadingRule(grounds.titles), RepeatRule()
+        self.heading, self.repeats = HeadingRule(grounds.titles), RepeatRule(grounds.capitals)
         self.form, self.length = FormRule(pieces), LengthRule()
         self._rules = (self.links, self.numbers, self.form, self.heading, self.repeats)
         self.text, self.line, self._newlines, self._excused = "", "", 0, 0
         self._fenced = self._thinks = self._alert = self._full = self.over = False
         self._given_up: list[range] = []  # numbers of the lines in which it was stuck
+        self._told = False  # what it left out
+        self._title_end = 0  # lines up to the end of the first heading
         self.forced: list[int] = []  # tokens that are to come next, whatever the model says
         self.counts = dict.fromkeys(KINDS, 0)
         self._follow(begun)
@@ -118,7 +123,7 @@ class Row:
             return
         self._follow(self._pieces.text(token))
         if not self._thinks:
-            self.repeats.wrote(self.line)
+            self.repeats.wrote(self.line, self._fenced)
 
     def _follow(self, text: str) -> None:
         self.text += text
@@ -142,6 +147,8 @@ class Row:
         self._newlines, self._excused = self._newlines + 1, 0
         if not self._thinks:
             self.heading.completed(self.line)
+            if self.line.startswith("#") and not self._title_end:
+                self._title_end = self._newlines
             if not self._fenced:
                 self.form.completed(self.line)
             if self.line.lstrip().startswith("```"):
@@ -174,22 +181,32 @@ class Row:
         self.forced = self._pieces.tokens(self.form.owed(self.line))
 
     def starts_over(self) -> bool:
-        """Where the page is too short yet, what it is stuck in is given up and a new section begun."""
-        if (
-            self._full
-            or self._fenced
-            or len(self._given_up) == FRESH_STARTS
-            or not self.length.refuses_end(self._without(self.text, self._stuck_in))
-        ):
+        """What the page is stuck in is given up. It tells what it has left out of the front matter, and ends, or, where it is too short yet,
+        goes on with a section that the model chooses."""
+        if self._full or self._fenced or len(self._given_up) == FRESH_STARTS:
             return False
+        page = self._without(self.text, self._stuck_in)
+        left_out = [] if self._told else left_out_lines(page, self._known)
+        is_short = self.length.refuses_end("\n".join([page, *left_out]))
+        if not left_out and not is_short:
+            return False
+        self._told = True
         self._given_up.append(self._stuck_in)
-        self.forced = self._pieces.tokens("\n\n## ")
-        self.repeats.start_over()
+        told = "\n".join(["\n", LEFT_OUT, "", *left_out, ""]) if left_out else "\n"
+        self.forced = self._pieces.tokens(told)
+        self.counts["fact" if left_out else "repeat"] += len(self.forced) if left_out else 1
+        self.forced += self._pieces.tokens("\n## ") if is_short else self._ends[:1]
+        self.repeats.start_over(self._newlines + told.count("\n") if left_out else 0)
         return True
 
     @property
     def _stuck_in(self) -> range:
-        return range(self.repeats.new_lines, self._newlines + 1)
+        return range(self._worth_keeping, self._newlines + 1)
+
+    @property
+    def _worth_keeping(self) -> int:
+        """Lines up to the last new one, the title at least."""
+        return max(self.repeats.new_lines, self._title_end)
 
     @property
     def page(self) -> str:
@@ -208,21 +225,25 @@ class Row:
 
     def kept(self, said: str, cut: bool = False) -> str:
         """Of the finished text what is neither a loop that was ended, nor beyond the longest page, nor, where the token limit `cut` it,
-        a half line with open marks."""
+        a half line."""
         if self.repeats.is_stuck:
             end = loop_end(said)
             if end is None:
-                end = sum(len(line) for line in said.splitlines(keepends=True)[: self.repeats.new_lines])
+                end = sum(len(line) for line in said.splitlines(keepends=True)[: self._worth_keeping])
             elif "\n" not in said[end:].lstrip(" ")[:1]:
                 end = said.rfind("\n", 0, end) + 1  # not half a line, which may leave a link open
             said = said[:end]
-        elif cut and (self.form.owed(line := said[said.rfind("\n") + 1 :]) or self.links.is_open(line)):
-            said = said.removesuffix(line).rstrip()
+        elif cut and self._is_half(line := said[said.rfind("\n") + 1 :]):
+            said = without_bare_headings(said.removesuffix(line).rstrip()) or said
         if self.repeats.is_stuck or self._given_up:
             said = without_bare_headings(self._without(said)) or said
         shorter = self.length.shortened(said)
         self.counts["length"] += shorter != said
         return shorter
+
+    def _is_half(self, line: str) -> bool:
+        ended = self._fenced or line.rstrip().endswith((".", "!", "?", "|", "```"))
+        return not ended or bool(self.form.owed(line)) or self.links.is_open(line)
 
 
 class Grounded:
@@ -271,10 +292,7 @@ class Grounded:
         if row.forced:
             return row.forced.pop(0)
         if row.is_done:
-            if not row.starts_over():
-                return self._ends[0]
-            row.counts["repeat"] += 1
-            return row.forced.pop(0)
+            return row.forced.pop(0) if row.starts_over() else self._ends[0]
         if row.owes_marks(token):
             row.counts["form"] += 1
             row.force_marks()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,6 +12,7 @@ from eval.decoding.heading_rule import names_of_model
 from eval.decoding.link_rule import Addresses
 from eval.decoding.spellings import Spellings
 
+_CAPITAL = re.compile(r"(?<=[a-z,;:(] )[A-Z][\w-]*")
 KEPT = 64  # a batch's sources and the next one's; each is asked for once a summary
 
 
@@ -23,11 +25,17 @@ class Grounds:
     spellings: Spellings
     names: tuple[str, ...]
     titles: tuple[str, ...]
+    capitals: frozenset[str]  # words that the source writes with a capital, within a sentence, in lower case
 
     @classmethod
     def of(cls, source: str) -> Grounds:
         """Of a `source_text`: card, `Model: ORG/NAME` and pages."""
         return _grounds(source)
+
+
+def forget() -> None:
+    """Of all sources."""
+    _grounds.cache_clear()
 
 
 @lru_cache(maxsize=KEPT)
@@ -40,4 +48,5 @@ def _grounds(source: str) -> Grounds:
         Spellings.of(source, known.numbers),
         tuple(sorted(name for name in known.names.words if any(letter.isdigit() for letter in name))),
         names_of_model(card, model_id) if model_id else (),
+        frozenset(word.lower() for word in _CAPITAL.findall(source)),
     )

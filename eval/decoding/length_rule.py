@@ -13,10 +13,11 @@ def words_in(text: str) -> int:
 
 
 def without_bare_headings(text: str) -> str:
-    """Of a page that was cut: without headings that stand over nothing, at its end or before one of their own level."""
-    found: list[str] = []
+    """Of a page that was cut: without headings that stand over nothing, at its end or before one of their own level. In code a # is none."""
+    found, fenced = list[str](), False
     for line in [*text.split("\n"), "#"]:
-        if line.startswith("#"):
+        fenced ^= line.lstrip().startswith("```")
+        if line.startswith("#") and not fenced:
             while found and (not found[-1].strip() or _is_bare(found[-1], line)):
                 found.pop()
             found += [""] if found and line != "#" else []

@@ -18,8 +18,9 @@ CHUNK = r"[^\s()\[\]{}|*\"'`<>~=“”‘’«»,;]"  # characters of a word, a 
 MOST_VALUES = 3000
 MOST_ENDS = 24
 
-# A word with a digit, and the word behind it: its unit, month or scale.
-_IN_SOURCE = re.compile(rf"(?:{CHUNK}|,(?=[0-9]{{3}}))*[0-9](?:{CHUNK}|,(?=[0-9]{{3}}))*(?:[ \u00a0][A-Za-z%]{{1,14}})?")
+_WORD = re.compile(rf"(?:{CHUNK}|,(?=[0-9]{{3}}))+")
+_BEHIND = re.compile(r"[ \u00a0][A-Za-z%]{1,14}")  # a number's unit, month or scale
+_DIGIT = re.compile("[0-9]")
 _NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*(?:[ -]?[A-Za-z%]{1,12})?")
 _SCALES = {
     3: ("k", " thousand", "-thousand"),
@@ -39,7 +40,7 @@ class Spellings:
 
     @classmethod
     def of(cls, source: str, numbers: Numbers) -> Spellings:
-        stand = {match[0].lower().rstrip(".:!?") for match in _IN_SOURCE.finditer(source)}
+        stand = {word.lower().rstrip(".:!?") for word in _with_digits(source)}
         stand |= {match[0].lower() for match in _NUMBER.finditer(source)}
         values = dict.fromkeys([*numbers.plain[:MOST_VALUES], *numbers.percent[:MOST_VALUES]])
         made = {form for value in values for form in _forms(value)} | set(_converted(numbers))
@@ -53,6 +54,14 @@ class Spellings:
             if not one.startswith(begun):
                 return
             yield one
+
+
+def _with_digits(source: str) -> Iterator[str]:
+    """Words with a digit, each with the word behind it. Looked for word by word: one pattern would begin anew at each letter of a long one."""
+    for word in _WORD.finditer(source):
+        if _DIGIT.search(word[0]):
+            behind = _BEHIND.match(source, word.end())
+            yield word[0] + (behind[0] if behind else "")
 
 
 def _forms(value: Decimal) -> Iterator[str]:

@@ -16,7 +16,7 @@ LEAD_WORDS = 400
 def lead(card: HeldOut) -> str:
     """The first 400 words of the card's body, whole lines, as they stand."""
     lines, words = [], 0
-    for line in split_front_matter(card.source).body.split("\nModel: ")[0].splitlines():
+    for line in split_front_matter(read_source(card.source)[0]).body.splitlines():
         words += len(line.split())
         if words > LEAD_WORDS:
             break
@@ -27,7 +27,7 @@ def lead(card: HeldOut) -> str:
 def front_matter(card: HeldOut) -> str:
     """A sentence for each entry of the front matter, and the linked pages as a list."""
     metadata = split_front_matter(card.source).metadata
-    name = card.source.partition("\nModel: ")[2].partition("\n")[0]
+    name = read_source(card.source)[1]
     facts = [f"- **{str(key).replace('_', ' ')}**: {_spoken(value)}" for key, value in metadata.items()]
     pages = [f"- [Linked page]({url})" for url in re.findall(r'<source url="([^"]+)">', card.source)]
     return "\n".join([f"## {name}", "", *facts, "", "### Linked pages", "", *pages]).strip()

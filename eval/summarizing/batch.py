@@ -171,6 +171,8 @@ def parse(line: CardLine) -> Request:
     if notes is not None and not isinstance(notes, list):
         raise ValueError('"notes" is no list of {"url", "text"}')
     given = None if notes is None else tuple(note_of(note, f"note {at}") for at, note in enumerate(notes, 1))
+    if row.get("card", "").strip() == "-":
+        raise ValueError("a batch cannot read standard input; name a file")
     return Request(row.get("card", ""), row.get("model_id", ""), row.get("text"), given)
 
 

@@ -104,7 +104,8 @@ def _raw(request: Request) -> tuple[RawCard, str, str]:
         return _at_address(given)
     if (file := card_file(given)) is not None:
         with open(file, "rb") as handle:
-            return RawCard(_id_of_path(file), handle.read(MAX_BYTES + 1), f"file:{file.name}"), str(file), ""
+            named = "" if str(file).startswith(("/dev/", "/proc/")) else _id_of_path(file)  # a pipe's number is no name
+            return RawCard(named, handle.read(MAX_BYTES + 1), f"file:{file.name}"), str(file), ""
     return _on_hub(given)
 
 

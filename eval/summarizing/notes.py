@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from data_prep.cards.parse import decode
 from data_prep.collecting.misfit import Misfit
 from data_prep.collecting.transcripts import Turn, find_notes
 from data_prep.core.records import Card, Note
@@ -40,7 +41,7 @@ class ReadSource:
 
 def given_sources(notes: list[Note] | tuple[Note, ...], most: int) -> list[ReadSource]:
     """Notes that a person gave, the first `most` of them used."""
-    beyond = f"beyond --max-sources {most}"
+    beyond = f"beyond the first {most}"
     return [
         ReadSource(note.url, note=note.text if at < most else "", reason="" if at < most else beyond)
         for at, note in enumerate(notes)
@@ -117,7 +118,7 @@ def note_of(row: object, place: str) -> Note:
         raise ValueError(f'{place} is no object with the texts "url" and "text"; correct it')
     if not re.match(r"https?://\S+$", row["url"]):
         raise ValueError(f"{place}: the url {row['url'][:80]!r} is no web address; correct it")
-    return Note(row["url"], row["text"].strip())
+    return Note(decode(row["url"]), decode(row["text"]).strip())
 
 
 def _from_sections(text: str) -> Iterator[Note]:

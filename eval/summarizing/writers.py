@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from data_prep.cards.parse import decode
 from data_prep.chat.endpoint import NO_KEY, Endpoint, api_key, check_endpoint, is_loopback
-from data_prep.chat.replies import split_thinking
+from data_prep.chat.replies import REFUSED, split_thinking
 from data_prep.core.dtype import fast_dtype
 from data_prep.core.manifest import content_hash
 from data_prep.core.text import first_line
@@ -384,7 +385,7 @@ class ServedWriter:
                     if said.add(chunk, started):
                         show(said.text)
         except OpenAIError as error:
-            raise self._trouble(error) from None
+            raise self._trouble(error, began=bool(said.pieces)) from None
         except (ValueError, AttributeError, TypeError) as error:  # what came is no stream of completions
             raise ValueError(
                 f"{self._url} sent no chat completion ({first_line(error, 200)}); --endpoint mostly ends in /v1"
@@ -393,7 +394,9 @@ class ServedWriter:
             raise ValueError(f"{self._url} sent no chat completion; check --endpoint, which mostly ends in /v1")
         if not said.reason:
             raise NoNetwork(f"{self._url} broke off in the middle of its answer; run again")
-        text, thinking = split_thinking(said.text)
+        if said.reason in REFUSED:
+            raise ValueError(f"{self._url} refused to go on ({said.reason}); choose another model or server for this card")
+        text, thinking = split_thinking(decode(said.text))
         text, reason = finished(text, cut=said.reason == "length")
         if thoughts and not text and reason == "length":
             reason = "thought"
@@ -416,7 +419,7 @@ class ServedWriter:
             extra_body={"chat_template_kwargs": chat.kwargs} if chat.kwargs else None,
         )
 
-    def _trouble(self, error: Exception) -> ValueError:
+    def _trouble(self, error: Exception, began: bool = False) -> ValueError:
         from openai import APIConnectionError, APIStatusError
 
         said = first_line(error, 200)
@@ -436,6 +439,8 @@ class ServedWriter:
                 f"{self._url} refuses (HTTP {status}: {said}); if the prompt is too long for it, lower --max-prompt-tokens"
             )
         if isinstance(error, APIConnectionError):
+            if began:
+                return NoNetwork(f"{self._url} broke off in the middle of its answer ({said}); run again")
             return NoNetwork(f"{self._url} cannot be reached ({said}); start the server, or correct --endpoint")
         return ValueError(f"{self._url} sent no chat completion ({said}); --endpoint mostly ends in /v1")
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from eval.summarizing.card_input import HUB_HOSTS
 from eval.web.limits import BROKEN_S, STALE_S
@@ -22,7 +22,8 @@ def forgetting_card(address: str) -> Iterator[None]:
         yield
     finally:
         if folder is not None and not was_there:
-            shutil.rmtree(folder, ignore_errors=True)
+            for place in (folder, folder.parent / ".locks" / folder.name):
+                shutil.rmtree(place, ignore_errors=True)
 
 
 def _folder(address: str) -> Path | None:
@@ -30,7 +31,7 @@ def _folder(address: str) -> Path | None:
     from huggingface_hub.file_download import repo_folder_name
 
     where = urlsplit(address)
-    parts = where.path.strip("/").split("/")[:2] if where.hostname in HUB_HOSTS else []
+    parts = unquote(where.path).strip("/").split("/")[:2] if where.hostname in HUB_HOSTS else []
     if len(parts) != 2 or not all(parts):
         return None
     return Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id="/".join(parts), repo_type="model"))

@@ -20,6 +20,7 @@ from data_prep.evidence.left_out import LeftOut, left_out_of
 from data_prep.evidence.summary import Evidence, evidence_of
 from data_prep.pages.choose import links_of_interest
 from data_prep.prompts.student import source_text
+from eval.decoding import grounds
 from eval.summarizing.notes import notes_of
 from eval.summarizing.pipeline import Options, Result, read, write_summary
 from eval.summarizing.request import Request
@@ -95,6 +96,7 @@ class _Job(Screen):
             self.now = replace(self.now, error=FAILED)
         finally:
             source_index.forget()
+            grounds.forget()
 
     def _made(self, pages: Path) -> Made:
         options = options_of(self.choice, self.research, pages)

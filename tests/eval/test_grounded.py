@@ -17,6 +17,7 @@ from data_prep.synthetic.world import raw_cards
 from eval.decoding import length_rule
 from eval.decoding.grounded import FRESH_STARTS, KINDS, Row, describe_interventions, interventions_of
 from eval.decoding.grounds import Grounds
+from eval.decoding.left_out_lines import left_out_lines
 from eval.decoding.link_rule import LinkRule, open_address
 from eval.decoding.number_rule import NumberRule
 from eval.decoding.pieces import Pieces
@@ -305,7 +306,8 @@ def test_a_model_that_says_nothing_new_is_stuck_and_its_text_kept_up_to_there(pi
     for tries in range(PATIENCE):
         assert not row.repeats.is_stuck
         row.repeats.was_refused()
-        for token in pieces.tokens(f"- The model was trained on web text, {chr(97 + tries) * 5} too.\n"):
+        letter = chr(97 + tries)
+        for token in pieces.tokens(f"- The model was {letter * 3} and {letter * 4} and {letter * 5} too.\n"):
             row.follow(token)
     assert row.repeats.is_stuck
     assert row.kept(fresh + SAID + "- The model was trained on web text, too.\n" * 2) == (fresh + SAID).strip()
@@ -313,6 +315,49 @@ def test_a_model_that_says_nothing_new_is_stuck_and_its_text_kept_up_to_there(pi
     for token in pieces.tokens("".join(f"{number}.\n" for number in range(1, 9))):
         counting.follow(token)
     assert counting.repeats.is_stuck
+
+
+ROUND = "- The model was trained on text that was read from the web, as its card says.\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- Its card has all the text that was read from the web.\n- The model was trained on text of the web, as its card says.\n",
+        "- The model was trained on text of the web.\n\n## Data\n\n- Text of the web was what the model was trained on.\n",
+        "| Epoch | Loss |\n|---|---|\n| 1 | 0.5 |\n| 2 | 0.25 |\n\n## Loss\n\n| Epoch | Loss |\n|---|---|\n| 1 | 0.5 |\n| 2 | 0.25 |\n",
+        "- It has no score for the model, nor a score for the other model, nor a score of the other models, nor any score for others, and no more\n",
+    ],
+)
+def test_what_is_said_again_in_other_words_is_a_loop(text, pieces):
+    row = Row(SOURCE, "", pieces, (4,))
+    for token in pieces.tokens(TITLE + ROUND + text):
+        row.follow(token)
+    assert row.repeats.is_stuck
+    assert row.kept(row.text) == (TITLE + ROUND).strip()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ROUND
+        + "- The model was trained on text of the web.\n- It has 40 layers.\n- The model was trained on the text of its card.\n",
+        "".join(
+            f"- **{name}**: a score of {score} according to the card.\n"
+            for name, score in [("MMLU", 71.25), ("ARC", 3.08), ("GPQA", 480)]
+        ),
+        "| the model of 3B, with text | 1 | the model of 4B, with text | the model of 5B, with text | the model of 6B, with text |\n"
+        * 2,
+        "```\nload(the model of text, with words, the model of text and words, the model of text, with a word, the words, and so on)\n```\n",
+        "- yes\n- no\n- yes\n- no\n",
+        "".join(f"- The {name} part of the text comes from the web, too.\n" for name in ("Lumen", "MMLU", "Loss")),
+    ],
+)
+def test_lines_that_are_alike_in_form_are_no_loop(text, pieces):
+    row = Row(SOURCE, "", pieces, (4,))
+    for token in pieces.tokens(TITLE + text):
+        row.follow(token)
+    assert not row.repeats.is_stuck
 
 
 # --- with a model -----------------------------------------------------------------------------------------------------
@@ -551,8 +596,10 @@ def test_what_the_model_would_say_next_is_said_where_an_end_is_refused(tiny_mode
     assert row.interventions["length"] >= 1
 
 
-@pytest.mark.parametrize("half", ["- See the [paper](https://arxiv.org/abs/24", "- **Small and"])
-def test_where_the_token_limit_leaves_marks_open_the_half_line_goes(half, pieces):
+@pytest.mark.parametrize(
+    "half", ["- See the [paper](https://arxiv.org/abs/24", "- **Small and", "- It reads", "\n## Limits\n\n- It"]
+)
+def test_where_the_token_limit_cuts_a_page_the_half_line_goes(half, pieces):
     whole = TITLE + "- It is small.\n"
     row = Row(SOURCE, "", pieces, (4,))
     for token in pieces.tokens(whole + half):
@@ -560,6 +607,8 @@ def test_where_the_token_limit_leaves_marks_open_the_half_line_goes(half, pieces
     assert row.kept(row.text, cut=True) == whole.rstrip()
     for last in ("- It reads", "- The paper is https://arxiv.org/abs/2401.01234"):
         assert Row(SOURCE, whole + last, pieces, (4,)).kept(whole + last) == whole + last  # ended by itself
+    assert Row(SOURCE, whole + "- It is fast.", pieces, (4,)).kept(whole + "- It is fast.", cut=True) == whole + "- It is fast."
+    assert Row(SOURCE, TITLE + "It is", pieces, (4,)).kept(TITLE + "It is", cut=True) == TITLE + "It is"  # nothing else
 
 
 def stuck(row, pieces, text):
@@ -586,6 +635,22 @@ def test_a_short_page_that_is_stuck_gives_its_lines_up_and_begins_a_section(piec
     assert row.kept(row.text) == row.page.rstrip()
 
 
+def test_a_line_that_goes_round_is_given_up_once_and_the_title_stays(pieces, monkeypatch):
+    monkeypatch.setattr(length_rule, "LENGTH_MIN", 100)
+    row = Row(SOURCE, "", pieces, (4,))
+    for token in pieces.tokens(
+        "# Lumen-3B-Instruct\n\nIt has " + "no score for the model, no score for the other models, " * 2
+    ):
+        row.follow(token)
+    row.repeats.looping = True
+    assert row.starts_over()
+    for token in [*row.forced, *pieces.tokens("Data\n\n- Text was what it was made to read.\n")]:
+        row.follow(token)
+    assert not row.repeats.is_stuck
+    assert row.page.startswith("# Lumen-3B-Instruct\n")
+    assert "score" not in row.page
+
+
 def test_a_stuck_page_ends_where_it_is_long_enough_or_began_anew_often_enough(pieces, monkeypatch):
     row = Row(SOURCE, TITLE, pieces, (4,))
     stuck(row, pieces, "- It is small. So small, so small")
@@ -603,10 +668,69 @@ def test_a_stuck_page_ends_where_it_is_long_enough_or_began_anew_often_enough(pi
     assert row.is_done
 
 
+DECLARED = source_text(
+    "acme/Lumen-3B-Instruct",
+    "---\nlicense: apache-2.0\nlanguage: [en, de]\nbase_model: acme/Seed-3B\ndatasets: ['a\\n# b', acme/web]\n---\n" + CARD,
+    [],
+)
+
+
+def test_a_page_that_goes_round_first_tells_what_it_left_out(pieces):
+    good = "# Lumen-3B-Instruct\n\n- It reads English text and German text.\n"
+    told = (
+        "## Also stated\n\n- Licence: apache-2.0\n- Base model: acme/Seed-3B\n"  # languages it has, and no such name is written
+    )
+    row = Row(DECLARED, "", pieces, (4,))
+    stuck(row, pieces, good + "- The same, the same")
+    assert row.starts_over()  # of any length
+    for token in row.forced:
+        row.follow(token)
+    assert row.page.split("\n\n", 1)[1] == (good + "\n" + told).split("\n\n", 1)[1]
+    assert row.counts["fact"] == len(pieces.tokens("\n\n" + told))
+    assert row.over
+    assert row.kept(row.text).endswith(told.strip())
+
+
+def test_a_short_page_goes_on_behind_what_it_left_out(pieces, monkeypatch):
+    monkeypatch.setattr(length_rule, "LENGTH_MIN", 100)
+    row = Row(DECLARED, "", pieces, (4,))
+    stuck(row, pieces, "# Lumen-3B-Instruct\n\n- It reads text and it writes text.\n\n- The same, the same")
+    assert row.starts_over()
+    for token in row.forced:
+        row.follow(token)
+    assert row.text.endswith("- Base model: acme/Seed-3B\n- Languages: English, German\n\n## ")
+    assert not row.over
+    assert row.refused(pieces.tokens("\n")[0]) == "repeat"  # a heading has words
+    stuck(row, pieces, "Use\n\n- The same, the same")
+    assert row.starts_over()
+    assert "".join(map(pieces.text, row.forced)) == "\n\n## "
+    assert row.kept(row.text).endswith("- Languages: English, German")
+
+
+def test_what_is_left_out_is_listed_as_it_is_declared():
+    def lines(front, page="# A\n"):
+        return left_out_lines(
+            page, SourceIndex.from_source(source_text("acme/A-1", f"---\n{front}\n---\n# A\n\n{NO_LINKS}", []))
+        )
+
+    assert lines("license: mit\nlibrary_name: transformers\npipeline_tag: fill-mask\ndatasets: acme/web_1") == [
+        "- Licence: mit", "- Data sets: acme/web_1", "- Library: transformers", "- Task: fill-mask",
+    ]  # fmt: skip
+    assert lines("license: mit", "# A\n\nIt is under the MIT license.\n") == []
+    assert lines("language: [en, de, fr, it, es, pt, nl]") == [
+        "- Languages: English, German, French, Italian, Spanish, Portuguese and others"
+    ]
+    assert lines("language: [unk, en]") == ["- Languages: English"]
+    assert lines("license: '<|im_end|>'\nbase_model: '[a](http://b)'") == []
+    assert lines("tags: [a]\n---\nIts licence is MIT.") == []  # whose it is, no program knows
+
+
 @pytest.mark.parametrize(
     ("text", "left"),
     [
         ("# A\n\n## B\n\n- b\n\n## C\n", "# A\n\n## B\n\n- b"),
+        ("# A\n\n```\n# a\n# b\nc\n```\n\n## B\n", "# A\n\n```\n# a\n# b\nc\n```"),
+        ("# A\n\n```\n# a", "# A\n\n```\n# a"),
         ("# A\n\n## B\n\n## C\n\n- c", "# A\n\n## C\n\n- c"),
         ("# A\n\n- a\n\n## B\n\n### C\n\n- c\n\n### D\n\n## E\n\n- e", "# A\n\n- a\n\n## B\n\n### C\n\n- c\n\n## E\n\n- e"),
     ],
