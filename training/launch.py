@@ -45,7 +45,7 @@ def on_visible_gpus(arguments: argparse.Namespace) -> argparse.Namespace:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     file = arguments.config_file
     named = load_config_from_file(file).gpu_ids if file and Path(file).is_file() and arguments.gpu_ids is None else None
-    if visible[0] and named not in (None, "all", *visible) and "," not in named:
+    if visible[0] and named and named not in ("all", *visible) and "," not in named:
         arguments.gpu_ids = visible[0]
     return arguments
 

@@ -19,6 +19,7 @@ asked; heading, length and sentences said before are.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -73,10 +74,13 @@ class Row:
         self._fenced = self._thinks = self._alert = self._full = self.over = False
         self._given_up: list[range] = []  # numbers of the lines in which it was stuck
         self._told = False  # what it left out
+        self._tokens, self._count = list[tuple[int, int]](), 0  # that the model sees: newlines up to each, and its number
+        self._forgotten: list[int] = []  # numbers of tokens
         self._title_end = 0  # lines up to the end of the first heading
         self.forced: list[int] = []  # tokens that are to come next, whatever the model says
         self.counts = dict.fromkeys(KINDS, 0)
         self._follow(begun)
+        self._newlines_begun = self._newlines
 
     def refused(self, token: int) -> str:
         """The rule that forbids `token` here; "" where none does."""
@@ -122,6 +126,8 @@ class Row:
             self.over = True
             return
         self._follow(self._pieces.text(token))
+        self._tokens.append((self._newlines, self._count))
+        self._count += 1
         if not self._thinks:
             self.repeats.wrote(self.line, self._fenced)
 
@@ -192,6 +198,7 @@ class Row:
             return False
         self._told = True
         self._given_up.append(self._stuck_in)
+        self._forget()
         told = "\n".join(["\n", LEFT_OUT, "", *left_out, ""]) if left_out else "\n"
         self.forced = self._pieces.tokens(told)
         self.counts["fact" if left_out else "repeat"] += len(self.forced) if left_out else 1
@@ -207,6 +214,18 @@ class Row:
     def _worth_keeping(self) -> int:
         """Lines up to the last new one, the title at least."""
         return max(self.repeats.new_lines, self._title_end)
+
+    def _forget(self) -> None:
+        """Of what the model sees all behind the last line worth keeping, or behind what it began with."""
+        at = bisect_left(self._tokens, self._worth_keeping, key=lambda token: token[0])
+        at += self._worth_keeping > self._newlines_begun
+        self._forgotten = [number for _, number in self._tokens[at:]]
+        del self._tokens[at:]
+
+    def take_forgotten(self) -> list[int]:
+        """The numbers of its tokens that the model is to see no more, told once."""
+        forgotten, self._forgotten = self._forgotten, []
+        return forgotten
 
     @property
     def page(self) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from eval.decoding.grounded import Row
 from eval.decoding.kv_cache import RoomyLayer
 
 MOST_PROPOSED = 7
@@ -46,14 +47,14 @@ class Lookup:
         return []
 
 
-def lookup_options(model: Any, options: dict[str, Any]) -> dict[str, Any]:
+def lookup_options(model: Any, options: dict[str, Any], row: Row | None = None) -> dict[str, Any]:
     """`options` of `generate` for one row without padding, with proposals where these are greedy and the cache, of
-    `kv_cache.cpu_options`, can be cut back; else as they are."""
+    `kv_cache.cpu_options`, can be cut back; else as they are. A grounded `row` forgets what it gives up (`forgetful.py`)."""
     cache = options.get("past_key_values")
     croppable = cache is not None and all(isinstance(layer, RoomyLayer) for layer in cache.layers)
     if options["do_sample"] or not croppable or "logits_to_keep" not in signature(model.forward).parameters:
         return options
-    return options | {"custom_generate": partial(lookup_decoding, streamer=options.get("streamer"))}
+    return options | {"custom_generate": partial(lookup_decoding, streamer=options.get("streamer"), row=row)}
 
 
 def lookup_decoding(
@@ -63,18 +64,24 @@ def lookup_decoding(
     stopping_criteria: Any,
     generation_config: Any,
     streamer: Any = None,
+    row: Row | None = None,
     **model_kwargs: Any,
 ) -> torch.Tensor:
-    """For `generate(custom_generate=...)`, which hands on no streamer: bind it. All tokens, shape (1, tokens)."""
+    """For `generate(custom_generate=...)`, which hands on no streamer: bind it. All tokens, shape (1, tokens), forgotten ones too."""
     cache, lookup = model_kwargs["past_key_values"], Lookup()
-    lookup.extend(input_ids[0].tolist())
+    seen = input_ids[0].tolist()  # without what was forgotten
+    lookup.extend(seen)
     proposed: list[int] = []
     while True:
-        unread = [*input_ids[0, cache.get_seq_length() :].tolist(), *proposed]
+        unread = [*seen[cache.get_seq_length() :], *proposed]
         read = torch.tensor([unread], device=input_ids.device)
         logits = model(input_ids=read, past_key_values=cache, use_cache=True, logits_to_keep=len(proposed) + 1).logits
         for at, scores in enumerate(logits[0].float()):
             token = logits_processor(input_ids, scores[None]).argmax(dim=-1)
+            given_up = row.take_forgotten() if row else []
+            if given_up:
+                del seen[len(seen) - len(given_up) :]
+            seen.append(token.item())
             input_ids = torch.cat((input_ids, token[None]), dim=-1)
             lookup.extend(token.tolist())
             if streamer:
@@ -83,8 +90,8 @@ def lookup_decoding(
                 if streamer:
                     streamer.end()
                 return input_ids
-            if at == len(proposed) or token.item() != proposed[at]:
+            if given_up or at == len(proposed) or token.item() != proposed[at]:
                 break
-        if refused := cache.get_seq_length() - (input_ids.shape[1] - 1):
+        if refused := cache.get_seq_length() - (len(seen) - 1):
             cache.crop(-refused)
         proposed = lookup.proposed()

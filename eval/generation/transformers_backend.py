@@ -28,11 +28,18 @@ def _written(
 ) -> Iterator[list[Generation]]:
     import torch
 
+    from eval.decoding.forgetful import forgetful_options
+
     tokenizer, pieces = model.tokenizer, Pieces(model.tokenizer)
     for batch in batches:
         decoding, openings = batch.asks[0].decoding, [ask.opening for ask in batch.asks]
         with torch.inference_mode():
-            read = _read(weights, tokenizer, [opening.text for opening in openings], shared=bool(decoding.temperature))
+            read = _read(
+                weights,
+                tokenizer,
+                [opening.text for opening in openings],
+                shared=bool(decoding.temperature) and not openings[0].source,
+            )
             length = read["input_ids"].shape[1]
             held = DecodingControl(model, decoding, openings, [ask.seed for ask in batch.asks], length, pieces, budget=budget)
             output = weights.generate(
@@ -40,7 +47,7 @@ def _written(
                 max_new_tokens=budget.total,
                 eos_token_id=list(model.end_ids),
                 pad_token_id=tokenizer.pad_token_id,
-                **held.options,
+                **forgetful_options(held.options, held.rows),
             )
         new = held.new_tokens(output)
         lengths = read["attention_mask"].sum(dim=1).tolist()

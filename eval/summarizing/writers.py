@@ -34,6 +34,7 @@ from eval.summarizing.shipped_model import merged
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionMessageParam
 
+    from eval.decoding.grounded import Row
     from eval.generation.local_model import LocalModel
 
 Show = Callable[[str], None]  # takes all that has been said so far, thoughts and all
@@ -138,7 +139,7 @@ class LocalWriter:
         outcome = _Outcome()
         held = DecodingControl(self._model, decoding, [opening], [seed], length, self._pieces, [outcome.stops], budget)
         options = {"max_new_tokens": budget.total, "streamer": streamer, **held.options}
-        with _generating(self._weights, self._model, encoded, options, outcome):
+        with _generating(self._weights, self._model, encoded, options, held.rows[0], outcome):
             for piece in streamer:
                 first = first or (time.monotonic() - started if piece else 0.0)
                 said += piece
@@ -170,12 +171,17 @@ class _Outcome:
 
 
 @contextmanager
-def _generating(weights: Any, model: LocalModel, encoded: Any, options: dict[str, Any], outcome: _Outcome) -> Iterator[None]:
+def _generating(
+    weights: Any, model: LocalModel, encoded: Any, options: dict[str, Any], row: Row | None, outcome: _Outcome
+) -> Iterator[None]:
     """Generation in a thread of its own, which ends with the block: at once where the block is left early."""
     import torch
 
+    from eval.decoding.forgetful import forgetful_options
     from eval.decoding.kv_cache import cpu_options
     from eval.decoding.prompt_lookup import lookup_options
+
+    options = forgetful_options(options | cpu_options(weights), [row])
 
     def generate() -> None:
         if outcome.left.is_set():
@@ -184,7 +190,7 @@ def _generating(weights: Any, model: LocalModel, encoded: Any, options: dict[str
             with torch.inference_mode():
                 outcome.output = weights.generate(
                     **encoded,
-                    **lookup_options(weights, options | cpu_options(weights)),
+                    **lookup_options(weights, options, row),
                     eos_token_id=list(model.end_ids),
                     pad_token_id=model.tokenizer.pad_token_id,
                 )

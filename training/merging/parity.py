@@ -70,9 +70,8 @@ def without_grouped_attention(model: Any) -> Any:
     def attention(module: Any, query: Any, key: Any, value: Any, mask: Any, **options: Any) -> Any:
         key, value = (repeat_kv(tensor, query.size(1) // tensor.size(1)) for tensor in (key, value))
         # Not the module itself: it names its groups, and they would be repeated or announced again.
-        return sdpa_attention_forward(
-            SimpleNamespace(is_causal=getattr(module, "is_causal", True)), query, key, value, mask, **options
-        )
+        nameless: Any = SimpleNamespace(is_causal=getattr(module, "is_causal", True))
+        return sdpa_attention_forward(nameless, query, key, value, mask, **options)
 
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     if causal.config._attn_implementation == "sdpa":
