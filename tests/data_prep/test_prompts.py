@@ -206,3 +206,13 @@ def test_a_notes_prompt_without_room_or_page_is_refused(tokenizer):
 def test_nothing_new_is_known_with_marks_around_it():
     assert all(map(is_nothing_new, ("NOTHING NEW", " nothing new.\n", "**NOTHING NEW**", "`NOTHING NEW`.")))
     assert not any(map(is_nothing_new, ("", "Nothing new but a licence.", "- 3 layers")))
+
+
+@pytest.mark.parametrize("blank", ["\n", " ", "\r\n"])
+def test_blank_space_at_a_cards_end_costs_nothing(blank):
+    """A pattern once went over it anew from each of its signs."""
+
+    def words(text, add_special_tokens=False):
+        return {"input_ids": text.split()}
+
+    assert student.cut_short("one two three" + blank * 200_000, 2, words) == "one two"

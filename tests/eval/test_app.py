@@ -307,10 +307,12 @@ def test_why_a_model_fails_is_told_to_whoever_runs_the_page(monkeypatch, capsys)
 def test_a_card_of_the_hub_does_not_stay_in_its_cache(tmp_path):
     new, old = tmp_path / "hub" / "models--acme--New", tmp_path / "hub" / "models--acme--Old"
     old.mkdir(parents=True)
-    for name, address in (("New", f"{HUB}acme/New"), ("Old", "https://hf.co/acme/Old")):
+    for name, address in (("New", f"{HUB}acme/New"), ("New", f"{HUB}acme%2FNew"), ("Old", "https://hf.co/acme/Old")):
         with forgetting_card(address):
-            (tmp_path / "hub" / f"models--acme--{name}").mkdir(exist_ok=True)
-    assert (new.exists(), old.exists()) == (False, True)
+            for folder in ("hub", "hub/.locks"):
+                (tmp_path / folder / f"models--acme--{name}").mkdir(parents=True, exist_ok=True)
+        assert (new.exists(), old.exists()) == (False, True)
+        assert not (tmp_path / "hub" / ".locks" / "models--acme--New").exists()
     with forgetting_card("https://example.com/a/b"), forgetting_card(""):
         pass
 
@@ -340,6 +342,9 @@ def test_what_is_not_asked_for_is_off(monkeypatch):
     assert (options.host, options.share, options.models, options.at_once) == ("127.0.0.1", False, ["embedded"], 1)
     with pytest.raises(ValueError, match="--at-once is 0; it is 1 or more"):
         app.main(["--at-once", "0"])
+    for port in ("0", "-1", "99999"):
+        with pytest.raises(ValueError, match=f"--port is {port}; it is 1 to 65535"):
+            app.main(["--port", port])
     assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "True")
     assert page.build(stub_models(GOOD)[0], page.PageOptions()).analytics_enabled is False

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
+import streaming_server
 from chat_server import says, status
 from commands import BASE, ROOT
 from fetch_server import Handler, serve
@@ -347,6 +349,14 @@ def test_standard_input_and_folders_are_read(tmp_path, monkeypatch):
         read_card(Request("-", "a/b"))
 
 
+def test_the_number_of_a_pipe_is_no_name():
+    read, write = os.pipe()
+    os.write(write, b"# Lumen-3B\n\nIt reads text. " + b"It was made to read what people write of models. " * 3)
+    os.close(write)
+    assert read_card(Request(f"/dev/fd/{read}")).card.model_id == "Lumen-3B"
+    os.close(read)
+
+
 FEW = "---\nlicense: mit\n---\n# Title\n\nfew words\n"
 
 
@@ -432,6 +442,7 @@ def test_a_server_that_is_wrong_is_told(card, server, capsys, monkeypatch):
     arguments = [card, "--model-id", "a/b", "--no-research"]
     nobody = SimpleNamespace(url="http://127.0.0.1:1/v1")
     fails(served(nobody, *arguments), capsys, 3, "cannot be reached")
+    fails(served(SimpleNamespace(url="http://localhost:abc/v1"), *arguments), capsys, 2, "expected http(s)://host")
     elsewhere = SimpleNamespace(url=server.url.removesuffix("/v1") + "/api")
     fails(served(elsewhere, *arguments), capsys, 2, "HTTP 404", "ends in /v1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-" + "secret")
@@ -452,6 +463,41 @@ def test_a_stream_that_breaks_off_is_no_summary(card, capsys, tmp_path):
         out = tmp_path / "s.md"
         fails(served(server, card, "--model-id", "a/b", "--no-research", "--out", out), capsys, 3, "broke off")
         assert not out.exists()
+
+
+def test_a_stream_that_is_reset_or_that_a_filter_cut_is_no_summary(card, server, capsys, monkeypatch):
+    arguments = [card, "--model-id", "a/b", "--no-research"]
+    server.trouble["*"] = [says(GOOD, finish_reason="content_filter")]
+    fails(served(server, *arguments), capsys, 2, "refused to go on (content_filter)")
+    events = iter(range(3))
+    event = streaming_server._Streaming.event
+
+    def reset(handler, **values):
+        if next(events, None) is None:
+            handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            handler.connection.close()
+            raise ConnectionResetError
+        event(handler, **values)
+
+    monkeypatch.setattr(streaming_server._Streaming, "event", reset)
+    fails(served(server, *arguments), capsys, 3, "broke off in the middle of its answer")
+
+
+def test_a_page_is_not_lost_for_a_sign_that_the_terminal_cannot_spell(card, server, capsys, monkeypatch):
+    server.reply = lambda body: GOOD + "\n\n- café \ud83d\n"
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="ascii"))
+    monkeypatch.setattr(sys, "argv", ["card-summarizer", *served(server, card, "--model-id", "a/b", "--no-research")])
+    summarize.run()
+    sys.stdout.flush()
+    assert out.getvalue().decode().endswith("- caf\\xe9 \\ufffd\n")
+
+
+def test_notes_with_half_a_letter_are_read(card, server, capsys, tmp_path):
+    notes = tmp_path / "notes.jsonl"
+    notes.write_text(json.dumps({"url": "https://a.example/x", "text": "- it has 40 layers \ud83d"}) + "\n")
+    assert told(served(server, card, "--model-id", "a/b", "--research-file", notes), capsys).code == 0
+    assert "- it has 40 layers \ufffd" in json.dumps(server.bodies[-1], ensure_ascii=False)
 
 
 def test_what_the_budget_leaves_out_is_told(card, notes, server, capsys):
