@@ -36,7 +36,7 @@ from eval.generation.local_model import open_model
 from eval.generation.requests import Batch, GenerationRequest, PromptPrefix
 from eval.generation.transformers_backend import summaries
 from eval.summarizing import card_input, from_options
-from eval.summarizing.batch import kept_lines
+from eval.summarizing.batch import CardLine, kept_lines, parse
 from eval.summarizing.card_input import MAX_BYTES, read_card
 from eval.summarizing.notes import read_notes
 from eval.summarizing.pipeline import Options
@@ -706,6 +706,12 @@ def test_a_batch_sets_bad_lines_aside_and_does_nothing_twice(card, tmp_path, ser
     with alone(out):
         fails(arguments, capsys, 2, "another process is writing", "name another --out")
     assert not out.with_name("out.jsonl.part").exists()
+
+
+@pytest.mark.parametrize("line", ["-", '{"card": " - "}'])
+def test_a_batch_reads_no_standard_input(line):
+    with pytest.raises(ValueError, match="a batch cannot read standard input"):
+        parse(CardLine(1, line))
 
 
 def test_an_edited_card_is_made_again_however_it_is_named(tmp_path, server, capsys):
