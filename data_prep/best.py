@@ -1,15 +1,17 @@
-"""Takes the model's own best samples as rows for SFT: rejection-sampling fine-tuning.
+"""Takes the model's own best samples as rows for SFT, rejection-sampling fine-tuning, or its own pages as readers set them right.
 
     python -m data_prep.best --config recipes/demo/data.yaml
+    python -m data_prep.best --config recipes/smollm2-135m/data.yaml --best.of corrections --best.per_card 2
 
-Reads data/sampling.jsonl, samples.jsonl and split.json. Writes data/best/{train,validation}.parquet: of each card the samples with
-the highest grade (`checks/grade.py`), or the reference where the recipe says so. `training.sft` trains on them, from the merged SFT
-model, where its recipe has `rejection_sampling: true`.
+Reads data/sampling.jsonl, split.json, and samples.jsonl or what data_prep.correct made, corrections.jsonl. Writes
+data/best/{train,validation}.parquet: of each card the pages with the highest grade (`checks/grade.py`), or the reference where the recipe
+says so. `training.sft` trains on them, from the merged SFT model, where its recipe has `rejection_sampling: true`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Literal
@@ -22,15 +24,28 @@ from data_prep.core.files import read_jsonl, read_split, samples_of, set_aside, 
 from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import EXAMPLE_SCHEMA, table_writer
 from data_prep.core.recipe import Block, Recipe, command
-from data_prep.core.records import TRAINED_ON, Example, Generation, HeldOut, Rejected
+from data_prep.core.records import TRAINED_ON, Candidate, Correction, Example, HeldOut, Rejected
 from data_prep.core.text import count_words
+
+# Why a card has no row, by what was looked for and whether it has any.
+NOTHING = {
+    ("samples", True): "no sample reaches best.min_grade",
+    ("samples", False): "no sample of this card; sample.cards leaves it out",
+    (
+        "corrections",
+        True,
+    ): "none of its corrected pages can be a row: computed numbers, or words that a tokenizer reads as an end",
+    ("corrections", False): "no corrected page of this card",
+}
 
 
 class BestConfig(Block):
+    of: Literal["samples", "corrections"] = "samples"
+    """corrections: the pages that a reader set right, in place of samples."""
     per_card: int = Field(1, ge=1)
-    """Own samples of a card at most, the best first. Few are good where few were drawn: sample.samples."""
+    """Own pages of a card at most, the best first. Few are good where few were drawn: sample.samples."""
     min_grade: float = Field(0.6, ge=0, le=1)
-    """A sample has at least this score."""
+    """A sample has at least this score; of a corrected page none is asked."""
     derived_numbers: Literal["keep", "refuse"] = "refuse"
     """refuse: a sample with numbers computed from the source's is left out, as in examples.derived_numbers."""
     references: Literal["none", "missing", "all"] = "none"
@@ -39,9 +54,13 @@ class BestConfig(Block):
 
 def main(recipe: Recipe[BestConfig]) -> None:
     data, block = recipe.run_dir / "data", recipe.block
-    if not (data / "samples.jsonl").exists():
-        raise ValueError(f"{data}/samples.jsonl is missing; run eval.generate --stage sample first")
-    inputs = [data / name for name in ("samples.jsonl", "sampling.jsonl", "split.json")]
+    if not (data / f"{block.of}.jsonl").exists():
+        makes = {
+            "samples": "run eval.generate --stage sample first",
+            "corrections": "run data_prep.correct, or copy the file there",
+        }
+        raise ValueError(f"{data}/{block.of}.jsonl is missing; {makes[block.of]}")
+    inputs = [data / name for name in (f"{block.of}.jsonl", "sampling.jsonl", "split.json")]
     tables, aside = {split: data / "best" / f"{split}.parquet" for split in TRAINED_ON}, data / "rejected.jsonl"
     manifest = Manifest(data / "best.manifest.json", "best", recipe.resolved(), inputs, [*tables.values()], aside)
     if manifest.is_done():
@@ -64,23 +83,38 @@ def choose(data: Path, block: BestConfig) -> tuple[dict[str, list[Example]], lis
     cards = list(read_jsonl(data / "sampling.jsonl", HeldOut))
     found: dict[str, list[Example]] = {split: [] for split in TRAINED_ON}
     rejected = []
-    for card, samples in tqdm(samples_of(cards, data / "samples.jsonl"), "best", len(cards), unit=" cards", mininterval=1):
-        rows = rows_of(card, samples, block)
+    pools = own_samples if block.of == "samples" else corrected_pages
+    for card, pages in tqdm(pools(cards, data), "best", len(cards), unit=" cards", mininterval=1):
+        rows = rows_of(card, pages, block)
         found[trained_split(card, splits)] += rows
         if not rows:
-            why = "no sample reaches best.min_grade" if samples else "no sample of this card; sample.cards leaves it out"
-            rejected.append(Rejected("best", card.id, why))
+            rejected.append(Rejected("best", card.id, NOTHING[block.of, bool(pages)]))
     return found, rejected
 
 
-def rows_of(card: HeldOut, samples: list[Generation], block: BestConfig) -> list[Example]:
-    """The best samples of a card, and its reference where it is asked for. No text twice."""
-    graded = [CheckedSummary.sample(sample, card.source).graded(card.source) for sample in samples]
+def own_samples(cards: Sequence[HeldOut], data: Path) -> Iterator[tuple[HeldOut, list[CheckedSummary]]]:
+    for card, samples in samples_of(cards, data / "samples.jsonl"):
+        yield card, [CheckedSummary.sample(sample, card.source) for sample in samples]
+
+
+def corrected_pages(cards: Sequence[HeldOut], data: Path) -> Iterator[tuple[HeldOut, list[CheckedSummary]]]:
+    pages: dict[str, list[Candidate]] = defaultdict(list)
+    for row in read_jsonl(data / "corrections.jsonl", Correction):
+        pages[row.card_id].append(row.candidate)
+    for card in cards:
+        yield card, [CheckedSummary.candidate(page, card.source, "corrected") for page in pages[card.id]]
+
+
+def rows_of(card: HeldOut, pages: Sequence[CheckedSummary], block: BestConfig) -> list[Example]:
+    """The best pages of a card, and its reference where it is asked for. No text twice."""
+    graded = [page.graded(card.source) for page in pages]
     ranked = sorted({item.text: item for item in reversed(graded)}.values(), key=lambda item: -item.score)
     good = [
         item
         for item in ranked
-        if item.score >= block.min_grade and not item.unwritable and (block.derived_numbers == "keep" or not item.reckoned)
+        if (block.of == "corrections" or item.score >= block.min_grade)
+        and not item.unwritable
+        and (block.derived_numbers == "keep" or not item.reckoned)
     ]
     chosen = good[: block.per_card]
     if block.references == "all" or (block.references == "missing" and not chosen):
