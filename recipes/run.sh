@@ -18,6 +18,11 @@
 # the last one is linked as RUN_DIR/model, where a single round leaves it.
 set -euo pipefail
 
+# Told to stop, by a queue or by Ctrl-C, it tells the stage that runs; see run_stage.
+stage="" stopped=""
+pass_on() { stopped=1; [[ -z $stage ]] || kill -TERM "$stage" 2> /dev/null || true; }
+trap pass_on TERM INT HUP USR1
+
 if [[ $# -lt 1 || $1 == --help || $1 == -h ]]; then
   sed -n '2,18s/^# \{0,1\}//p' "$0"
   echo "Recipes:$(for folder in "$(dirname "$0")"/*/data.yaml; do printf ' %s' "$(basename "$(dirname "$folder")")"; done)"
@@ -59,15 +64,14 @@ while [[ $# -gt 0 ]]; do
   esac
 done
 
-# A stage runs beside this shell, which would otherwise hear of a signal only when the stage is over. Told to stop, by a
-# queue or by Ctrl-C, it tells the stage: what trains saves, and the chain ends with the stage's own exit code.
+# A stage runs beside this shell, which would otherwise hear of a signal only when the stage is over. What trains saves, and
+# the chain ends with the stage's own exit code.
 case $align in grpo) each=2 ;; rft) each=4 ;; *) each=6 ;; esac
-number=0 steps=$((15 + rounds * each)) stage="" stopped=""
-pass_on() { stopped=1; [[ -z $stage ]] || kill -TERM "$stage" 2> /dev/null || true; }
-trap pass_on TERM INT HUP USR1
+number=0 steps=$((15 + rounds * each))
 
 run_stage() {
   local code=0 late=0
+  [[ -z $stopped ]] || return 75
   "$@" & stage=$!
   while kill -0 "$stage" 2> /dev/null; do
     wait "$stage" && code=0 || code=$?   # ends early, with a code above 128, when a signal comes

@@ -19,6 +19,7 @@ asked; heading, length and sentences said before are.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -39,6 +40,7 @@ from eval.decoding.sampling import Decoding, Draws, warpers
 GROUNDED_VERSION = 10  # of the rules: under others the same model writes another text
 KINDS = ("link", "number", "form", "heading", "length", "repeat", "fact")
 TRIED = 64
+_SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]")
 FRESH_STARTS = 3  # of a page that is too short where it begins to repeat itself
 LEFT_OUT = "## Also stated"
 
@@ -67,7 +69,7 @@ class Row:
         self._pieces, self._ends, self._known = pieces, ends, grounds.known
         self.links = LinkRule(grounds.addresses)
         self.numbers = NumberRule(grounds.known, grounds.spellings, grounds.names)
-        self.heading, self.repeats = HeadingRule(grounds.titles), RepeatRule(grounds.capitals)
+        self.heading, self.repeats = HeadingRule(grounds.titles), RepeatRule(grounds.words)
         self.form, self.length = FormRule(pieces), LengthRule()
         self._rules = (self.links, self.numbers, self.form, self.heading, self.repeats)
         self.text, self.line, self._newlines, self._excused = "", "", 0, 0
@@ -102,7 +104,7 @@ class Row:
     def _asked(self, line: str) -> tuple[Any, ...]:
         """In code the heading and what comes again; within an address, whose dots end no sentence, all but what comes again."""
         if self._fenced:
-            return (self.heading, self.repeats)
+            return (self.heading,) if line.startswith("#") else (self.heading, self.repeats)
         return self._rules[:-1] if self.links.is_open(line) else self._rules
 
     def _said_before(self, token: int) -> str:
@@ -153,7 +155,7 @@ class Row:
         self._newlines, self._excused = self._newlines + 1, 0
         if not self._thinks:
             self.heading.completed(self.line)
-            if self.line.startswith("#") and not self._title_end:
+            if self.line.startswith("#") and not self._title_end and not self._fenced:
                 self._title_end = self._newlines
             if not self._fenced:
                 self.form.completed(self.line)
@@ -253,7 +255,10 @@ class Row:
                 end = said.rfind("\n", 0, end) + 1  # not half a line, which may leave a link open
             said = said[:end]
         elif cut and self._is_half(line := said[said.rfind("\n") + 1 :]):
-            said = without_bare_headings(said.removesuffix(line).rstrip()) or said
+            whole = next(
+                (line[: end.end()] for end in [*_SENTENCE_END.finditer(line)][::-1] if not self._is_half(line[: end.end()])), ""
+            )
+            said = without_bare_headings((said.removesuffix(line) + whole).rstrip()) or said
         if self.repeats.is_stuck or self._given_up:
             said = without_bare_headings(self._without(said)) or said
         shorter = self.length.shortened(said)
@@ -261,7 +266,7 @@ class Row:
         return shorter
 
     def _is_half(self, line: str) -> bool:
-        ended = self._fenced or line.rstrip().endswith((".", "!", "?", "|", "```"))
+        ended = self._fenced or line.rstrip("*_)\"'”’ ").endswith((".", "!", "?", "。", "！", "？", "|", "```"))
         return not ended or bool(self.form.owed(line)) or self.links.is_open(line)
 
 

@@ -12,7 +12,7 @@ from eval.decoding.heading_rule import names_of_model
 from eval.decoding.link_rule import Addresses
 from eval.decoding.spellings import Spellings
 
-_CAPITAL = re.compile(r"(?<=[a-z,;:(] )[A-Z][\w-]*")
+_TELLING = re.compile(r"\w[\w-]{3,}|(?<=[a-z,;:(] )[A-Z]\w*")
 KEPT = 64  # a batch's sources and the next one's; each is asked for once a summary
 
 
@@ -25,7 +25,7 @@ class Grounds:
     spellings: Spellings
     names: tuple[str, ...]
     titles: tuple[str, ...]
-    capitals: frozenset[str]  # words that the source writes with a capital, within a sentence, in lower case
+    words: frozenset[str]  # long ones, and those with a capital within a sentence, in lower case
 
     @classmethod
     def of(cls, source: str) -> Grounds:
@@ -48,5 +48,5 @@ def _grounds(source: str) -> Grounds:
         Spellings.of(source, known.numbers),
         tuple(sorted(name for name in known.names.words if any(letter.isdigit() for letter in name))),
         names_of_model(card, model_id) if model_id else (),
-        frozenset(word.lower() for word in _CAPITAL.findall(source)),
+        frozenset(word.lower() for word in _TELLING.findall(source)),
     )

@@ -10,7 +10,7 @@ No heading comes twice either, of any level (of 314 references none has one), no
 
 A model is stuck where it was refused PATIENCE times since its last line of substance that it wrote unhindered, where the text ends in a
 loop for all that (`loops.py`: short lines, numbers), and where it says the same in other words: IN_A_ROW lines that have a SHARE of their
-words from one earlier line each and no number or name of the source's of their own, or parts of a line from an earlier part, or two rows of a table as in an earlier
+words from one earlier line each and no number or longer word of the source's of their own, or parts of a line from an earlier part, or two rows of a table as in an earlier
 one. None of 729 references of real cards has that. The lines since are given up, and the page ends or goes on with a new section (`grounded.py`).
 """
 
@@ -67,7 +67,7 @@ def _runs(line: str) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _is_alike(text: str, earlier: Sequence[Sequence[str]], share: float, named: Collection[str]) -> bool:
-    """Whether one of the earlier has that share of its words, and neither a number nor one of the names in `named` comes for the first time."""
+    """Whether one of the earlier has that share of its words, and neither a number nor one of the words in `named` comes for the first time."""
     words = _words(text)
     counted, wanted = Counter(words), share * len(words)
     news = {word for word in words if word in named or any(map(str.isdigit, word))}
@@ -92,7 +92,7 @@ class RepeatRule:
     kind = "repeat"
 
     def __init__(self, named: Collection[str] = ()) -> None:
-        """`named`: words that the source writes with a capital, in lower case: a line with another of them says another thing."""
+        """`named`: words of the source, in lower case: a line with another of them says another thing."""
         self._named = named
         self._seen: set[str] = set()
         self._lines: list[str] = []  # that are no blank ones, without their marks

@@ -13,6 +13,7 @@ from eval.decoding.loops import finished
 from eval.decoding.sampling import Decoding
 from eval.generation.requests import GenerationRequest
 
+MANY = 5  # empty pages
 OURS = ("model", "messages", "temperature", "top_p", "max_tokens")  # never an endpoint's own, or systems would differ
 
 
@@ -34,9 +35,9 @@ def decoded_as(endpoint: Endpoint, decoding: Decoding, max_new_tokens: int) -> E
 def summaries(
     endpoint: Endpoint, asks: Sequence[GenerationRequest], system: str, max_new_tokens: int, cache: Path, failed: list[str]
 ) -> Iterator[list[Generation]]:
-    """One row at a time, as answers come; a page that the model left empty is one. What got no answer goes into `failed`, in words.
-    Raises ValueError where every further question would fail too, as `ask_all` does."""
-    usage, empty = Usage(), list[str]()
+    """One row at a time, as answers come; at the end pages that the model left empty, unless most are: then the server is set up wrongly.
+    What got no answer goes into `failed`, in words. Raises ValueError where every further question would fail too, as `ask_all` does."""
+    usage, answered, empty = Usage(), 0, list[tuple[str, Generation]]()
     ways = {(ask.decoding.temperature, ask.decoding.top_p): ask.decoding for ask in asks}
     for way, decoding in ways.items():
         questions = (
@@ -46,15 +47,19 @@ def summaries(
         )
         for ask, answer in ask_all(decoded_as(endpoint, decoding, max_new_tokens), cache, questions, usage):
             if isinstance(answer, Answer):
+                answered += 1
                 yield [_row(ask, system, answer)]
                 continue
             reason = f"card {ask.opening.card_id}, {ask.decoding.name} {ask.decoding.sample}: {answer.reason}"
             if answer.empty:
-                empty.append(reason)
-                yield [_row(ask, system, answer.empty)]
+                empty.append((reason, _row(ask, system, answer.empty)))
             else:
                 failed.append(reason)
-    print(f"{system}: {usage.line()}" + (f"; {plural(len(empty), 'page')} empty, first {empty[0]}" if empty else ""))
+    print(f"{system}: {usage.line()}" + (f"; {plural(len(empty), 'page')} empty, first {empty[0][0]}" if empty else ""))
+    if len(empty) >= MANY and len(empty) > answered:
+        failed += [reason for reason, _ in empty]
+    else:
+        yield from ([row] for _, row in empty)
 
 
 def _row(ask: GenerationRequest, system: str, answer: Answer) -> Generation:

@@ -11,7 +11,7 @@ from eval.decoding.pieces import Pieces
 from eval.decoding.thoughts import Budget
 from eval.generation.held import DecodingControl
 from eval.generation.local_model import LocalModel, summary
-from eval.generation.requests import Batch
+from eval.generation.requests import Batch, PromptPrefix
 
 
 def summaries(
@@ -34,12 +34,7 @@ def _written(
     for batch in batches:
         decoding, openings = batch.asks[0].decoding, [ask.opening for ask in batch.asks]
         with torch.inference_mode():
-            read = _read(
-                weights,
-                tokenizer,
-                [opening.text for opening in openings],
-                shared=bool(decoding.temperature) and not openings[0].source,
-            )
+            read = _read(weights, tokenizer, openings, shared=bool(decoding.temperature))
             length = read["input_ids"].shape[1]
             held = DecodingControl(model, decoding, openings, [ask.seed for ask in batch.asks], length, pieces, budget=budget)
             output = weights.generate(
@@ -59,16 +54,18 @@ def _written(
     torch.cuda.empty_cache()  # the next system may be vLLM's, which counts what is free
 
 
-def _read(weights: Any, tokenizer: Any, texts: Sequence[str], shared: bool) -> dict[str, Any]:
+def _read(weights: Any, tokenizer: Any, openings: Sequence[PromptPrefix], shared: bool) -> dict[str, Any]:
     """Arguments of `generate` for these openings, one a row; `shared`: equal ones are read once, and now."""
     from eval.decoding.kv_cache import cpu_options  # with torch, which `--help` need not wait for
     from eval.decoding.shared_prefill import read_once
 
+    texts, grounded = [opening.text for opening in openings], any(opening.source for opening in openings)
     unlike = list(dict.fromkeys(texts)) if shared else texts
     encoded = tokenizer(unlike, return_tensors="pt", padding=True, add_special_tokens=False).to(weights.device)
     if not shared:
         return {**encoded, **cpu_options(weights)}
-    return read_once(weights, encoded["input_ids"], encoded["attention_mask"], [unlike.index(text) for text in texts])
+    rows = [unlike.index(text) for text in texts]
+    return read_once(weights, encoded["input_ids"], encoded["attention_mask"], rows, copied=grounded)
 
 
 def load_weights(model: LocalModel, dtype: str) -> Any:

@@ -7,6 +7,7 @@ from transformers import AutoModelForCausalLM
 from eval.decoding.forgetful import forgetful_options
 from eval.decoding.kv_cache import cpu_options
 from eval.decoding.prompt_lookup import lookup_options
+from eval.decoding.shared_prefill import read_once
 
 WRITTEN, KEPT, FORCED, NEW = 12, 5, 77, 30
 
@@ -88,6 +89,21 @@ def test_rows_beside_it_and_padding_change_nothing(model):
     ].tolist()
     assert both[0][WRITTEN + 1 :] == expected
     assert both[1] == generate(model, ids[1:], mask[1:], plain, max_new_tokens=NEW)[0, 60:].tolist()
+
+
+def test_samples_that_forget_go_on_from_copies_of_one_reading(model):
+    ids = torch.randint(20, 900, (1, 60), generator=torch.Generator().manual_seed(5))
+    rows = [GivesUp(), None]
+    with torch.inference_mode():
+        read = read_once(model, ids, torch.ones_like(ids), [0, 0], copied=True)
+        how = {"do_sample": False, "max_new_tokens": NEW, "logits_processor": [forcing(rows, 60)]}
+        both = model.generate(**read, pad_token_id=0, eos_token_id=1, **forgetful_options(how, rows))[:, 60:].tolist()
+    begun = torch.tensor([[*ids[0].tolist(), *both[0][:KEPT], FORCED]])
+    expected = generate(model, begun, torch.ones_like(begun), plain, max_new_tokens=NEW - WRITTEN - 1)[
+        0, begun.shape[1] :
+    ].tolist()
+    assert both[0][WRITTEN + 1 :] == expected
+    assert both[1] == generate(model, ids, torch.ones_like(ids), plain, max_new_tokens=NEW)[0, 60:].tolist()
 
 
 def test_free_rows_are_generated_as_ever():

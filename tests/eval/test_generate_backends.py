@@ -124,6 +124,14 @@ def test_a_page_that_the_served_model_leaves_empty_is_its_page(tmp_path, cards, 
     ]  # fmt: skip
 
 
+def test_a_server_that_leaves_most_pages_empty_is_set_up_wrongly(tmp_path, cards, server):
+    server.reply = lambda body: ""
+    with pytest.raises(
+        ValueError, match=r"5 of 5 summaries by served got no answer, first card card0, greedy 0: empty answer \(stop\)"
+    ):
+        generate(tmp_path, cards, served(server))
+
+
 def test_a_server_that_is_not_there_is_said_to_be(tmp_path, cards):
     with ChatServer() as gone:
         pass

@@ -352,6 +352,8 @@ def test_what_is_said_again_in_other_words_is_a_loop(text, pieces):
         "```\nload(the model of text, with words, the model of text and words, the model of text, with a word, the words, and so on)\n```\n",
         "- yes\n- no\n- yes\n- no\n",
         "".join(f"- The {name} part of the text comes from the web, too.\n" for name in ("Lumen", "MMLU", "Loss")),
+        "".join(f"- It is not made to be trained for {name} by anyone.\n" for name in ("images", "answers", "parameters")),
+        "```\n#\n# a\n#\n# a\n```\n",
     ],
 )
 def test_lines_that_are_alike_in_form_are_no_loop(text, pieces):
@@ -609,6 +611,9 @@ def test_where_the_token_limit_cuts_a_page_the_half_line_goes(half, pieces):
     for last in ("- It reads", "- The paper is https://arxiv.org/abs/2401.01234"):
         assert Row(SOURCE, whole + last, pieces, (4,)).kept(whole + last) == whole + last  # ended by itself
     assert Row(SOURCE, whole + "- It is fast.", pieces, (4,)).kept(whole + "- It is fast.", cut=True) == whole + "- It is fast."
+    for end in ("It is so (small)!*", "小さい。"):
+        assert Row(SOURCE, whole + end, pieces, (4,)).kept(whole + end, cut=True) == whole + end
+    assert Row(SOURCE, whole, pieces, (4,)).kept(whole + "It is so. And it", cut=True) == whole + "It is so."
     assert Row(SOURCE, TITLE + "It is", pieces, (4,)).kept(TITLE + "It is", cut=True) == TITLE + "It is"  # nothing else
 
 

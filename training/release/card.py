@@ -342,7 +342,8 @@ def environment_note(run: ModelRun) -> str:
         seconds, device = trained.result.get("train_runtime"), trained.result.get("device")
         last = "'s last part, after a stop," if trained.result.get("resumed") else ""
         time = f"took {seconds / 3600:.2g} hours" if seconds else "ran for a time that was not recorded"
-        where = device and f"{trained.result.get('processes', 1)} x {device}"
+        processes = trained.result.get("processes", 0)
+        where = f"{processes} x {device}" if processes and device and device != "cpu" else device
         where = where or ("a CPU" if trained.recipe["trainer"].get("use_cpu") else "a device that was not recorded")
         said.append(f"{trained.method[0].upper()}{trained.method[1:]}{last} {time} on {where}.")
     return " ".join(said) + " Energy was not measured, so no emissions are given. The base model's own training is not in this."

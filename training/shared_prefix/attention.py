@@ -165,9 +165,8 @@ def split_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: Plan, scale: float | None, dropout: float
 ) -> torch.Tensor:
     """Attention over a packed row by plain causal calls; query (1, heads, tokens, d), key and value (1, kv_heads, tokens, d)."""
-    if (
-        query.is_cuda and query.dtype not in HALVES
-    ):  # grouped, it would be the kernel that holds all scores: (heads, tokens, tokens)
+    # In float32 grouped heads would get the kernel that holds all scores: (heads, tokens, tokens).
+    if query.is_cuda and query.dtype not in HALVES:
         key, value = (tensor.repeat_interleave(query.size(1) // tensor.size(1), 1) for tensor in (key, value))
     options: dict[str, Any] = {"dropout_p": dropout, "scale": scale, "enable_gqa": query.size(1) != key.size(1)}
     outputs = []
