@@ -64,6 +64,8 @@ def summaries(
 
 def _row(ask: GenerationRequest, system: str, answer: Answer) -> Generation:
     text, reason = finished(answer.text, cut=answer.finish_reason == "length")
+    if reason == "length" and answer.reasoning and not text:
+        reason = "thought"
     return Generation(
         key=ask.key,
         id=ask.opening.card_id,

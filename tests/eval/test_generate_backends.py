@@ -120,7 +120,7 @@ def test_a_page_that_the_served_model_leaves_empty_is_its_page(tmp_path, cards, 
     server.trouble = {}
     rows = generate(tmp_path, cards, served(server))
     assert [(row.text == "", row.finish_reason, row.thinking) for row in rows[:4]] == [
-        (False, "stop", ""), (True, "stop", ""), (True, "length", "Hm"), (False, "stop", ""),
+        (False, "stop", ""), (True, "stop", ""), (True, "thought", "Hm"), (False, "stop", ""),
     ]  # fmt: skip
 
 
