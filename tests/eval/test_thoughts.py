@@ -121,7 +121,9 @@ def test_both_modes_of_a_model_are_two_systems(tmp_path, cards, tiny_model, monk
     monkeypatch.setattr(
         transformers_backend,
         "_read",
-        lambda *args, read=transformers_backend._read, **more: asked.append([one.text for one in args[2]]) or read(*args, **more),
+        lambda *args, read=transformers_backend._read, **more: (
+            asked.append([one.text for one in args[2]]) or read(*args, **more)
+        ),
     )
     systems = {"no_think": str(tiny_model), "think": {"model": str(tiny_model), "think": True}}
     rows = generate(tmp_path, cards, systems)
