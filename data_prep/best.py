@@ -10,8 +10,8 @@ says so. `training.sft` trains on them, from the merged SFT model, where its rec
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Literal
@@ -20,21 +20,18 @@ from pydantic import Field
 from tqdm import tqdm
 
 from data_prep.candidates.checked import CheckedSummary
-from data_prep.core.files import read_jsonl, read_split, samples_of, set_aside, stable_id, trained_split
+from data_prep.core.files import corrections_of, read_jsonl, read_split, samples_of, set_aside, stable_id, trained_split
 from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import EXAMPLE_SCHEMA, table_writer
 from data_prep.core.recipe import Block, Recipe, command
-from data_prep.core.records import TRAINED_ON, Candidate, Correction, Example, HeldOut, Rejected
+from data_prep.core.records import TRAINED_ON, Correction, Example, HeldOut, Rejected
 from data_prep.core.text import count_words
 
 # Why a card has no row, by what was looked for and whether it has any.
 NOTHING = {
     ("samples", True): "no sample reaches best.min_grade",
     ("samples", False): "no sample of this card; sample.cards leaves it out",
-    (
-        "corrections",
-        True,
-    ): "none of its corrected pages can be a row: computed numbers, or words that a tokenizer reads as an end",
+    ("corrections", True): "no corrected page that can be a row: computed numbers, or words that a tokenizer reads as an end",
     ("corrections", False): "no corrected page of this card",
 }
 
@@ -82,9 +79,13 @@ def choose(data: Path, block: BestConfig) -> tuple[dict[str, list[Example]], lis
     splits = read_split(data / "split.json")["splits"]
     cards = list(read_jsonl(data / "sampling.jsonl", HeldOut))
     found: dict[str, list[Example]] = {split: [] for split in TRAINED_ON}
-    rejected = []
-    pools = own_samples if block.of == "samples" else corrected_pages
-    for card, pages in tqdm(pools(cards, data), "best", len(cards), unit=" cards", mininterval=1):
+    rejected: list[Rejected] = []
+    if block.of == "samples":
+        pools = own_samples(cards, data)
+    else:
+        corrections, rejected = corrections_of(data / "corrections.jsonl", cards, "best")
+        pools = corrected_pages(cards, corrections)
+    for card, pages in tqdm(pools, "best", len(cards), unit=" cards", mininterval=1):
         rows = rows_of(card, pages, block)
         found[trained_split(card, splits)] += rows
         if not rows:
@@ -97,12 +98,11 @@ def own_samples(cards: Sequence[HeldOut], data: Path) -> Iterator[tuple[HeldOut,
         yield card, [CheckedSummary.sample(sample, card.source) for sample in samples]
 
 
-def corrected_pages(cards: Sequence[HeldOut], data: Path) -> Iterator[tuple[HeldOut, list[CheckedSummary]]]:
-    pages: dict[str, list[Candidate]] = defaultdict(list)
-    for row in read_jsonl(data / "corrections.jsonl", Correction):
-        pages[row.card_id].append(row.candidate)
+def corrected_pages(
+    cards: Sequence[HeldOut], corrections: Mapping[str, Sequence[Correction]]
+) -> Iterator[tuple[HeldOut, list[CheckedSummary]]]:
     for card in cards:
-        yield card, [CheckedSummary.candidate(page, card.source, "corrected") for page in pages[card.id]]
+        yield card, [CheckedSummary.candidate(row.candidate, card.source, "corrected") for row in corrections.get(card.id, ())]
 
 
 def rows_of(card: HeldOut, pages: Sequence[CheckedSummary], block: BestConfig) -> list[Example]:

@@ -37,7 +37,16 @@ from data_prep.candidates.checked import UNWRITABLE, CheckedSummary, length_gap
 from data_prep.candidates.corrupted import broken_versions
 from data_prep.candidates.graded import best_against_worst, grades_of, reason_of
 from data_prep.checks.source_index import SourceIndex
-from data_prep.core.files import first_by, read_jsonl, read_split, samples_of, set_aside, stable_id, trained_split
+from data_prep.core.files import (
+    corrections_of,
+    first_by,
+    read_jsonl,
+    read_split,
+    samples_of,
+    set_aside,
+    stable_id,
+    trained_split,
+)
 from data_prep.core.manifest import Manifest
 from data_prep.core.parquet import PAIR_SCHEMA, table_writer
 from data_prep.core.recipe import Block, Recipe, command
@@ -97,11 +106,9 @@ def main(recipe: Recipe[PairsConfig]) -> None:
     cards = list(read_jsonl(data / "sampling.jsonl", HeldOut))
     level = ReferenceMatchRate()
     found: dict[str, list[PreferencePair]] = {split: [] for split in TRAINED_ON}
-    corrections = corrections_of(data, block)
-    gone = corrections.keys() - {card.id for card in cards}
-    rejected = [
-        Rejected("pairs", card, "its corrected pages are of a card that sampling.jsonl does not have") for card in sorted(gone)
-    ]
+    corrections, rejected = (
+        corrections_of(data / "corrections.jsonl", cards, "pairs") if "corrected" in block.shares else ({}, [])
+    )
     for card, pools in tqdm(judged_cards(data, cards, corrections, block), "pairs", len(cards), unit=" cards", mininterval=1):
         rejected += unwritable(card, pools)
         pairs, reason = pair_up(card, pools, block)
@@ -168,15 +175,6 @@ def judged_cards(
             "broken": list(broken(card, block.per_card)) if "broken" in block.shares else [],
         }
         yield card, pools
-
-
-def corrections_of(data: Path, block: PairsConfig) -> dict[str, list[Correction]]:
-    """By card; none where the pool has no share."""
-    found: dict[str, list[Correction]] = defaultdict(list)
-    if "corrected" in block.shares:
-        for row in read_jsonl(data / "corrections.jsonl", Correction):
-            found[row.card_id].append(row)
-    return found
 
 
 def both_sides(corrections: Sequence[Correction], source: str) -> list[CheckedSummary]:

@@ -8,12 +8,13 @@ import json
 import os
 import shutil
 import stat
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from data_prep.core.records import TRAINED_ON, Attached, CardNotes, Generation, HeldOut, Note, Rejected
+from data_prep.core.records import TRAINED_ON, Attached, CardNotes, Correction, Generation, HeldOut, Note, Rejected
 
 Record = TypeVar("Record")
 Item = TypeVar("Item")
@@ -219,6 +220,17 @@ def samples_of(cards: Sequence[HeldOut], path: Path) -> Iterator[tuple[HeldOut, 
         )
     samples.sort(key=lambda sample: (place[sample.id], sample.sample))
     return merge_join(cards, samples, lambda card: card.id, lambda sample: sample.id)
+
+
+def corrections_of(path: Path, cards: Iterable[HeldOut], stage: str) -> tuple[dict[str, list[Correction]], list[Rejected]]:
+    """By card; and what `stage` sets aside, since its card is none of these."""
+    found: dict[str, list[Correction]] = defaultdict(list)
+    for row in read_jsonl(path, Correction):
+        found[row.card_id].append(row)
+    gone = sorted(found.keys() - {card.id for card in cards})
+    return found, [
+        Rejected(stage, card, "its corrected pages are of a card that sampling.jsonl does not have") for card in gone
+    ]
 
 
 def git_blob(content: bytes) -> str:

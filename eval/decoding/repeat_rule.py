@@ -66,9 +66,8 @@ def _runs(line: str) -> Iterator[tuple[tuple[str, ...], str]]:
         yield tuple(before), last
 
 
-def _is_alike(text: str, earlier: Sequence[Sequence[str]], share: float, named: Collection[str]) -> bool:
-    """Whether one of the earlier has that share of its words, and neither a number nor one of the words in `named` comes for the first time."""
-    words = _words(text)
+def _is_alike(words: Sequence[str], earlier: Sequence[Sequence[str]], share: float, named: Collection[str]) -> bool:
+    """Whether one of the earlier has that share of the words, and neither a number nor one of the words in `named` comes for the first time."""
     counted, wanted = Counter(words), share * len(words)
     news = {word for word in words if word in named or any(map(str.isdigit, word))}
     return (
@@ -82,9 +81,8 @@ def goes_round(line: str, named: Collection[str] = ()) -> bool:
     """Whether parts of the line in a row are like earlier ones of it. The last part may not be whole yet; rows of tables are alike."""
     if line.lstrip().startswith("|"):
         return False
-    parts = _PART_END.split(line)[:-1]
-    said = list(map(_words, parts))
-    alike = [_is_alike(part, said[:at], SHARE_OF_PART, named) for at, part in enumerate(parts)]
+    parts = list(map(_words, _PART_END.split(line)[:-1]))
+    alike = [_is_alike(part, parts[:at], SHARE_OF_PART, named) for at, part in enumerate(parts)]
     return any(all(alike[at : at + IN_A_ROW]) for at in range(len(alike) - IN_A_ROW + 1))
 
 
@@ -158,7 +156,7 @@ class RepeatRule:
     def _says_again(self, line: str) -> bool:
         if line.lstrip().startswith(("#", "|")) or len(words := _words(line)) < LEAST_WORDS:
             return False
-        alike = _is_alike(line, self._words, SHARE, self._named)
+        alike = _is_alike(words, self._words, SHARE, self._named)
         self._alike = self._alike + 1 if alike else 0
         self._words.append(words)
         return alike

@@ -149,12 +149,12 @@ def sides_of(a: ScoredRun, b: ScoredRun, names: tuple[str, str]) -> tuple[Side, 
             f"{first.label} is {first.decoding} and {second.label} is {second.decoding}; "
             "give both generate.greedy and generate.samples alike, or score both runs with --score.decoding greedy"
         )
-    held = [generate_recipe(one.run, one.system).get("system", {}) for one in (first, second)]
-    for key in ("grounded", "think"):
-        if first.system == second.system and held[0].get(key, False) != held[1].get(key, False):
+    for key in ("grounded", "think") if first.system == second.system else ():
+        held = [bool(generate_recipe(one.run, one.system).get("system", {}).get(key)) for one in (first, second)]
+        if held[0] != held[1]:
             raise ValueError(
-                f"{first.label} was made with {key} {str(held[0].get(key, False)).lower()} and {second.label} was not; "
-                f"give two systems two names, and name both with --systems where that is the question"
+                f"{first.label} was made with {key} {str(held[0]).lower()} and {second.label} was not; "
+                "give two systems two names, and name both with --systems where that is the question"
             )
     ours, theirs = drawn_with(first), drawn_with(second)
     unlike = [key for key in ours if key in theirs and ours[key] != theirs[key]]

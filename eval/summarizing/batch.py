@@ -154,12 +154,15 @@ def _content(line: CardLine) -> str | None:
 
 def parse(line: CardLine) -> Request:
     """Raises ValueError where a line is no card's place and no object of KEYS."""
-    if line.text == "-":
+    request = _object(line.text) if line.text.startswith("{") else Request(line.text)
+    if request.card.strip() == "-":
         raise ValueError("a batch cannot read standard input; name a file")
-    if not line.text.startswith("{"):
-        return Request(line.text)
+    return request
+
+
+def _object(text: str) -> Request:
     try:
-        row = json.loads(line.text)
+        row = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"the line is not JSON ({error})") from None
     if unknown := next((key for key in row if key not in KEYS), None):
@@ -171,8 +174,6 @@ def parse(line: CardLine) -> Request:
     if notes is not None and not isinstance(notes, list):
         raise ValueError('"notes" is no list of {"url", "text"}')
     given = None if notes is None else tuple(note_of(note, f"note {at}") for at, note in enumerate(notes, 1))
-    if row.get("card", "").strip() == "-":
-        raise ValueError("a batch cannot read standard input; name a file")
     return Request(row.get("card", ""), row.get("model_id", ""), row.get("text"), given)
 
 

@@ -111,8 +111,8 @@ def test_pages_that_a_reader_set_right_are_rows_whatever_their_grade(tmp_path, c
     done = run_here("data_prep.best", "--run_dir", str(tmp_path), "--best.of", "corrections")
     assert done.returncode == 2
     assert "corrections.jsonl is missing; run data_prep.correct, or copy the file there" in done.stderr
-    texts = ["A true page without a form.", good, "Another page.", "It says </think> aloud."]
-    owners = ["card0", "card0", "card0", "card1"]
+    texts = ["A true page without a form.", good, "Another page.", "It says </think> aloud.", "Of a card that is gone."]
+    owners = ["card0", "card0", "card0", "card1", "card9"]
     write_jsonl(
         data / "corrections.jsonl",
         [
@@ -128,6 +128,7 @@ def test_pages_that_a_reader_set_right_are_rows_whatever_their_grade(tmp_path, c
     assert len(rows) == 2
     reasons = [json.loads(line)["reason"] for line in (data / "rejected.jsonl").open()]
     assert [reason.partition(":")[0] for reason in reasons] == [
-        "none of its corrected pages can be a row",
+        "its corrected pages are of a card that sampling.jsonl does not have",
+        "no corrected page that can be a row",
         "no corrected page of this card",
     ]

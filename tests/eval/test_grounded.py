@@ -12,9 +12,9 @@ from data_prep.checks import SourceIndex, check_summary, passed_all
 from data_prep.checks.document import read
 from data_prep.checks.links import check_links
 from data_prep.core.records import Note
-from data_prep.prompts.student import read_source, render, source_text
+from data_prep.prompts.student import render, source_text
 from data_prep.synthetic.world import raw_cards
-from eval.decoding import grounds, length_rule
+from eval.decoding import length_rule
 from eval.decoding.grounded import FRESH_STARTS, KINDS, Row, describe_interventions, interventions_of
 from eval.decoding.grounds import Grounds
 from eval.decoding.left_out_lines import left_out_lines
@@ -23,7 +23,6 @@ from eval.decoding.number_rule import NumberRule
 from eval.decoding.pieces import Pieces
 from eval.decoding.repeat_rule import PATIENCE
 from eval.decoding.sampling import GREEDY, Decoding, Draws
-from eval.decoding.spellings import Spellings
 from eval.generation import transformers_backend
 from eval.generation.held import DecodingControl
 from eval.generation.local_model import open_model
@@ -765,28 +764,3 @@ def test_no_control_token_is_written(pieces):
     row = Row(SOURCE, "# Lumen-3B-Instruct\n\n", pieces, (tokenizer.eos_token_id,))
     assert row.refused(other) == "form"
     assert row.refused(tokenizer.eos_token_id) == ""
-
-
-# --- sources of any kind ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("unit", ["a", "-", "http://", "&#", "1-2-"])
-def test_a_card_of_one_long_word_is_read_in_a_moment(unit):
-    """With a pattern that began anew at each letter this took hours, and no other thread ran meanwhile."""
-    source = source_text("acme/A-1", f"# A\n\nIt has 7.5B parameters. {unit * 200_000}\n", [])
-    spelled = Spellings.of(source, SourceIndex.from_source(source).numbers)
-    assert {"7.5b parameters", "7.5b"} <= set(spelled.all)
-
-
-def test_a_paragraph_of_the_card_that_names_a_model_names_no_other():
-    card = "# A-1\n\nModel: Foo Bar\n\nIt has 7 layers."
-    source = source_text("acme/A-1", card, [Note("https://a.example/x", "- 7 layers\n\nModel: Other")])
-    assert read_source(source) == (card, "acme/A-1", [Note("https://a.example/x", "- 7 layers\n\nModel: Other")])
-    assert Grounds.of(source).titles == Grounds.of(source_text("acme/A-1", card, [])).titles
-    assert read_source(source_text("acme/A-1", card, [])) == (card, "acme/A-1", [])
-
-
-def test_what_is_known_of_a_source_is_forgotten_on_demand():
-    Grounds.of(SOURCE)
-    grounds.forget()
-    assert grounds._grounds.cache_info().currsize == 0

@@ -74,7 +74,7 @@ def model_card(run: ModelRun, data: Data | None, named: Named, size: str, adapte
         size=size,
         limits=limits(run),
         snippet=snippet(named.repository, named.revision, dtype, longest, new, named.chat, adapter),
-        sampled=decoding(run) if decoding(run)["temperature"] else {},
+        decoding=decoding(run),
         budget=budget(run, data, longest, new),
         kwargs=json.dumps(named.chat.kwargs),
         servers="" if adapter else servers(named, dtype, longest + new, decoding(run), run.base.on_hub),
@@ -342,9 +342,9 @@ def environment_note(run: ModelRun) -> str:
         seconds, device = trained.result.get("train_runtime"), trained.result.get("device")
         last = "'s last part, after a stop," if trained.result.get("resumed") else ""
         time = f"took {seconds / 3600:.2g} hours" if seconds else "ran for a time that was not recorded"
-        processes = trained.result.get("processes", 0)
-        where = f"{processes} x {device}" if processes and device and device != "cpu" else device
-        where = where or ("a CPU" if trained.recipe["trainer"].get("use_cpu") else "a device that was not recorded")
+        where = device or ("a CPU" if trained.recipe["trainer"].get("use_cpu") else "a device that was not recorded")
+        if device not in (None, "cpu") and (processes := trained.result.get("processes")):
+            where = f"{processes} x {device}"
         said.append(f"{trained.method[0].upper()}{trained.method[1:]}{last} {time} on {where}.")
     return " ".join(said) + " Energy was not measured, so no emissions are given. The base model's own training is not in this."
 
