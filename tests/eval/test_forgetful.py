@@ -4,12 +4,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from eval.decoding import shared_prefill
 from eval.decoding.forgetful import forgetful_options
 from eval.decoding.kv_cache import cpu_options
 from eval.decoding.prompt_lookup import lookup_options
-from eval.decoding.shared_prefill import read_once
 
-WRITTEN, KEPT, FORCED, NEW = 12, 5, 77, 30
+PROMPT, WRITTEN, KEPT, FORCED, NEW = 60, 12, 5, 77, 30
 
 
 class GivesUp:
@@ -23,16 +23,21 @@ class GivesUp:
         return forgotten
 
 
-def forcing(rows, length):
-    def processor(input_ids, scores):
-        for at, row in enumerate(rows):
-            if row and input_ids.shape[1] == length + WRITTEN:
+class Forcing:
+    """A logits processor. `seen`: the first row's scores behind FORCED; a small random model says much the same behind any text."""
+
+    def __init__(self, rows, length=PROMPT + WRITTEN):
+        self.rows, self.length, self.seen = rows, length, []
+
+    def __call__(self, input_ids, scores):
+        if input_ids.shape[1] > self.length:
+            self.seen.append(scores[0].double())
+        for at, row in enumerate(self.rows):
+            if row and input_ids.shape[1] == self.length:
                 row.forgotten = list(range(KEPT, WRITTEN))
                 scores[at] = float("-inf")
                 scores[at, FORCED] = 0.0
         return scores
-
-    return processor
 
 
 @pytest.fixture(scope="module")
@@ -40,70 +45,62 @@ def model(tiny_model):
     return AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float64).eval()
 
 
-def generate(model, ids, mask, how, **options):
+def prompts(count, seed):
+    return torch.randint(20, 900, (count, PROMPT), generator=torch.Generator().manual_seed(seed))
+
+
+def generate(model, how=lambda options: options, new=NEW, **options):
+    options = {"do_sample": False, "max_new_tokens": new, "pad_token_id": 0, "eos_token_id": 1, **options}
     with torch.inference_mode():
-        return model.generate(
-            ids,
-            attention_mask=mask,
-            pad_token_id=0,
-            eos_token_id=1,
-            **how({"do_sample": False, **options, **cpu_options(model)}),
-        )
+        rows = model.generate(**how({**cpu_options(model), **options})).tolist()
+    return [row[len(row) - new :] for row in rows]
 
 
-def plain(options):
-    return options
+def goes_on_as_never_written(model, prompt, written, forcing):
+    """Of the row: the tokens behind FORCED and their scores are those behind the prompt, what was kept, and FORCED."""
+    assert written[WRITTEN] == FORCED
+    begun = torch.tensor([[*prompt, *written[:KEPT], FORCED]])
+    plain = Forcing([None], begun.shape[1] - 1)
+    new = NEW - WRITTEN - 1
+    [expected] = generate(model, new=new, input_ids=begun, attention_mask=torch.ones_like(begun), logits_processor=[plain])
+    assert written[WRITTEN + 1 :] == expected
+    assert len(forcing.seen) == len(plain.seen) == new
+    for ours, theirs in zip(forcing.seen, plain.seen, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
 
 
 @pytest.mark.parametrize("proposals", [False, True])
 def test_a_row_goes_on_from_what_it_kept(model, proposals):
-    ids = torch.randint(20, 900, (1, 60), generator=torch.Generator().manual_seed(3))
-    row = GivesUp()
+    ids, row = prompts(1, 3), GivesUp()
+    forcing = Forcing([row])
 
     def forgetful(options):
         return lookup_options(model, options, row) if proposals else forgetful_options(options, [row])
 
-    ones = torch.ones_like(ids)
-    whole = generate(model, ids, ones, forgetful, max_new_tokens=NEW, logits_processor=[forcing([row], 60)])[0, 60:].tolist()
-    assert whole[WRITTEN] == FORCED
-    begun = torch.tensor([[*ids[0].tolist(), *whole[:KEPT], FORCED]])
-    expected = generate(model, begun, torch.ones_like(begun), plain, max_new_tokens=NEW - WRITTEN - 1)[
-        0, begun.shape[1] :
-    ].tolist()
-    assert whole[WRITTEN + 1 :] == expected
-    straight = generate(model, ids, ones, plain, max_new_tokens=NEW, logits_processor=[forcing([None], 60)])[0, 60:].tolist()
-    assert whole[WRITTEN:] != straight[WRITTEN:]
+    [written] = generate(model, forgetful, input_ids=ids, attention_mask=torch.ones_like(ids), logits_processor=[forcing])
+    goes_on_as_never_written(model, ids[0].tolist(), written, forcing)
 
 
 def test_rows_beside_it_and_padding_change_nothing(model):
-    ids = torch.randint(20, 900, (2, 60), generator=torch.Generator().manual_seed(4))
-    mask = torch.ones_like(ids)
-    mask[0, :17] = 0
-    ids[0, :17] = 0
-    row = GivesUp()
-    how = {"max_new_tokens": NEW, "logits_processor": [forcing([row, None], 60)]}
-    both = generate(model, ids, mask, lambda options: forgetful_options(options, [row, None]), **how)[:, 60:].tolist()
-    begun = torch.tensor([[*ids[0, 17:].tolist(), *both[0][:KEPT], FORCED]])
-    expected = generate(model, begun, torch.ones_like(begun), plain, max_new_tokens=NEW - WRITTEN - 1)[
-        0, begun.shape[1] :
-    ].tolist()
-    assert both[0][WRITTEN + 1 :] == expected
-    assert both[1] == generate(model, ids[1:], mask[1:], plain, max_new_tokens=NEW)[0, 60:].tolist()
+    ids, rows = prompts(2, 4), [GivesUp(), None]
+    mask, forcing = torch.ones_like(ids), Forcing(rows)
+    mask[0, :17] = ids[0, :17] = 0
+    both = generate(
+        model, lambda options: forgetful_options(options, rows), input_ids=ids, attention_mask=mask, logits_processor=[forcing]
+    )
+    goes_on_as_never_written(model, ids[0, 17:].tolist(), both[0], forcing)
+    assert [both[1]] == generate(model, input_ids=ids[1:], attention_mask=mask[1:])
 
 
-def test_samples_that_forget_go_on_from_copies_of_one_reading(model):
-    ids = torch.randint(20, 900, (1, 60), generator=torch.Generator().manual_seed(5))
-    rows = [GivesUp(), None]
+def test_samples_that_forget_go_on_from_copies_of_one_reading(model, monkeypatch):
+    monkeypatch.setattr(shared_prefill, "can_share", lambda *_: pytest.fail("what is shared, no row can forget alone"))
+    ids, rows = prompts(1, 5), [GivesUp(), None]
+    forcing = Forcing(rows)
     with torch.inference_mode():
-        read = read_once(model, ids, torch.ones_like(ids), [0, 0], copied=True)
-        how = {"do_sample": False, "max_new_tokens": NEW, "logits_processor": [forcing(rows, 60)]}
-        both = model.generate(**read, pad_token_id=0, eos_token_id=1, **forgetful_options(how, rows))[:, 60:].tolist()
-    begun = torch.tensor([[*ids[0].tolist(), *both[0][:KEPT], FORCED]])
-    expected = generate(model, begun, torch.ones_like(begun), plain, max_new_tokens=NEW - WRITTEN - 1)[
-        0, begun.shape[1] :
-    ].tolist()
-    assert both[0][WRITTEN + 1 :] == expected
-    assert both[1] == generate(model, ids, torch.ones_like(ids), plain, max_new_tokens=NEW)[0, 60:].tolist()
+        read = shared_prefill.read_once(model, ids, torch.ones_like(ids), [0, 0], copied=True)
+    both = generate(model, lambda options: forgetful_options(options, rows), **read, logits_processor=[forcing])
+    goes_on_as_never_written(model, ids[0].tolist(), both[0], forcing)
+    assert [both[1]] == generate(model, input_ids=ids, attention_mask=torch.ones_like(ids))
 
 
 def test_free_rows_are_generated_as_ever():

@@ -21,7 +21,7 @@ def test_a_card_of_one_long_word_is_read_in_a_moment(unit):
 
 
 def test_a_paragraph_of_the_card_that_names_a_model_names_no_other():
-    card = "# A-1\n\nModel: Foo Bar\n\nIt has 7 layers."
+    card = '# A-1\n\nModel: Foo Bar\n\nIt has 7 layers.\n\nModel: Foo\n\n<source url="x"> begins a page.'
     source = source_text("acme/A-1", card, [Note("https://a.example/x", "- 7 layers\n\nModel: Other")])
     assert read_source(source) == (card, "acme/A-1", [Note("https://a.example/x", "- 7 layers\n\nModel: Other")])
     assert Grounds.of(source).titles == Grounds.of(source_text("acme/A-1", card, [])).titles
