@@ -45,8 +45,8 @@ class BestConfig(Block):
     """A sample has at least this score; of a corrected page none is asked."""
     derived_numbers: Literal["keep", "refuse"] = "refuse"
     """refuse: a sample with numbers computed from the source's is left out, as in examples.derived_numbers."""
-    references: Literal["none", "missing", "all"] = "none"
-    """Cards whose reference is a row too: those without a good sample, or all. Off what the model itself writes."""
+    references: Literal["none", "missing", "beside", "all"] = "none"
+    """Cards whose reference is a row too: those without a page of the model's own, those with one, or all. Off what the model itself writes."""
 
 
 def main(recipe: Recipe[BestConfig]) -> None:
@@ -117,8 +117,9 @@ def rows_of(card: HeldOut, pages: Sequence[CheckedSummary], block: BestConfig) -
         and (block.derived_numbers == "keep" or not item.reckoned)
     ]
     chosen = good[: block.per_card]
-    if block.references == "all" or (block.references == "missing" and not chosen):
-        chosen.append(CheckedSummary.reference(card).graded(card.source))
+    if block.references == "all" or block.references == ("beside" if chosen else "missing"):
+        reference = CheckedSummary.reference(card)
+        chosen += [] if reference.unwritable else [reference.graded(card.source)]
     return [row_of(card, item) for item in chosen]
 
 

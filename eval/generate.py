@@ -66,7 +66,7 @@ class ProbeConfig(Block):
     """Rows per batch of transformers, samples of a card side by side. What they pad each other by is in the rounding of a text."""
     max_new_tokens: int = Field(1_200, ge=1)
     """A summary that is not finished by then has the finish reason "length" and fails; one that repeats itself is ended at once
-    and has "loop", where a server or vLLM writes when it comes back."""
+    and has "loop", where a server or vLLM writes when it comes back. Tokens that grounded decoding gives up are not counted."""
     max_thought_tokens: int = Field(400, ge=1)
     """Of systems with think: true, before the summary and beside its tokens. Thoughts that have no end by then leave no summary, and
     the finish reason "thought"; a server counts both together."""

@@ -36,8 +36,9 @@ from eval.decoding.number_rule import NumberRule
 from eval.decoding.pieces import Pieces
 from eval.decoding.repeat_rule import RepeatRule
 from eval.decoding.sampling import Decoding, Draws, warpers
+from eval.decoding.thoughts import Budget, Tally
 
-GROUNDED_VERSION = 10  # of the rules: under others the same model writes another text
+GROUNDED_VERSION = 11  # of the rules: under others the same model writes another text
 KINDS = ("link", "number", "form", "heading", "length", "repeat", "fact")
 TRIED = 64
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]")
@@ -62,9 +63,10 @@ def describe_interventions(interventions: Mapping[str, int]) -> str:
 
 
 class Row:
-    """One summary on its way: the line that is being written, and what each rule remembers."""
+    """One summary on its way: the line that is being written, and what each rule remembers. What it gives up is not counted by `tally`,
+    without which it has no limit."""
 
-    def __init__(self, source: str, begun: str, pieces: Pieces, ends: Sequence[int]) -> None:
+    def __init__(self, source: str, begun: str, pieces: Pieces, ends: Sequence[int], tally: Tally | None = None) -> None:
         grounds = Grounds.of(source)
         self._pieces, self._ends, self._known = pieces, ends, grounds.known
         self.links = LinkRule(grounds.addresses)
@@ -74,6 +76,7 @@ class Row:
         self._rules = (self.links, self.numbers, self.form, self.heading, self.repeats)
         self.text, self.line, self._newlines, self._excused = "", "", 0, 0
         self._fenced = self._thinks = self._alert = self._full = self.over = False
+        self._tally, self.is_spent, self.was_cut = tally, False, False
         self._given_up: list[range] = []  # numbers of the lines in which it was stuck
         self._told = False  # what it left out
         self._tokens, self._count = list[tuple[int, int]](), 0  # that the model sees: newlines up to each, and its number
@@ -130,6 +133,7 @@ class Row:
         self._follow(self._pieces.text(token))
         self._tokens.append((self._newlines, self._count))
         self._count += 1
+        self.is_spent = self._tally is not None and self._tally.is_full_with(self._pieces.text(token))
         if not self._thinks:
             self.repeats.wrote(self.line, self._fenced)
 
@@ -223,6 +227,9 @@ class Row:
         at += self._worth_keeping > self._newlines_begun
         self._forgotten = [number for _, number in self._tokens[at:]]
         del self._tokens[at:]
+        if self._tally:
+            self._tally.give_back(len(self._forgotten))
+            self.is_spent = False
 
     def take_forgotten(self) -> list[int]:
         """The numbers of its tokens that the model is to see no more, told once."""
@@ -282,9 +289,13 @@ class Grounded:
         begun: Sequence[str],
         seeds: Sequence[int],
         pieces: Pieces,
+        budget: Budget,
     ) -> None:
         self._ends, self._warpers, self._draws = tuple(ends), warpers(decoding), Draws(seeds)
-        self.rows = [Row(*each, pieces, self._ends) for each in zip(sources, begun, strict=True)]
+        self.most_tokens = budget.total + FRESH_STARTS * budget.page + 1  # with those that it gives up, and an end
+        self.rows = [
+            Row(source, said, pieces, self._ends, Tally(budget, said)) for source, said in zip(sources, begun, strict=True)
+        ]
         self._started = False
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
@@ -313,6 +324,9 @@ class Grounded:
 
     def _instead(self, row: Row, at: int, token: int, scores: Any, draw: _Draw | None) -> int | None:
         """The token that row number `at` is to have in place of `token`; None where that may stay."""
+        if row.is_spent and not row.is_done:
+            row.was_cut = True
+            return self._ends[0]
         if row.forced:
             return row.forced.pop(0)
         if row.is_done:

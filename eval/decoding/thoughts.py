@@ -1,4 +1,4 @@
-"""Tokens for thoughts and tokens for the page, each with a limit of its own, of a model that is asked to think first.
+"""Tokens for the page and, of a model that is asked to think first, tokens for thoughts, each with a limit of its own.
 
 A thought that has no end within its limit ends the text, which then has no page and the finish reason "thought". No end is put into
 its mouth: what follows a thought that was broken off is no page that the model would write.
@@ -30,7 +30,7 @@ class Budget:
         """Of the new tokens `ids`, behind what stands already (`begun`), those within both limits; `text` is what a token adds."""
         if not self.thoughts:
             return list(ids)
-        tally = _Tally(self, begun)
+        tally = Tally(self, begun)
         return list(ids[: next((at + 1 for at, token in enumerate(ids) if tally.is_full_with(text(token))), len(ids))])
 
 
@@ -40,8 +40,8 @@ def ended(reason: str, said: str) -> str:
     return "thought" if is_open and reason != "loop" else reason
 
 
-class _Tally:
-    """Of one text as it grows."""
+class Tally:
+    """What one text has used of its budget, as it grows."""
 
     def __init__(self, budget: Budget, begun: str) -> None:
         self._budget, self._head, self._tokens, self._closed = budget, begun, 0, False
@@ -49,12 +49,16 @@ class _Tally:
     def is_full_with(self, added: str) -> bool:
         """Whether the token that adds these characters is the last one within its limit."""
         self._tokens += 1
-        if self._closed or not self._thinks_with(added):
+        if self._closed or not self._budget.thoughts or not self._thinks_with(added):
             return self._tokens >= self._budget.page
         if CLOSE in self._head:
             self._closed, self._tokens = True, 0
             return False
         return self._tokens >= self._budget.thoughts
+
+    def give_back(self, tokens: int) -> None:
+        """So many of the page's are not to count."""
+        self._tokens -= tokens
 
     def _thinks_with(self, added: str) -> bool:
         self._head += added
@@ -67,7 +71,7 @@ class BudgetStop:
 
     def __init__(self, budget: Budget, text: Callable[[int], str], prompt_length: int, begun: Sequence[str]) -> None:
         self._text, self._seen, self._full = text, prompt_length, [False] * len(begun)
-        self._tallies = [_Tally(budget, each) for each in begun]
+        self._tallies = [Tally(budget, each) for each in begun]
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
         import torch

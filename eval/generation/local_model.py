@@ -116,11 +116,12 @@ def summary(
     """The row of the new tokens `ids`, which end with one of its end tokens where the model came to an end. `grounded` is what
     they were decoded under; `thinks`: it was asked to think first."""
     length = before_end(ids, model.end_ids)
+    was_cut = length is None or (grounded is not None and grounded.was_cut)
     # Special tokens stay visible: a summary that spells one is faulty and must look it.
     said = ask.opening.said + model.tokenizer.decode(ids[:length], skip_special_tokens=False)
     if grounded:
-        said = grounded.kept(said, cut=length is None)
-    said, reason = finished(said, cut=length is None)
+        said = grounded.kept(said, was_cut)
+    said, reason = finished(said, was_cut)
     if thinks:
         reason = ended(reason, said)
     text, thinking = split_thinking(said)
@@ -131,7 +132,7 @@ def summary(
         text=text,
         finish_reason=reason,
         prompt_tokens=prompt_tokens,
-        completion_tokens=len(ids) if length is None else length + 1,
+        completion_tokens=len(ids[:length]) + (not was_cut),
         sample=ask.decoding.sample,
         repairs=ask.opening.repairs,
         decoding=ask.decoding.name,

@@ -36,10 +36,9 @@ def _written(
         with torch.inference_mode():
             read = _read(weights, tokenizer, openings, shared=bool(decoding.temperature))
             length = read["input_ids"].shape[1]
-            held = DecodingControl(model, decoding, openings, [ask.seed for ask in batch.asks], length, pieces, budget=budget)
+            held = DecodingControl(model, decoding, openings, [ask.seed for ask in batch.asks], length, pieces, budget)
             output = weights.generate(
                 **read,
-                max_new_tokens=budget.total,
                 eos_token_id=list(model.end_ids),
                 pad_token_id=tokenizer.pad_token_id,
                 **forgetful_options(held.options, held.rows),

@@ -137,8 +137,8 @@ class LocalWriter:
         streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=False)
         said, length = opening.said, encoded["input_ids"].shape[1]
         outcome = _Outcome()
-        held = DecodingControl(self._model, decoding, [opening], [seed], length, self._pieces, [outcome.stops], budget)
-        options = {"max_new_tokens": budget.total, "streamer": streamer, **held.options}
+        held = DecodingControl(self._model, decoding, [opening], [seed], length, self._pieces, budget, [outcome.stops])
+        options = {"streamer": streamer, **held.options}
         with _generating(self._weights, self._model, encoded, options, held.rows[0], outcome):
             for piece in streamer:
                 first = first or (time.monotonic() - started if piece else 0.0)

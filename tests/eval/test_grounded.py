@@ -23,6 +23,7 @@ from eval.decoding.number_rule import NumberRule
 from eval.decoding.pieces import Pieces
 from eval.decoding.repeat_rule import PATIENCE
 from eval.decoding.sampling import GREEDY, Decoding, Draws
+from eval.decoding.thoughts import Budget, Tally
 from eval.generation import transformers_backend
 from eval.generation.held import DecodingControl
 from eval.generation.local_model import open_model
@@ -381,6 +382,10 @@ def written(folder, monkeypatch, texts, sources, decoding=GREEDY, second=None, g
 
 
 NOTHING = dict.fromkeys(KINDS, 0)
+ASKED = (
+    "- The weather of a town.\n", "- Names that birds have.\n", "- Lists without gaps.\n", "- Old songs.\n", "- What bakers know.\n",
+    "- Roads over hills.\n", "- Tools made out of wood.\n", "- How the sea came here.\n",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("decoding", [GREEDY, Decoding("sampled", 0, 0.8, 0.95)])
@@ -395,6 +400,20 @@ def test_references_come_out_as_they_are_with_no_intervention(tiny_model, monkey
         tiny_model, monkeypatch, [text + end for text, _ in pairs], [source for _, source in pairs], decoding, new=900
     )
     assert [(row.text, row.finish_reason, row.interventions) for row in rows] == [(text, "stop", NOTHING) for text, _ in pairs]
+
+
+def test_what_a_page_gives_up_does_not_cut_it(tiny_model, monkeypatch):
+    """A page with lines that go round is as long as the one beside it without them, and both end at the limit."""
+    monkeypatch.setattr(length_rule, "LENGTH_MIN", 300)
+    good, more = TITLE + "- It reads long text and it writes short text for people.\n", "".join(ASKED)
+    round_and_round = "- It writes short text and it reads long text for people.\n- For people it writes short text, it reads long text too.\n"
+    stuck, plain = written(tiny_model, monkeypatch, [good + round_and_round + "  " + more, good + more], [SOURCE] * 2, new=100)
+    assert (stuck.finish_reason, plain.finish_reason) == ("length", "length")
+    assert (plain.completion_tokens, stuck.completion_tokens) == (100, 143)
+    ends = "- Roads over hills."
+    assert plain.text.endswith(ends)
+    assert stuck.text.endswith(ends)
+    assert "- For people" not in stuck.text
 
 
 def test_references_of_many_cards_are_never_refused(pieces):
@@ -481,11 +500,15 @@ def test_a_drawn_token_is_the_one_that_generate_draws(tiny_model):
     decoding, pieces = Decoding("sampled", 0, 1.3, 0.9), Pieces(model.tokenizer)
     inputs, said = {"input_ids": torch.tensor([[5, 6, 7]]), "attention_mask": torch.ones(1, 3)}, []
     for source in ("", SOURCE):
-        held = DecodingControl(model, decoding, [PromptPrefix("a", [], "", source=source)], [5], 3, pieces)
+        held = DecodingControl(model, decoding, [PromptPrefix("a", [], "", source=source)], [5], 3, pieces, Budget(40))
         if held.rows[0]:
             held.rows[0].refused = lambda token: ""
-        said.append(weights.generate(**inputs, max_new_tokens=40, pad_token_id=4, eos_token_id=4, **held.options).tolist())
-    assert said[0] == said[1]
+        [row] = held.new_tokens(weights.generate(**inputs, pad_token_id=4, eos_token_id=4, **held.options))
+        said.append(row)
+    free, grounded = said
+    assert len(free) == 40
+    assert grounded == [*free, model.end_ids[0]]  # which it is given behind its last token
+    assert held.rows[0].was_cut
 
 
 def test_a_refused_draw_is_drawn_again_from_the_rest(pieces):
@@ -497,7 +520,7 @@ def test_a_refused_draw_is_drawn_again_from_the_rest(pieces):
     scores[:, nine], scores[:, three] = 15.0, 3.0
     other = source_text("b/Foo-9", "# Foo-9\n\nIt has 9 layers.", [])
     for decoding in (GREEDY, Decoding("sampled", 0, 1.0, 1.0)):
-        held = Grounded((4,), decoding, [SOURCE, other], ["It has ", "It has "], [1, 2], pieces)
+        held = Grounded((4,), decoding, [SOURCE, other], ["It has ", "It has "], [1, 2], pieces, Budget(40))
         chosen = held(torch.tensor([[1], [1]]), scores.clone())
         assert (chosen[0].argmax().item(), chosen[1].argmax().item()) == (three, nine)
         assert [row.counts["number"] for row in held.rows] == [1, 0]
@@ -638,6 +661,26 @@ def test_a_short_page_that_is_stuck_gives_its_lines_up_and_begins_a_section(piec
     stuck(row, pieces, "- The same, the same")
     assert row.starts_over()
     assert row.kept(row.text) == row.page.rstrip()
+
+
+def test_what_is_given_up_is_not_counted(pieces, monkeypatch):
+    monkeypatch.setattr(length_rule, "LENGTH_MIN", 30)
+    kept = pieces.tokens("# Lumen-3B-Instruct\n\n- It reads text and it writes text.\n")
+    lost = pieces.tokens("- The same, the same")
+    limit = len(kept) + len(lost)
+    row = Row(SOURCE, "", pieces, (4,), Tally(Budget(limit), ""))
+    for token in [*kept, *lost]:
+        assert not row.is_spent
+        row.follow(token)
+    assert row.is_spent
+    row.repeats.gave_up = True
+    assert row.starts_over()
+    left = limit - len(kept)
+    more = [*row.forced, *pieces.tokens("Use\n\n- A person may ask it what a page says of a model.\n")][:left]
+    for token in more:
+        assert not row.is_spent
+        row.follow(token)
+    assert row.is_spent
 
 
 def test_a_line_that_goes_round_is_given_up_once_and_the_title_stays(pieces, monkeypatch):
