@@ -78,11 +78,10 @@ class CheckedSummary:
 
     @property
     def reason(self) -> str:
-        if not self.finished:
-            return "ended in a loop" if self.looped else "not finished within the token limit"
-        if self.thought:
-            return "thinks aloud before the summary, though the prompt says not to"
-        return failures(self.results) or next(result.reason for result in self.results if result.name == "facts")
+        ends = "" if self.finished else "ended in a loop" if self.looped else "not finished within the token limit"
+        aloud = "thinks aloud before the summary, though the prompt says not to" if self.thought else ""
+        found = "; ".join(filter(None, (ends, aloud, failures(self.results))))
+        return found or next(result.reason for result in self.results if result.name == "facts")
 
     @property
     def words(self) -> float:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from data_prep.checks import CheckResult, faulty_spans
 from data_prep.checks.document import lines_of
 
-PRUNED_VERSION = "1"  # of these rules: under others the same sample is mended otherwise
+PRUNED_VERSION = "2"  # of these rules: under others the same sample is mended otherwise
 _BEFORE = re.compile(r"(?P<joint>,? and |, )\Z|: \Z")
 _BEHIND = re.compile(r"(?P<joint>,? and |, )|[.;]?\s*\Z")
 _LINKED = re.compile(r"!?\[(?P<text>(?:(?!://)[^\[\]])+)\]\(<?\Z")
@@ -29,7 +29,8 @@ def pruned(sample: str, results: Sequence[CheckResult], cut: bool = False) -> st
     made = []
     for start, line in lines_of(sample):
         inside = [(first - start, last - start) for first, last in marked if start <= first < start + len(line)]
-        made.append(_without(line, inside))
+        is_within = any(first < start < last for first, last in marked)  # of a mark of several lines: all of them go
+        made.append("" if is_within else _without(line, inside))
     return "".join(_headed(made[:-1] + [""] if cut else made)).strip()
 
 

@@ -46,6 +46,8 @@ _AHEAD = re.compile(
     r"no|nor|neither|(?:states?|names?|gives?|mentions?|has|reports?) no) "
 )
 _CLAUSE_END = re.compile(r"[;:!?()\n]|\.(?=\s|$)")
+# Behind which another thing is said: "the batch size is given, but ..."
+_AFFIRMED = re.compile(rf"\b(?:but|while|whereas|although|though|yet)\b|\b(?:is|are|was|were) {_STATED}(?:,| and )")
 _STATED_BEHIND = re.compile(rf" (?:is|are|was|were) {_STATED}\Z")
 _AND = re.compile(r",\s*(?:(?:and|or|nor) )?| (?:and|or|nor) ")
 _ARTICLE = re.compile(r"(?:[\s*_-]*(?:the|a|an|any|its|no|either|neither)?[\s*_]+)?")
@@ -59,7 +61,9 @@ _MISSING = re.compile(
     r"(?:what (?:the (?:card|page|model)|it|the authors?) (?:does not|do not|doesn[’']t|leaves? (?:out|open)|is not)\b"
     r"|not (?:covered|stated|said|told|given|mentioned|on the card|in the card)\b|missing\b|left (?:out|open)\b|what is missing\b)"
 )
-_NOT = re.compile(r"\bnot (?!only\b|just\b)(?:(?!(?:how|whether|why|what|which|when|where)\b)[a-z-]+ ){0,4}[*`\[(]*\Z")
+_NOT = re.compile(
+    r"\bnot (?!only\b|just\b)(?:(?!(?:how|whether|why|what|which|when|where|and|but|\w*restricted|limited|prohibited|forbidden)\b)[a-z-]+ ){0,4}[*`\[]*\Z"
+)
 CLAUSE_CHARACTERS = 160
 NEAR_CHARACTERS = 60
 
@@ -100,7 +104,7 @@ def _denied(document: Document) -> Iterator[tuple[int, int, list[str]]]:
     text = document.lower
     for match in _BEHIND.finditer(text):
         before = text[max(0, match.start() - CLAUSE_CHARACTERS) : match.start()]
-        start = match.start() - len(_CLAUSE_END.split(before)[-1])
+        start = match.start() - len(_AFFIRMED.split(_CLAUSE_END.split(before)[-1])[-1])
         if not _PLACES.search(text, match.end(), match.end() + NEAR_CHARACTERS):
             yield start, match.end(), _items(text[start : match.start()])
     for match in _AHEAD.finditer(text):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 from urllib.parse import unquote
 
@@ -40,6 +40,7 @@ _NOT_PROSE = re.compile(
     rf"|(?P<bare>{BARE}))",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
+_TARGET_ENDS = " \t\r\n)>\"'"
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")  # `acme/foo_base` is a name with its owner
 
 
@@ -195,7 +196,8 @@ def _add(found: _Walk, text: str, content: str, block: Block, references: dict[s
     start, end = block.start, block.end
     if plain := inline_of(content):
         shown = plain.shown
-        found.links += [Link(target, *_find(text, target, start, end)) for target in plain.targets]
+        for target in plain.targets:
+            found.links.append(_link(text, target, start, end, found.links))
     else:
         [inline] = _INLINE.parseInline(content, references)
         shown = _rendered(inline.children or [])
@@ -205,7 +207,7 @@ def _add(found: _Walk, text: str, content: str, block: Block, references: dict[s
             elif child.type in ("link_open", "image"):
                 target = str(child.attrGet("src" if child.type == "image" else "href") or "")
                 # A bare address is found in the text itself; an autolink's text is its address.
-                found.links.append(Link(target, *_find(text, target, start, end)))
+                found.links.append(_link(text, target, start, end, found.links))
     shown = re.sub(r"https?://\S+", " ", shown) if "://" in shown else shown
     found.blocks.append(replace(block, text=shown, words=rendered_words(shown)))
 
@@ -233,6 +235,23 @@ def _rendered(children: list[Token]) -> str:
             case "softbreak" | "hardbreak" | "html_inline":
                 parts.append(" ")
     return "".join(parts)
+
+
+def _link(text: str, target: str, start: int, end: int, before: list[Link]) -> Link:
+    """Behind the last link of the block, if it stands there whole: it may be the beginning of another address, or come twice."""
+    behind = before[-1].end if before and start <= before[-1].start < end else start
+    for spelling in (target, unquote(target), target.replace("&", "&amp;")) if target else ():
+        for at in chain(_all_at(text, spelling, behind, end), _all_at(text, spelling, start, end)):
+            if text[at + len(spelling) : at + len(spelling) + 1] in _TARGET_ENDS:
+                return Link(target, at, at + len(spelling))
+    return Link(target, *_find(text, target, start, end))
+
+
+def _all_at(text: str, wanted: str, start: int, end: int) -> Iterator[int]:
+    at = text.find(wanted, start, end)
+    while at >= 0:
+        yield at
+        at = text.find(wanted, at + 1, end)
 
 
 def _find(text: str, wanted: str, start: int, end: int) -> tuple[int, int]:

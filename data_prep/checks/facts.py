@@ -34,6 +34,13 @@ LANGUAGE_NAMES = {
     "sv": "Swedish", "sw": "Swahili", "ta": "Tamil", "te": "Telugu", "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu",
     "vi": "Vietnamese", "zh": "Chinese",
 }  # fmt: skip
+_THREE_LETTERS = (
+    "ara bul ben cat ces dan deu ell eng spa est eus fas fin fra glg guj heb hin hrv hun ind isl ita jpn kor lit lav msa nld nor "
+    "pol por ron rus slk slv srp swe swa tam tel tha tur ukr urd vie zho"
+).split()  # ISO 639-3, in the order of LANGUAGE_NAMES
+_SPELLED_CODES = {"nb": "no", "nn": "no", "nob": "no", "cmn": "zh", "arb": "ar", "pes": "fa", "zsm": "ms", "swh": "sw"} | dict(
+    zip(_THREE_LETTERS, LANGUAGE_NAMES, strict=True)
+)
 LANGUAGE = re.compile(rf"\b(?:{'|'.join(LANGUAGE_NAMES.values())})\b")
 # Words that say a pipeline tag in a sentence, beside the tag's own words.
 TASK_WORDS = {
@@ -177,13 +184,19 @@ def _from_metadata(metadata: dict[str, Any]) -> Iterator[Fact]:
     if parents := base_models(metadata):
         yield Fact("base_model", tuple(parents), ", ".join(parents))
     if codes := [code.lower() for code in languages(metadata) if code.lower() not in ("code", "multilingual")]:
-        names = [LANGUAGE_NAMES.get(code, code) for code in codes]
+        names = dict.fromkeys(map(language_name, codes))
         yield Fact("languages", tuple(names), ", ".join(names))
     if datasets := _texts(metadata.get("datasets")):
         yield Fact("datasets", tuple(datasets), ", ".join(datasets))
     for name, key in (("library", "library_name"), ("task", "pipeline_tag")):
         if values := _texts(metadata.get(key)):
             yield Fact(name, (values[0].lower(),), values[0])
+
+
+def language_name(code: str) -> str:
+    """Of pt-BR and por as of pt; the code itself where the table has none."""
+    main = re.split("[-_]", code)[0]
+    return LANGUAGE_NAMES.get(_SPELLED_CODES.get(main, main), code)
 
 
 def _texts(value: Any) -> list[str]:

@@ -958,3 +958,12 @@ def test_any_text_gets_results_with_spans_inside_it(text):
 
 def test_length_counts_words_beyond_what_is_parsed():
     assert result("length", "word " * 100_000).value == 100_000
+
+
+@pytest.mark.parametrize("codes", ["[en, es, pt-BR]", "[eng, spa, por]", "[en, es, pt_PT, pt-BR]"])
+def test_languages_of_a_region_or_in_three_letters_are_languages(codes):
+    source = f"---\nlicense: mit\nlanguage: {codes}\n---\n# Orvan\n\nOrvan sorts letters.\n\nModel: acme/Orvan"
+    said, strange = (f"## Orvan\n\n- **Languages**: English, Spanish and {name}.\n" for name in ("Portuguese", "Polish"))
+    assert not result("contradiction", strange, source).passed
+    assert result("contradiction", said, source).passed
+    assert facts_of(source)["languages"].values == ("English", "Spanish", "Portuguese")

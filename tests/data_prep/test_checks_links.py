@@ -195,3 +195,11 @@ def test_links_are_read_in_linear_time(piece):
     started = time.process_time()
     links_of(piece * (40_000 // len(piece)))
     assert time.process_time() - started < 2
+
+
+def test_links_are_marked_where_they_stand():
+    """An address that begins another one, and one that comes twice."""
+    said = "# Foo\n\n[x](https://foo.example/a-b), [y](https://foo.example/a) and [z](https://foo.example/a).\n"
+    links = check_links(read(said), *offered("See https://foo.example/a-b."))
+    places = [at for at in range(len(said)) if said.startswith("https://foo.example/a)", at)]
+    assert [span.start for span in links.spans] == places

@@ -59,3 +59,9 @@ def test_a_heading_goes_with_the_last_of_what_stood_below_it(sample: str, left: 
 def test_a_page_that_was_cut_loses_the_line_and_a_heading_that_has_nothing_else():
     assert pruned("# A\n\n- bon\n- ben and", marking(""), cut=True) == "# A\n\n- bon"
     assert pruned("# A\n\n- bon\n\n## B\n\n- ben and", marking(""), cut=True) == "# A\n\n- bon"
+
+
+def test_of_a_mark_of_several_lines_all_go():
+    sample = "# A\n\n- It is small.\n\n## More\n\n- On and on.\n- Still.\n\n## End\n\nSo.\n"
+    left = pruned(sample, marking(sample, "- On and on.\n- Still.\n"))
+    assert left.split() == "# A - It is small. ## End So.".split()

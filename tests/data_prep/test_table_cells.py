@@ -255,6 +255,22 @@ def test_a_step_or_epoch_names_the_row_of_a_log(end):
     assert found(f"- At step 1500 the validation loss is 0.6470 and the WER 0.2931.{end}", source)
 
 
+def test_an_epoch_is_called_one_or_one_point_nought():
+    source = "# T\n| Training Loss | Epoch | Step | Validation Loss |\n|---|---|---|---|\n| 0.5123 | 1.0 | 500 | 0.4501 |\n| 0.3921 | 2.0 | 1000 | 0.4321 |\n"
+    for epoch in ("1", "1.0"):
+        assert found(f"- After epoch {epoch} the validation loss is 0.4501.", source) == []
+        assert found(f"- After epoch {epoch} the validation loss is 0.4321.", source)
+
+
+@pytest.mark.parametrize(
+    "said", ["Tulvex-7B has 64.3 on MMLU", "Murlan-2-13B scores 69.7 on MMLU", "Murlan-2-70B scores 55.4 on MMLU"]
+)
+def test_models_of_one_size_or_family_are_not_one(said):
+    source = "# T\n| Model | MMLU |\n|---|---|\n| Orvan-7B | 64.3 |\n| Tulvex-7B | 60.1 |\n| Murlan-2-13B | 55.4 |\n| Murlan-2-70B | 69.7 |\n"
+    assert found(f"- {said}.", source)
+    assert found("- Tulvex-7B scores 60.1 on MMLU.", source) == []
+
+
 def test_tables_that_stand_side_by_side_are_two():
     source = "# T\n| North | Share | | South | Share |\n|---|---|---|---|---|\n| Arvish | 0.71 | | Zelkish | 0.93 |\n| Belvish | 0.62 | | Yorish | 0.84 |\n"
     assert found("- Shares: Zelkish 0.93, Belvish 0.62.", source) == []

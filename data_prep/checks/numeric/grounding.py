@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import pairwise
 
 from data_prep.cards.scan import without
 from data_prep.checks.document import Document, blank
@@ -383,15 +382,14 @@ def summary_quantities(document: Document) -> list[Quantity]:
 
 def _without_row_numbers(text: str) -> str:
     """The rows of a table that are numbered 1, 1, 2, 3 in its first column have no numbers for it."""
-    rows = list(_ROW_NUMBER.finditer(text))
-    runs = [at for at, row in enumerate(rows) if row[1] == "1"]
-    numbered = (rows[at : at + length] for at in runs if (length := _counted_up(rows[at:])) > 1)
-    return blank(text, (row.span(1) for run in numbered for row in run))
-
-
-def _counted_up(rows: Sequence[re.Match[str]]) -> int:
-    steps = (int(row[1]) - int(before[1]) for before, row in pairwise(rows))
-    return next((at for at, step in enumerate(steps, 1) if step not in (0, 1)), len(rows))
+    runs: list[list[re.Match[str]]] = [[]]
+    for row in _ROW_NUMBER.finditer(text):
+        goes_on = runs[-1] and int(row[1]) - int(runs[-1][-1][1]) in (0, 1)
+        if not goes_on:
+            runs.append([])
+        if goes_on or row[1] == "1":
+            runs[-1].append(row)
+    return blank(text, (row.span(1) for run in runs if len(run) > 1 for row in run))
 
 
 def _cut_off(found: Quantity) -> Quantity:

@@ -22,7 +22,7 @@ from data_prep.checks.names.grounding import compact
 from data_prep.checks.numeric.quantities import Quantity
 from data_prep.checks.result import Span
 from data_prep.checks.tables.outside import COMPUTED, Scene, own_lines, strays
-from data_prep.checks.tables.source import OPENING, SIZE, Labels, Place, Table, Tables, stems_of
+from data_prep.checks.tables.source import OPENING, SIZE, Labels, Place, Table, Tables, stems_of, step_form
 
 MAX_WORDS = 8  # of one name
 MAX_NUMBERS = 40  # of one sentence: with more nothing is plain, and time grows with their square
@@ -248,7 +248,7 @@ def _sizes_and_steps(text: str, start: int, numbers: Sequence[Quantity], known: 
     for number in numbers:
         begin, finish = number.start, number.end
         if _STEP.search(text, max(start, begin - 24), begin):
-            form = f"#{number.literal.replace(',', '')}"
+            form = step_form(number.literal)
         elif (size := SIZE.match(text, begin)) and (
             _BEFORE_SIZE.search(text, max(start, begin - 16), begin) or _BEHIND_SIZE.match(text, size.end())
         ):
@@ -394,7 +394,8 @@ def _is_half_named(sentence: Sentence, table: Table, place: Place, home: Place) 
     """True where the sentence has a word of the name that the table gives the number to, outside of plain names: "Reddit" of
     "Reddit comments", "challenges" of "F1 Challenge"; or where that name holds the one that is said."""
     here, there = table.side_of(place, home)
-    if any(form in whole for form in here.forms for whole in there.forms):
+    # A size, a step and a beginning are of many names: two models of 7B are two.
+    if any(form in whole for form in here.forms if form[0] not in "~^#" for whole in there.forms):
         return True
     words = _stems(there.text) - _stems(here.text)
     return any(

@@ -239,8 +239,14 @@ def label_of(*texts: str) -> Label:
             _TURNED.sub(r"\2 \1", part) if "(" in part else part,  # Macro F1 for "F1 (macro)"
             *(_OWNED.findall(part) + _OWNED.findall(plain) if "/" in part else ()),
         }:
-            forms.add(f"#{form.strip()}" if PLAIN_NUMBER.match(form.strip()) else compact(form))
+            forms.add(step_form(form) if PLAIN_NUMBER.match(form.strip()) else compact(form))
     return Label(" ".join(filter(None, parts)), frozenset(form for form in forms if form[:1] == "#" or not _is_digits(form)))
+
+
+def step_form(number: str) -> str:
+    """Of a row that is called by a number: epoch 1.0 and epoch 1 are one."""
+    plain = number.strip().replace(",", "")
+    return f"#{plain.rstrip('0').rstrip('.') if '.' in plain else plain}"
 
 
 def _is_digits(form: str) -> bool:
@@ -386,7 +392,7 @@ def _table(grid: Grid) -> Table | None:
     labels = []
     for row in rows:
         label = label_of(*row[:width])
-        more = {f"#{row[column].strip()}" for column in steps}
+        more = {step_form(row[column]) for column in steps}
         labels.append(Label(label.text, label.forms | more | beginnings_of(label.text)))
     values, texts = {}, {}
     for r, row in enumerate(rows):
