@@ -235,7 +235,8 @@ def build(material: Material, tokenizer: Any, block: ExamplesConfig) -> Built:
         return Built(material, None, [], refused)
     accepted, refused, findings = split_accepted(material, prompt, block)
     unlike = first_by(accepted, lambda row: row.text.strip())  # two servers, or a temperature of 0, give one text twice
-    refused += [Rejected("examples", row.id, TWICE) for row in accepted if row not in unlike]
+    kept = set(map(id, unlike))  # cached answers of two servers are equal rows
+    refused += [Rejected("examples", row.id, TWICE) for row in accepted if id(row) not in kept]
     accepted = unlike
     most = 1 if material.split == "heldout" else block.references
     surplus = [Rejected("examples", row.id, SURPLUS) for row in accepted[most:]]

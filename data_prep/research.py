@@ -27,10 +27,10 @@ from tqdm import tqdm
 from data_prep.candidates.extractive import lead_notes
 from data_prep.candidates.from_teacher import refuse_licences
 from data_prep.chat.client import Answer, Endpoint, Question, Usage, ask_all
-from data_prep.core.files import merge_join, read_jsonl, read_split, replacing, to_json
+from data_prep.core.files import merge_join, read_jsonl, read_split, replacing, set_aside, to_json
 from data_prep.core.manifest import Manifest, manifest_of
 from data_prep.core.recipe import Block, Recipe, command
-from data_prep.core.records import Attached, Card, CardNotes, Note, SourceRecord
+from data_prep.core.records import Attached, Card, CardNotes, Note, Rejected, SourceRecord
 from data_prep.lineage.keys import training_only
 from data_prep.pages.cache import PageCache
 from data_prep.pages.choose import Link, addresses, links_of_interest
@@ -41,6 +41,7 @@ from data_prep.prompts.teacher import TEACHER_VERSION, excerpt, notes_question
 from data_prep.prompts.untrusted import injection_flags
 
 NO_ANSWER = "no answer, or cut off"
+BEYOND = "beyond research.max_sources"
 COMMON = "cards of other splits may link to it: its notes serve training cards only"
 
 
@@ -73,26 +74,29 @@ def main(recipe: Recipe[ResearchConfig]) -> None:
     data, block = recipe.run_dir / "data", recipe.block
     refuse_licences([block.teacher] if block.teacher else [], block.allow_licences, "research.allow_licences")
     inputs = [data / name for name in ("cards.jsonl", "attached.jsonl", "split.json")]
-    outputs = [data / "notes.jsonl", data / "sources.jsonl"]
+    outputs, rejected = [data / "notes.jsonl", data / "sources.jsonl"], data / "rejected.jsonl"
     manifest = Manifest(
-        data / "research.manifest.json", "research", recipe.resolved() | {"version": TEACHER_VERSION}, inputs, outputs
+        data / "research.manifest.json", "research", recipe.resolved() | {"version": TEACHER_VERSION}, inputs, outputs, rejected
     )
     unanswered = manifest_of(data, "research").get("result", {}).get("unanswered")
     if not unanswered and manifest.is_done():
         return
     started, usage = time.monotonic(), Usage()
     notes_made, origins, reasons = 0, Counter[str](), Counter[str]()
+    aside: list[Rejected] = []
     split = read_split(data / "split.json")
     if block.fetch:
         fetch(data, split, block, block.fetch)
     with replacing(data / "notes.jsonl") as notes, replacing(data / "sources.jsonl") as sources:
-        for card_notes, records in research(data, split, block, usage):
+        for card_notes, records, left in research(data, split, block, usage):
+            aside += left
             notes.write(to_json(card_notes) + "\n")
             origins[card_notes.origin] += 1
             notes_made += len(card_notes.notes)
             for record in records:
                 sources.write(to_json(record) + "\n")
                 reasons[record.reason or "used"] += 1
+    set_aside(rejected, "research", aside)
     report(notes_made, origins, reasons, usage, time.monotonic() - started)
     if usage.failures:
         usage.refuse_if_all_failed("research")
@@ -105,18 +109,21 @@ def main(recipe: Recipe[ResearchConfig]) -> None:
 
 def research(
     data: Path, split: dict[str, Any], block: ResearchConfig, usage: Usage
-) -> Iterator[tuple[CardNotes, list[SourceRecord]]]:
-    """Each card's notes, and the record of each of its links."""
+) -> Iterator[tuple[CardNotes, list[SourceRecord], list[Rejected]]]:
+    """Each card's notes, the record of each of its links, and notes that came with it and are left out."""
     read = answered(readings(data, split, block), block, data, usage)
     matched = merge_join(placed_cards(data, split), read, lambda placed: placed[0].id, lambda record: record.card_id)
     for (card, attached), records in matched:
         if attached:
-            kept = [note for note in attached if not leaks(note, card, split)][: block.max_sources]
-            yield CardNotes(card.id, kept, "attached" if kept else "none"), records
+            own = [note for note in attached if not leaks(note, card, split)]
+            kept = own[: block.max_sources]
+            left = [(note, BEYOND if note in own else COMMON) for note in attached if note not in kept]
+            aside = [Rejected("research", card.id, reason, note.url) for note, reason in left]
+            yield CardNotes(card.id, kept, "attached" if kept else "none"), records, aside
         else:
             kept = [Note(record.url, record.note) for record in records if record.note]
             writer = block.teacher.model if block.teacher else "first sentences"
-            yield CardNotes(card.id, kept, writer if kept else "none"), records
+            yield CardNotes(card.id, kept, writer if kept else "none"), records, []
 
 
 def placed_cards(data: Path, split: dict[str, Any]) -> Iterator[tuple[Card, list[Note]]]:
@@ -144,7 +151,7 @@ def wanted(card: Card, split: dict[str, Any], block: ResearchConfig) -> Iterator
         elif split["splits"][card.id] != "train" and training_only(link.url, split["common_sources"]):
             yield link, COMMON
         elif not left:
-            yield link, "beyond research.max_sources"
+            yield link, BEYOND
         else:
             left -= 1
             yield link, ""

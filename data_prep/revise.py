@@ -73,6 +73,7 @@ def main(recipe: Recipe[ReviseConfig]) -> None:
     else:
         print(f"revise: {count_words(counts)}" + (f"; {usage.line()}" if block.teacher else ""))
     if usage.failures:
+        usage.refuse_if_all_failed("revise")
         print(f"revise: {usage.failures} questions failed; run it again to ask for these alone")
         return
     manifest.write(**counts)

@@ -51,10 +51,12 @@ def main(recipe: Recipe[SplitConfig]) -> None:
     cards, attached, split, rejected = (
         data / name for name in ("cards.jsonl", "attached.jsonl", "split.json", "rejected.jsonl")
     )
-    manifest = Manifest(data / "split.manifest.json", "split", recipe.resolved(), [cards, attached], [split], rejected)
+    block = recipe.block
+    inputs = [cards, attached, *([Path(block.placed)] if block.placed and Path(block.placed).exists() else [])]
+    manifest = Manifest(data / "split.manifest.json", "split", recipe.resolved(), inputs, [split], rejected)
     if manifest.is_done():
         return
-    started, block = time.monotonic(), recipe.block
+    started = time.monotonic()
     if block.heldout + block.validation >= 1:
         raise ValueError(
             f"split.heldout {block.heldout} and split.validation {block.validation} leave nothing to train on; lower one of them"
@@ -64,7 +66,9 @@ def main(recipe: Recipe[SplitConfig]) -> None:
         raise ValueError(
             f"{cards} holds no card; look into {rejected} for the reasons, change the recipe and run collect again"
         )
-    placed = read_split(split, recipe.resolved()) if split.exists() or not block.placed else shipped(Path(block.placed), known)
+    placed = read_split(split, recipe.resolved())
+    if block.placed:  # for cards that came since, too
+        placed = shipped(Path(block.placed), known).with_those_of(placed)
     shared = common(known, block, placed.splits)
     families, aside = group(known, placed, block, shared)
     here = placed.only({card.id for card in known})  # cards that left the collection keep their place and are not counted

@@ -59,6 +59,10 @@ class Placed:
     splits: dict[str, str]
     families: dict[str, str]
 
+    def with_those_of(self, other: Placed) -> Placed:
+        """Both; where they differ, as `other` has it."""
+        return Placed(self.splits | other.splits, self.families | other.families)
+
     def only(self, cards: Collection[str]) -> Placed:
         """Of these cards alone."""
         return Placed(*({card: of[card] for card in of if card in cards} for of in (self.splits, self.families)))

@@ -27,6 +27,7 @@ NO_SOURCE_HOSTS = (
     "medium.com/@", "patreon.com", "ko-fi.com", "buymeacoffee.com", "opensource.org", "creativecommons.org", "apache.org", "choosealicense.com",
     "wikipedia.org", "pytorch.org", "tensorflow.org", "python.org", "nvidia.com", "mlco2.github.io", "wandb.ai", "docs.google.com",
 )  # fmt: skip
+SOURCE_HOSTS = ("research.nvidia.com", "developer.nvidia.com")  # but these, where reports stand
 NO_SOURCE_PATHS = re.compile(
     r"/(?:issues|pulls?|discussions|commits?|releases|stargazers|wiki|actions|login|join|settings|pricing|terms|privacy)(?:/|$)"
     r"|/[^/]*licen[cs]e[^/]*(?:/|$)|\.(?:bin|safetensors|gguf|ggml|pt|pth|ckpt|onnx|zip|tar|gz|csv|jsonl?|parquet|ya?ml|py|ipynb)$",
@@ -80,7 +81,7 @@ def _decide(card: Card, url: str, kind: Kind) -> tuple[Standing, str]:
     """First rule that speaks decides; the order is from what an address proves to what words suggest."""
     place = canonical(url)
     host, _, path = place.partition("/")
-    if any(place.startswith(name) or host.endswith("." + name) for name in NO_SOURCE_HOSTS):
+    if host not in SOURCE_HOSTS and any(place.startswith(name) or host.endswith("." + name) for name in NO_SOURCE_HOSTS):
         return "mention", f"{host} says nothing about one model"
     if NO_SOURCE_PATHS.search("/" + path) or not path:
         return "mention", "a home page, a file or a page of a forge"
@@ -137,8 +138,13 @@ def addresses(url: str) -> list[str]:
         number = key.removeprefix("paper:arxiv:")
         return [f"https://arxiv.org/html/{number}", f"https://arxiv.org/abs/{number}", f"https://arxiv.org/pdf/{number}"]
     if key.startswith("repo:") and len(path := urlsplit(url).path.strip("/").split("/")) >= 2:
+        if place.startswith("raw.githubusercontent.com/") and len(path) > 3:
+            return [url]
+        repository = f"https://raw.githubusercontent.com/{path[0]}/{path[1].removesuffix('.git')}"
+        if path[2:3] in (["blob"], ["raw"]) and len(path) > 4:  # a report, not the repository
+            return [f"{repository}/{'/'.join(path[3:])}"]
         branch = "/".join(path[3:]) if path[2:3] == ["tree"] and len(path) > 3 else "HEAD"
-        return [f"https://raw.githubusercontent.com/{path[0]}/{path[1].removesuffix('.git')}/{branch}/README.md"]
+        return [f"{repository}/{branch}/README.md"]
     repo = re.fullmatch(r"/((?:datasets/|spaces/)?[\w.-]+/[\w.-]+)/?", urlsplit(url).path)
     if kind_of(url) == "hub" and repo and place.split("/")[1] not in HUB_PAGES - {"datasets", "spaces"}:
         return [f"https://huggingface.co/{repo[1]}/resolve/main/README.md"]

@@ -280,9 +280,15 @@ def count_tokens(text: str, tokenizer: Tokenizer) -> int:
     return len(token_ids(text, tokenizer)) if text else 0
 
 
+def added_tokens(tokenizer: Tokenizer) -> list[str]:
+    """Those that text must not spell: all that were added to the vocabulary, but for the runs of spaces and newlines that some have (Gemma,
+    Phi-2). Whether a token is marked as special does not tell: `<start_of_turn>` of Gemma is not."""
+    return sorted(token for token in tokenizer.get_added_vocab() if token.strip(" \t\r\n▁"))
+
+
 def control_strings(tokenizer: Tokenizer) -> tuple[str, ...]:
-    """Every text that must not come from a card as it is: the tokenizer's special tokens and our delimiters."""
-    return (*sorted(tokenizer.get_added_vocab()), *DELIMITERS)
+    """Every text that must not come from a card as it is: the tokenizer's control tokens and our delimiters."""
+    return (*added_tokens(tokenizer), *DELIMITERS)
 
 
 def notes_control_strings(tokenizer: Tokenizer) -> tuple[str, ...]:

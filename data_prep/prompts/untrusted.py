@@ -13,12 +13,29 @@ import re
 
 COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 # Elements that a browser does not show.
-HIDDEN = re.compile(
-    r"<(script|style|template|noscript)\b[^>]*>.*?(?:</\1\s*>|\Z)"
-    r"|<(\w+)\b[^>]{0,2000}?(?:\shidden(?:[\s>=])|(?:display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d]*[1-9])|opacity\s*:\s*0(?![.\d]*[1-9])))[^>]*>"
-    r".*?(?:</\2\s*>|\Z)",
-    re.DOTALL | re.IGNORECASE,
+_TAG = re.compile(r"<(?P<name>[A-Za-z][\w-]*)(?P<attributes>(?:\s[^<>]{0,2000})?)>")
+_NEVER_SHOWN = ("script", "style", "template", "noscript")
+_VOID = (
+    "area",
+    "base",
+    "br",
+    "col",
+    "embed",
+    "hr",
+    "img",
+    "input",
+    "link",
+    "meta",
+    "source",
+    "track",
+    "wbr",
+)  # without an end tag
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+_HIDDEN = re.compile(r"\shidden(?=[\s=/]|\Z)", re.IGNORECASE)
+_HIDING = re.compile(
+    r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d]*[1-9])|opacity\s*:\s*0(?![.\d]*[1-9])", re.IGNORECASE
 )
+_BLANK_LINE = re.compile(r"\n[ \t]*\n")
 # Zero-width and joining marks, bidirectional controls, tags, variation selectors, soft hyphens, C0 controls but tab and line ends.
 UNSEEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
@@ -41,7 +58,34 @@ _INJECTION = {name: re.compile(pattern, re.IGNORECASE | re.DOTALL) for name, pat
 
 def visible(text: str) -> str:
     """The text a reader sees: no comments, no hidden elements, no characters without a shape or that turn the line round."""
-    return UNSEEN.sub("", HIDDEN.sub(" ", COMMENT.sub(" ", text)))
+    return UNSEEN.sub("", _without_hidden(COMMENT.sub(" ", text)))
+
+
+def _without_hidden(text: str) -> str:
+    """Of an element without an end tag what stands up to the next blank line goes, where Markdown ends it; of a script or style that
+    begins a line, all. The time is linear: no end is looked for twice."""
+    parts, at, endless = [], 0, set[str]()
+    for tag in _TAG.finditer(text):
+        name = tag["name"].lower()
+        if tag.start() < at or not _hides(name, tag["attributes"]):
+            continue
+        parts.append(text[at : tag.start()])
+        at = tag.end()
+        if name in _VOID or tag["attributes"].endswith("/"):
+            continue
+        end = None if name in endless else re.compile(rf"</{name}\s*>", re.IGNORECASE).search(text, at)
+        if end is None:
+            endless.add(name)
+            begins_line = not text[text.rfind("\n", 0, tag.start()) + 1 : tag.start()].strip()
+            blank = None if name in _NEVER_SHOWN and begins_line else _BLANK_LINE.search(text, at)
+            at = blank.start() if blank else len(text)
+        else:
+            at = end.end()
+    return " ".join([*parts, text[at:]])
+
+
+def _hides(name: str, attributes: str) -> bool:
+    return name in _NEVER_SHOWN or bool(_HIDDEN.search(_QUOTED.sub('""', attributes)) or _HIDING.search(attributes))
 
 
 def injection_flags(text: str) -> list[str]:

@@ -67,6 +67,14 @@ def test_the_only_papers_of_a_card_are_likely_its_own():
         ("https://huggingface.co/papers/2501.01234", "https://arxiv.org/html/2501.01234"),
         ("https://github.com/Osk/Letters.git", "https://raw.githubusercontent.com/Osk/Letters/HEAD/README.md"),
         ("https://github.com/Osk/Letters/tree/dev", "https://raw.githubusercontent.com/Osk/Letters/dev/README.md"),
+        (
+            "https://github.com/Osk/Letters/blob/main/docs/Report.pdf",
+            "https://raw.githubusercontent.com/Osk/Letters/main/docs/Report.pdf",
+        ),
+        (
+            "https://raw.githubusercontent.com/Osk/Letters/main/CARD.md",
+            "https://raw.githubusercontent.com/Osk/Letters/main/CARD.md",
+        ),
         ("https://huggingface.co/datasets/Osk/letters", "https://huggingface.co/datasets/Osk/letters/resolve/main/README.md"),
         ("https://huggingface.co/Osk/Brindle", "https://huggingface.co/Osk/Brindle/resolve/main/README.md"),
         ("https://huggingface.co/blog/brindle", "https://huggingface.co/blog/brindle"),

@@ -1,5 +1,7 @@
 """The prompt is one text for data, training, evaluation and use; the golden file shows it whole."""
 
+from types import SimpleNamespace
+
 import pytest
 from commands import ROOT, TEMPLATE_KWARGS
 
@@ -10,9 +12,11 @@ from data_prep.prompts.student import (
     CARD_TOKENS,
     SYSTEM,
     SYSTEMS,
+    added_tokens,
     build_completion,
     build_notes_prompt,
     build_prompt,
+    control_strings,
     count_tokens,
     fair_shares,
     is_nothing_new,
@@ -216,3 +220,10 @@ def test_blank_space_at_a_cards_end_costs_nothing(blank):
         return {"input_ids": text.split()}
 
     assert student.cut_short("one two three" + blank * 200_000, 2, words) == "one two"
+
+
+def test_runs_of_spaces_and_newlines_are_no_control_tokens():
+    """Gemma's tokenizer adds up to 31 newlines in a row as a token each, Phi-2's runs of spaces."""
+    tokenizer = SimpleNamespace(get_added_vocab=lambda: {"\n\n": 1, "  ": 2, "▁▁": 3, "<start_of_turn>": 4})
+    assert added_tokens(tokenizer) == ["<start_of_turn>"]
+    assert neutralise("## A\n\n    - b <start_of_turn>", control_strings(tokenizer)) == "## A\n\n    - b < start_of_turn>"

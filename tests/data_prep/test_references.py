@@ -71,6 +71,15 @@ def test_cards_are_found_in_a_folder_and_a_table_by_their_bytes(tmp_path, refere
     assert not rejected
 
 
+def test_a_folder_of_files_and_tables_has_both(tmp_path, references):
+    (tmp_path / "cards").mkdir()
+    (tmp_path / "cards" / "a.md").write_bytes(CARDS[1])
+    pq.write_table(pa.table({"model_id": ["x/y"], "card": [CARDS[0]]}), tmp_path / "cards" / "b.parquet")
+    cards, _, rejected = collected(tmp_path, references, tmp_path / "cards")
+    assert [card.model_id for card in cards] == ["ferro/m0", "ferro/m1"]
+    assert not rejected
+
+
 def test_further_files_of_references_are_read_beside_the_first(tmp_path, references):
     folder, first, more = tmp_path / "cards", tmp_path / "first.jsonl", tmp_path / "more.jsonl"
     folder.mkdir()

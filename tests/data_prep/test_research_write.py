@@ -60,6 +60,8 @@ def test_every_card_of_the_split_has_a_line_of_notes_in_the_order_of_the_cards(d
 def test_notes_are_limited_to_max_sources(data):
     run(data, "research", "--research.max_sources", "2")
     assert [len(row.notes) for row in read_jsonl(data / "notes.jsonl", CardNotes)] == [2, 0, 1]
+    [left] = [row for row in read_jsonl(data / "rejected.jsonl", Rejected) if row.stage == "research"]
+    assert (left.id, left.reason, left.detail) == (CARDS[0].id, "beyond research.max_sources", NOTES[2].url)
 
 
 def test_a_note_on_a_page_that_is_no_cards_own_came_for_training_alone(data):

@@ -244,6 +244,16 @@ def test_a_page_of_one_split_serves_its_cards(run, tmp_path):
     assert json.loads((tmp_path / "data" / "split.json").read_text())["common_sources"] == []
 
 
+def test_shipped_places_hold_for_cards_that_come_later(run, tmp_path):
+    cards, shipped = strangers(40), tmp_path / "shipped.json"
+    _, before, _ = run(cards)
+    shipped.write_text((tmp_path / "data" / "split.json").read_text())
+    (tmp_path / "data" / "split.json").unlink()
+    run(cards[:10], placed=shipped)
+    _, after, _ = run(cards, placed=shipped)
+    assert after == before
+
+
 def test_a_source_that_becomes_common_makes_no_tie_between_placed_cards(run):
     def pair(number):
         for side in "ab":

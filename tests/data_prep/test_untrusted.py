@@ -51,7 +51,9 @@ def test_plain_words_of_cards_are_not_flagged(text):
         "<p hidden>SECRET</p>",
         '<span style="font-size: 0px; color: red">SECRET</span>',
         "<script>SECRET</script>",
-        "<style>SECRET",
+        "\n<style>SECRET",
+        "<div hidden class='x'>SECRET</div>",
+        "<p style='visibility: hidden'>SECRET",
         "\U000e0053\U000e0045\U000e0043RET".replace("RET", ""),
     ],
 )
@@ -68,8 +70,20 @@ def test_characters_without_a_shape_or_that_turn_the_line_round_are_gone():
 
 
 def test_a_page_of_opened_tags_holds_nobody_up():
-    page = "<a " * 10_000
-    assert visible(page).split() == page.split()  # each tag once looked for its end in all that follows: minutes
+    for piece in ("<a ", "<a hidden ", "<a hidden>", "<style>", "<p hidden ", "<img hidden/>"):
+        page = piece * 10_000
+        shown = visible(page)  # each tag once looked for its end in all that follows: minutes
+        assert shown.split() == (page.split() if ">" not in page else [])
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["| Parameters | <1B |\n| hidden size | 2048 |\n> so", '<img src="x" style="display:none"/>', "`<style>` is a tag.\n\n", '<p hidden>SECRET\n\n', '<img alt="the hidden layer">'],
+)  # fmt: skip
+def test_what_is_no_hidden_element_hides_nothing_behind_it(before):
+    shown = visible(f"{before} The licence is MIT.")
+    assert shown.endswith(" The licence is MIT.")
+    assert "SECRET" not in shown
 
 
 def test_visible_text_keeps_what_stands_after_an_unhidden_element():

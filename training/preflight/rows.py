@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, TypeGuard
 
 from data_prep.prompts.chat_format import ChatFormat, chat_format, has_think_mode, thinks
-from data_prep.prompts.student import SYSTEMS, conversation, count_tokens, render
+from data_prep.prompts.student import SYSTEMS, added_tokens, conversation, count_tokens, render
 from training.setup.config import Parsed
 from training.setup.load import torch_dtype
 
@@ -35,7 +35,7 @@ def check_rows(rows: Any, tokenizer: Any, answers: Sequence[str]) -> None:
     """
     stages = {"chosen": "data_prep.pairs", "completion": "data_prep.examples, or data_prep.best,"}
     stage = stages[answers[0]] if answers else "data_prep.examples"
-    control = re.compile("|".join(re.escape(token) for token in tokenizer.get_added_vocab() if len(token) > 1) or "(?!)")
+    control = re.compile("|".join(re.escape(token) for token in added_tokens(tokenizer) if len(token) > 1) or "(?!)")
     modes = [chat_format(tokenizer)]
     if "completion" in answers and has_think_mode(tokenizer):  # summaries alone are trained on in both modes
         modes.append(chat_format(tokenizer, think=True))
