@@ -110,7 +110,12 @@ def run(recipe: Recipe[AbilityConfig], system: str, name: str) -> None:
     config, task = recipe.block, recipe.block.tasks[name]
     model = config.systems[system].replace("{run_dir}", str(recipe.run_dir))
     folder, rows = folder_of(recipe.run_dir, system, name), recipe.run_dir / "data" / "heldout.jsonl"
-    setting = {"model": config.systems[system], "task": task.model_dump(exclude={"margin"}), "settings": config.model}
+    setting = {
+        "model": config.systems[system],
+        "task": task.model_dump(exclude={"margin"}),
+        "settings": config.model,
+        "backend": config.backend,
+    }
     inputs = [rows, ROOT / task.custom_tasks, PINS, *([Path(model)] if Path(model).is_dir() else [])]
     manifest = Manifest(folder.with_name(f"{name}.manifest.json"), "ability", setting, inputs, [folder])
     if not manifest.is_done():

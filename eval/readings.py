@@ -62,7 +62,7 @@ def read_counts(file: Path, sitting: int | None) -> dict[tuple[str, str], np.nda
             key = row["system"], row["card_id"]
         except (KeyError, TypeError) as error:
             raise ValueError(f"{file}: a line lacks {error}; it takes card_id, system and readings") from None
-        found[key] += [one for one in counts if sum(one)]
+        found[key] += counts
     if sitting is None and len(sittings) > 1:
         raise ValueError(
             f"{file} holds the sittings {', '.join(sorted(map(str, sittings)))}, and readers differ; add --sitting N"
@@ -71,9 +71,9 @@ def read_counts(file: Path, sitting: int | None) -> dict[tuple[str, str], np.nda
 
 
 def measures(counts: np.ndarray) -> list[float]:
-    """Of one page, in the order of MEASURES."""
+    """Of one page, in the order of MEASURES. One without a statement has no share of right ones."""
     right, false = counts[:, 0], counts[:, 1:].sum(axis=1)
-    return [float(right.sum() / counts.sum()), float(right.mean()), float(false.mean())]
+    return [float(right.sum() / counts.sum()) if counts.sum() else np.nan, float(right.mean()), float(false.mean())]
 
 
 def cells(values: np.ndarray, families: np.ndarray) -> list[str]:

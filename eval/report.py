@@ -48,6 +48,7 @@ from eval.reporting.plots import COLOURS, copying, curve_plot, differences, hist
 from eval.reporting.training_log import Training, table, trainings
 from eval.reporting.wandb_log import check_wandb, log_report
 from eval.runs.scored import kind_of_cards, read_metrics, refuse_changed
+from eval.scoring.metrics import code_version
 from eval.stats.claims import not_shown
 from eval.stats.records import Metrics
 
@@ -102,6 +103,7 @@ def main(recipe: Recipe[ReportConfig]) -> None:
     refuse_changed(recipe.run_dir)
     kinds = by_kind(recipe.run_dir, config.beside)
     identity = recipe.resolved() | {"kinds": sha256_text(to_json(kinds)), "curves": bool(trained)}
+    identity |= {"code": code_version("eval/reporting", "eval/stats", "eval/report.py")}
     manifest = Manifest(folder / "report.manifest.json", "report", identity, inputs, outputs)
     if manifest.is_done():
         return

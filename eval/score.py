@@ -111,7 +111,7 @@ def score_run(recipe: Recipe[ScoreConfig], scores: Path, metrics: Path) -> tuple
     names = named_systems(generations, config.systems, config.comparisons, "score")
     systems = [read_system(generations / f"{name}.jsonl", cards, config.allow_missing) for name in names]
     decoding = choose_decoding(systems, config.decoding)
-    measures = read_measures(folder / "measures", {row.key for system in systems for row in system.generations})
+    measures = read_measures(folder / "measures", {row.key: row.system for system in systems for row in system.generations})
     known = [*METRICS, *(metric for one in measures for metric in one.metrics)]
     check_headline(config.headline, known)
     probes = read_probes(data / "probes.jsonl")
@@ -145,7 +145,10 @@ def score_summaries(
     check_headline(config.headline, METRICS)
     found: dict[str, dict[Place, Generation]] = {}
     for row in summaries:
-        found.setdefault(row.system, {})[row.id, row.decoding, row.sample] = row
+        place, rows = (row.id, row.decoding, row.sample), found.setdefault(row.system, {})
+        if place in rows:
+            raise ValueError(f'"{row.system}" has two summaries of card "{row.id}"; give the second sample: 1, or leave it out')
+        rows[place] = row
     systems = [gathered(name, rows, known)[0] for name, rows in found.items()]
     decoding = choose_decoding(systems, config.decoding)
     with TemporaryDirectory() as folder:

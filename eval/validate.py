@@ -87,9 +87,9 @@ def validate_invented(recipe: Recipe[ValidateConfig]) -> None:
     figures = summarised(count(recipe.seed, block.cards), KINDS)
     write_text(table, rendered(figures, recipe.seed, block.cards))
     write_json(folder / "validation.json", figures)
-    manifest.write(texts=figures["texts"], clean=figures["clean"])
     print(f"validate: {figures['texts']} faulty and {figures['clean']['n']} true summaries, see {table}")
-    refuse_poor(figures, block)
+    refuse_poor(figures, block)  # before it is called done: the same command is to refuse again
+    manifest.write(texts=figures["texts"], clean=figures["clean"])
 
 
 def count(seed: int, cards: int) -> FaultTally:

@@ -43,7 +43,7 @@ class LocalChecker:
             "template": contract.template,
             "label": contract.answer_tokens or contract.supported_label,
             "max_tokens": contract.max_tokens,
-            "dtype": self.config.dtype,
+            "dtype": device_and_dtype(self.config)[1],  # verdicts of two precisions differ
         }
 
     def count(self, texts: Sequence[str]) -> list[int]:
@@ -174,14 +174,21 @@ def refuse_remote_code(model: str, revision: str | None) -> None:
         )
 
 
+def device_and_dtype(config: Checker) -> tuple[str, str]:
+    """What `auto` comes to on this machine."""
+    import torch
+
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    return device, config.dtype if config.dtype != "auto" else "bfloat16" if device.startswith("cuda") else "float32"
+
+
 def load_weights(config: Checker, contract: Contract) -> Any:
     """The model in evaluation mode, from safetensors alone."""
     import torch
     from transformers import AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
 
     family = AutoModelForSeq2SeqLM if contract.kind == "seq2seq" else AutoModelForSequenceClassification
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    name = config.dtype if config.dtype != "auto" else "bfloat16" if device.startswith("cuda") else "float32"
+    device, name = device_and_dtype(config)
     try:
         model, loaded = family.from_pretrained(
             config.model, revision=contract.revision, dtype=getattr(torch, name), use_safetensors=True, output_loading_info=True

@@ -69,8 +69,7 @@ def relatives(run_dir: Path, systems: Collection[str]) -> dict[str, str]:
     for model, part in _models(run_dir, systems):
         for family in families_of(model):
             found.setdefault(family, f"{model}, {part}")
-    if not any("student" in reason for reason in found.values()):
-        found.setdefault(STUDENT, "SmolLM, the student")
+    found.setdefault(STUDENT, "SmolLM, the student")  # whose folders say "llama"
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,8 @@ class Measure:
         return {metric.name: metrics.get(metric.name) for metric in self.metrics}, spans
 
 
-def read_measures(folder: Path, keys: Collection[str]) -> list[Measure]:
-    """Every measure in `folder`, by name. Raises ValueError where one is unreadable, of other summaries, or in the way of another."""
+def read_measures(folder: Path, keys: Mapping[str, str]) -> list[Measure]:
+    """Every measure in `folder`, by name. `keys`: the system of each summary that is scored. Raises ValueError where one is unreadable, of other summaries, or in the way of another."""
     taken = {metric.name: "eval.score" for metric in METRICS}
     measures = []
     for path in sorted(folder.glob("*.json")):
@@ -64,7 +64,7 @@ def read_measures(folder: Path, keys: Collection[str]) -> list[Measure]:
     return measures
 
 
-def read_measure(path: Path, keys: Collection[str]) -> Measure:
+def read_measure(path: Path, keys: Mapping[str, str]) -> Measure:
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
         metrics = [Metric(**{name: row[name] for name in FIELDS}) for row in summary["metrics"]]
@@ -85,6 +85,12 @@ def read_measure(path: Path, keys: Collection[str]) -> Measure:
         raise ValueError(
             f"{path.with_suffix('.jsonl')} holds {len(rows)} summaries and none of those scored here: it is of other summaries; "
             f"run eval.{path.stem} again, or delete both {path.stem} files"
+        )
+    measured = {keys[key] for key in known}
+    if old := sorted({*keys.values()} & {*summary.get("systems", ())} - measured):
+        raise ValueError(
+            f"{path} has figures of {', '.join(old)} of other summaries than are scored here; run eval.{path.stem} again, or delete both "
+            f"{path.stem} files"
         )
     return Measure(path.stem, summary, metrics, known, len(keys) - len(known))
 

@@ -63,7 +63,7 @@ def estimate_mean(
 
     A draw takes as many families as there are, with replacement; its mean is the sum of their values over the number of
     their cards, so that a family weighs what it holds. `bounds` are the least and the greatest possible value: where all
-    cards agree, resampling sees no spread at all, and the interval then allows for the values not yet met (see
+    families have one mean, resampling sees no spread at all, and the interval then allows for the values not yet met (see
     `unseen_share`). Without bounds such an interval is a point. No interval from fewer than two families.
 
     In simulations it covers the truth in 93 to 95% for 15 to 60 families of 1 to 6 cards, 92 to 95% where sizes are very
@@ -73,14 +73,13 @@ def estimate_mean(
     n, count = int(sizes.sum()), len(sizes)
     if n == 0:
         return Estimate(None, None, None, 0, 0, "no card was measured")
-    measured = values[~np.isnan(values)]
     mean = float(sums.sum() / n)
     if count < 2:
         return Estimate(mean, None, None, n, count, "one family: nothing to resample, so no interval")
-    if np.ptp(measured) < TIED and bounds is not None:
+    if np.ptp(sums / sizes) < TIED and bounds is not None:
         unseen = unseen_share(count)
         low, high = mean - unseen * (mean - bounds[0]), mean + unseen * (bounds[1] - mean)
-        return Estimate(mean, low, high, n, count, "all cards agree: interval from the number of families alone")
+        return Estimate(mean, low, high, n, count, "all families agree: interval from the number of families alone")
     tail = expanded_tail(count)
     low, high = np.quantile(resampled_means(sums, sizes, draws, seed), [tail, 1 - tail])
     note = f"{count} families are few: the interval is likely too narrow" if count < FEW_FAMILIES else None
@@ -182,13 +181,13 @@ def detectable(differences: np.ndarray, families: np.ndarray, power: float = 0.8
     The standard error of the paired `differences` (NaN: not measured), clustered by family, times the sum of Student's
     quantiles for 97.5% and for `power`, with families - 1 degrees of freedom (Bloom 1995, "Minimum detectable effects").
     In the differences' own unit. It speaks of the next comparison of this size, never of whether this one found something.
-    None from fewer than two families, and where all cards differ by the same: without spread there is nothing to reckon from.
+    None from fewer than two families, and where all of them differ by the same: without spread there is nothing to reckon from.
     """
     from scipy import stats
 
     measured = ~np.isnan(differences)
     error = standard_error(differences, families)
-    if error is None or np.ptp(differences[measured]) < TIED:
+    if error is None or error < TIED:
         return None
     freedom = len(np.unique(families[measured])) - 1
     return float(error * (stats.t.ppf((1 + LEVEL) / 2, freedom) + stats.t.ppf(power, freedom)))
@@ -209,12 +208,13 @@ def preference(outcomes: np.ndarray, families: np.ndarray, draws: int = 10_000, 
     return rate, sign_flip_p(outcomes - 0.5, families, draws, seed)
 
 
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down correction: each p as it stands among all of them. None stays None and counts for nothing."""
+def holm(p_values: Sequence[float | None], beside: int = 0) -> list[float | None]:
+    """Holm's step-down correction: each p as it stands among all of them and as many `beside`, which were declared and not tested. None
+    stays None and counts for nothing."""
     known = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     reached = 0.0
     for rank, (p, index) in enumerate(known):
-        reached = max(reached, min(1.0, p * (len(known) - rank)))
+        reached = max(reached, min(1.0, p * (len(known) + beside - rank)))
         adjusted[index] = reached
     return adjusted

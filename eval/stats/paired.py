@@ -48,7 +48,8 @@ def compare_cards(
 
 
 def add_holm(comparisons: Sequence[Comparison], headline: Sequence[str]) -> None:
-    """Gives the headline metrics' records `p_holm`: their p as it stands among those of the same two systems."""
+    """Gives the headline metrics' records `p_holm`: their p as it stands among those of the same two systems, with those that could not
+    be compared."""
     for rows in pairs(comparisons, headline):
-        for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        for row, p in zip(rows, holm([row["p"] for row in rows], len(headline) - len(rows)), strict=True):
             row["p_holm"] = rounded(p)

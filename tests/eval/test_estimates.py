@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from eval.stats.estimates import (
+    detectable,
     estimate_mean,
     expanded_tail,
     family_sums,
@@ -86,7 +87,11 @@ def test_agreement_of_all_cards_is_no_certainty():
     assert same.low == pytest.approx(1 - 0.1684, abs=1e-4)  # Clopper and Pearson, 20 of 20
     assert unseen_share(20) == pytest.approx(0.1684, abs=1e-4)
     rounding = np.array([0.1 + 0.2, 0.3] * 10)  # differ in their last bit
-    assert "all cards agree" in estimate_mean(rounding, np.arange(20), bounds=(0, 1)).note
+    assert "all families agree" in estimate_mean(rounding, np.arange(20), bounds=(0, 1)).note
+    families, unlike = np.repeat(np.arange(12), 2), np.tile([1.0, 0.0], 12)  # each family has one of both
+    agreeing = estimate_mean(unlike, families, bounds=(0, 1))
+    assert agreeing.low < 0.5 < agreeing.high
+    assert detectable(unlike - 0.5, families) is None
     tied = estimate_mean(np.zeros(20), np.arange(20), bounds=(-1, 1))
     assert (tied.mean, tied.low) == (0, -tied.high)
     assert tied.high == pytest.approx(0.1684, abs=1e-4)
@@ -119,6 +124,7 @@ def test_same_seed_same_draws_whatever_the_chunk(monkeypatch):
 def test_holm():
     assert holm([0.01, 0.04, 0.03, None]) == pytest.approx([0.03, 0.06, 0.06, None])
     assert holm([0.6, 0.9]) == [1.0, 1.0]
+    assert holm([0.01, 0.04], beside=1) == pytest.approx([0.03, 0.08])
 
 
 def test_many_families_are_drawn_in_pieces_and_as_often_as_asked():

@@ -114,7 +114,7 @@ def test_a_measure_of_preferences_alone_needs_no_rows(tmp_path):
 def test_a_summary_that_does_not_fit_is_refused(tmp_path, change, message):
     make_run(tmp_path)
     folder = write_measure(tmp_path, **change)
-    keys = [row.key for row in read_jsonl(tmp_path / "eval" / "generations" / "tuned.jsonl", Generation)]
+    keys = {row.key: row.system for row in read_jsonl(tmp_path / "eval" / "generations" / "tuned.jsonl", Generation)}
     with pytest.raises(ValueError, match=message):
         read_measures(folder, keys)
 
@@ -123,17 +123,28 @@ def test_rows_of_other_summaries_or_none_at_all_are_refused_with_the_next_move(t
     make_run(tmp_path)
     folder = write_measure(tmp_path)
     with pytest.raises(ValueError, match=r"holds 12 summaries and none of those scored here.*run eval.support again"):
-        read_measures(folder, ["another"])
+        read_measures(folder, {"another": "tuned"})
     write_measure(tmp_path, value=lambda number: "high")
     with pytest.raises(ValueError, match="jsonl:1 has supported 'high', expected a number or null"):
-        read_measures(folder, ["another"])
+        read_measures(folder, {"another": "tuned"})
     write_measure(tmp_path, value=lambda number: float("nan"))
     with pytest.raises(ValueError, match="jsonl:1 has supported nan"):
-        read_measures(folder, ["another"])
+        read_measures(folder, {"another": "tuned"})
     (folder / "support.json").unlink()
     with pytest.raises(ValueError, match=r"has no support.json beside it"):
-        read_measures(folder, ["another"])
+        read_measures(folder, {"another": "tuned"})
     write_measure(tmp_path)
     (folder / "support.jsonl").unlink()
     with pytest.raises(ValueError, match=r"support.jsonl is missing beside support.json"):
-        read_measures(folder, ["another"])
+        read_measures(folder, {"another": "tuned"})
+
+
+def test_figures_of_a_system_that_was_run_anew_are_refused(tmp_path):
+    make_run(tmp_path)
+    folder = write_measure(tmp_path, systems={"tuned": {}, "base": {}})
+    rows = list(read_jsonl(tmp_path / "eval" / "generations" / "tuned.jsonl", Generation))
+    keys = {row.key: "base" if at % 2 else "tuned" for at, row in enumerate(rows)}
+    assert read_measures(folder, keys)
+    anew = {f"anew {key}" if system == "tuned" else key: system for key, system in keys.items()}
+    with pytest.raises(ValueError, match=r"figures of tuned of other summaries.*run eval.support again"):
+        read_measures(folder, anew)

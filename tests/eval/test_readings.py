@@ -75,3 +75,12 @@ def test_sittings_are_never_pooled_and_readers_of_two_lines_are_joined(tmp_path,
 def test_a_share_on_which_all_cards_agree_has_an_interval(tmp_path):
     rows = [page(f"c{number}", "sft", (5, 0, 0)) for number in range(5)]
     assert "[100.0" not in run_here("eval.readings", write(tmp_path / "r.jsonl", rows)).stdout
+
+
+def test_an_empty_page_counts_as_one_that_says_nothing(tmp_path):
+    lines = [page(f"c{card}", "a", (4, 4, 0)) for card in range(6)]
+    lines += [page(f"c{card}", "b", (4, 4, 0) if card < 2 else (0, 0, 0)) for card in range(6)]
+    ran = run_here("eval.readings", write(tmp_path / "readings.jsonl", lines))
+    assert "6 cards" in ran.stdout
+    assert "b − a, right a page: −2.7" in ran.stdout
+    assert "n=2" in next(line for line in ran.stdout.splitlines() if "b − a, statements right" in line)
