@@ -1,4 +1,4 @@
-"""The rule for the page's form: it begins with a heading, has one title, and none of the marks that frame the prompt."""
+"""The rule for the page's form: it begins with a heading, has one title, no section whose name begins with a number, and none of the marks that frame the prompt."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from eval.decoding.pieces import Pieces
 
 _CODE = re.compile(r"`[^`]*`?")
 _NO_HEADING = re.compile(r"#{1,6}[^#\s]|#{7}")  # "#lumen" is text to Markdown
+_NUMBERED = re.compile(r"#{2,6}\s+\W{0,3}[0-9]")  # of 4,658 headings of references none: a figure out of a table
 
 
 class FormRule:
@@ -29,7 +30,8 @@ class FormRule:
             return True
         title = text.startswith("# ") and not line.startswith("# ")
         unread = _NO_HEADING.match(text) and not _NO_HEADING.match(line)
-        return bool(unread) or (self._has_heading and (title or (self._tells_levels and text == "#")))
+        numbered = _NUMBERED.match(text) and not _NUMBERED.match(line)
+        return bool(unread or numbered) or (self._has_heading and (title or (self._tells_levels and text == "#")))
 
     def ways_on(self, line: str) -> tuple[str, ...]:
         return (" ", "\n") if self._begun else ("# ", "#")

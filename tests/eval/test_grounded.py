@@ -571,6 +571,16 @@ def test_a_page_begins_with_a_heading_that_markdown_reads(pieces):
     assert "form" not in kinds("# Lumen-3B-Instruct\n\n#### Of level four\n", pieces)
 
 
+@pytest.mark.parametrize(
+    ("heading", "passes"), [("71.25", False), ("**40 layers**", False), ("Its 40 layers", True), ("(a) Use", True)]
+)
+def test_no_section_is_named_by_a_number(heading, passes, pieces):
+    for level in ("##", "###"):
+        found = kinds(f"# Lumen-3B-Instruct\n\nIt is small.\n\n{level} {heading}\n", pieces)
+        assert ("form" not in found) is passes
+    assert "form" not in kinds("# 3B of Lumen-3B-Instruct\n\nIt has 40 layers.\n\n40 heads.\n", pieces)
+
+
 def owing(text, pieces):
     """The lines at whose end the marks of an emphasis are owed."""
     row, found = Row(SOURCE, "", pieces, (4,)), []
