@@ -474,8 +474,9 @@ import eval.web.page as page
 for package in (eval.decoding, eval.summarizing, eval.web):
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
-page.serve = lambda made, where, wait=True: print(type(made).__name__, where.host, where.share)
-app._open_first = lambda models: print([choice.label for choice in models.choices])
+said = lambda text: sys.stdout.write(text + chr(10))  # in one piece
+page.serve = lambda made, where, wait=True: said(f"{type(made).__name__} {where.host} {where.share}")
+app._open_first = lambda models: said(str([choice.label for choice in models.choices]))  # in a thread of its own
 runpy.run_path("app.py", run_name="__main__")
 here = str(Path.cwd())
 print([name for name, module in sys.modules.items() if name.split(".")[0] in ("data_prep", "training", "eval")

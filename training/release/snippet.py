@@ -12,7 +12,14 @@ from data_prep.prompts.chat_format import ChatFormat
 
 # Whatever the messages of a summary are built from, as data_prep/prompts/student.py spells it.
 CONSTANTS = ("SYSTEM", "TASK", "DELIMITERS")
-OF_PROMPT = (student.control_strings, student.neutralise, student._attribute, student.conversation, student._messages)
+OF_PROMPT = (
+    student.added_tokens,
+    student.control_strings,
+    student.neutralise,
+    student._attribute,
+    student.conversation,
+    student._messages,
+)
 FUNCTIONS = (*OF_PROMPT, end_tokens.end_ids, end_tokens.before_end)
 HEAD = '''"""python summarize.py ORG/NAME card.md [notes.json] > summary.md
 
