@@ -119,7 +119,8 @@ def rows_of(card: HeldOut, pages: Sequence[CheckedSummary], block: BestConfig) -
     chosen = good[: block.per_card]
     if block.references == "all" or block.references == ("beside" if chosen else "missing"):
         reference = CheckedSummary.reference(card)
-        chosen += [] if reference.unwritable else [reference.graded(card.source)]
+        if not reference.unwritable:
+            chosen.append(reference.graded(card.source))
     return [row_of(card, item) for item in chosen]
 
 

@@ -115,10 +115,12 @@ def research(
     matched = merge_join(placed_cards(data, split), read, lambda placed: placed[0].id, lambda record: record.card_id)
     for (card, attached), records in matched:
         if attached:
-            own = [note for note in attached if not leaks(note, card, split)]
-            kept = own[: block.max_sources]
-            left = [(note, BEYOND if note in own else COMMON) for note in attached if note not in kept]
-            aside = [Rejected("research", card.id, reason, note.url) for note, reason in left]
+            kept, aside = list[Note](), list[Rejected]()
+            for note in attached:
+                if why := COMMON if leaks(note, card, split) else BEYOND if len(kept) == block.max_sources else "":
+                    aside.append(Rejected("research", card.id, why, note.url))
+                else:
+                    kept.append(note)
             yield CardNotes(card.id, kept, "attached" if kept else "none"), records, aside
         else:
             kept = [Note(record.url, record.note) for record in records if record.note]

@@ -102,8 +102,8 @@ def main(recipe: Recipe[ReportConfig]) -> None:
     metrics = read_metrics(recipe.run_dir, NEEDED)
     refuse_changed(recipe.run_dir)
     kinds = by_kind(recipe.run_dir, config.beside)
-    identity = recipe.resolved() | {"kinds": sha256_text(to_json(kinds)), "curves": bool(trained)}
-    identity |= {"code": code_version("eval/reporting", "eval/stats", "eval/report.py")}
+    code = code_version("eval/reporting", "eval/stats", "eval/report.py")
+    identity = recipe.resolved() | {"kinds": sha256_text(to_json(kinds)), "curves": bool(trained), "code": code}
     manifest = Manifest(folder / "report.manifest.json", "report", identity, inputs, outputs)
     if manifest.is_done():
         return

@@ -240,11 +240,15 @@ def _rendered(children: list[Token]) -> str:
 def _link(text: str, target: str, start: int, end: int, before: list[Link]) -> Link:
     """Behind the last link of the block, if it stands there whole: it may be the beginning of another address, or come twice."""
     behind = before[-1].end if before and start <= before[-1].start < end else start
-    for spelling in (target, unquote(target), target.replace("&", "&amp;")) if target else ():
-        for at in chain(_all_at(text, spelling, behind, end), _all_at(text, spelling, start, end)):
+    for spelling in _spellings(target):
+        for at in chain(_all_at(text, spelling, behind, end), _all_at(text, spelling, start, min(behind + len(spelling), end))):
             if text[at + len(spelling) : at + len(spelling) + 1] in _TARGET_ENDS:
                 return Link(target, at, at + len(spelling))
     return Link(target, *_find(text, target, start, end))
+
+
+def _spellings(wanted: str) -> tuple[str, ...]:
+    return (wanted, unquote(wanted), wanted.replace("&", "&amp;")) if wanted else ()
 
 
 def _all_at(text: str, wanted: str, start: int, end: int) -> Iterator[int]:
@@ -256,9 +260,9 @@ def _all_at(text: str, wanted: str, start: int, end: int) -> Iterator[int]:
 
 def _find(text: str, wanted: str, start: int, end: int) -> tuple[int, int]:
     """Where `wanted` stands in the block, else the block: the parser encodes targets and leaves no positions."""
-    for spelling in (wanted, unquote(wanted), wanted.replace("&", "&amp;")):
-        at = text.find(spelling, start, end) if spelling else -1
-        if at < 0 and spelling:
+    for spelling in _spellings(wanted):
+        at = text.find(spelling, start, end)
+        if at < 0:
             at = text.find(spelling)  # a reference: its definition stands elsewhere
         if at >= 0:
             return at, at + len(spelling)

@@ -93,10 +93,11 @@ def _contents(config: SourceConfig) -> Iterable[tuple[bytes, str]]:
                 f'collect.card_texts names "{place}", which does not exist; correct it, or leave it out to ask the Hub for the cards'
             )
         has_tables = place.suffix == ".parquet" or (place.is_dir() and any(place.rglob("*.parquet")))
+        has_files = not has_tables or (place.is_dir() and any(place.rglob("*.md")))  # of neither, `folder_files` says so
         if has_tables:
             rows = parquet_rows(config.model_copy(update={"path": str(place)}))
             yield from ((_bytes(content.as_py()), source) for _, content, source in rows if content.as_py())
-        if place.suffix != ".parquet" and (not has_tables or any(place.rglob("*.md"))):
+        if has_files:
             yield from ((file.read_bytes(), f"folder:{file.name}") for file in folder_files(place))
 
 

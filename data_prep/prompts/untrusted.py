@@ -13,23 +13,16 @@ import re
 
 COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 # Elements that a browser does not show.
-_TAG = re.compile(r"<(?P<name>[A-Za-z][\w-]*)(?P<attributes>(?:\s[^<>]{0,2000})?)>")
+# A lone quote is no quotation, and "<b" within a tag is another tag; what is read again is bounded.
+_TAG = re.compile(
+    r"<(?P<name>[a-z][\w-]*)(?P<attributes>(?:[\s/](?:[^<>\"']|<(?![a-z/!])|\"[^\"]{0,2000}\"|'[^']{0,2000}'|[\"'])*+)?)>",
+    re.IGNORECASE,
+)
 _NEVER_SHOWN = ("script", "style", "template", "noscript")
-_VOID = (
-    "area",
-    "base",
-    "br",
-    "col",
-    "embed",
-    "hr",
-    "img",
-    "input",
-    "link",
-    "meta",
-    "source",
-    "track",
-    "wbr",
-)  # without an end tag
+_VOID = "area base br col embed hr img input link meta source track wbr".split()  # without an end tag
+_INLINE = (
+    "a abbr b bdi bdo cite code em font i kbd label mark p q s small span strong sub sup tt u var".split()
+)  # end with their paragraph
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _HIDDEN = re.compile(r"\shidden(?=[\s=/]|\Z)", re.IGNORECASE)
 _HIDING = re.compile(
@@ -62,8 +55,8 @@ def visible(text: str) -> str:
 
 
 def _without_hidden(text: str) -> str:
-    """Of an element without an end tag what stands up to the next blank line goes, where Markdown ends it; of a script or style that
-    begins a line, all. The time is linear: no end is looked for twice."""
+    """Of an element without an end tag all that follows goes, as in a browser; of one that ends with its paragraph, or a script or style
+    within a line, which may be spoken of, what stands up to the next blank line. No end is looked for twice."""
     parts, at, endless = [], 0, set[str]()
     for tag in _TAG.finditer(text):
         name = tag["name"].lower()
@@ -77,7 +70,8 @@ def _without_hidden(text: str) -> str:
         if end is None:
             endless.add(name)
             begins_line = not text[text.rfind("\n", 0, tag.start()) + 1 : tag.start()].strip()
-            blank = None if name in _NEVER_SHOWN and begins_line else _BLANK_LINE.search(text, at)
+            is_of_paragraph = name in _INLINE or (name in _NEVER_SHOWN and not begins_line)
+            blank = _BLANK_LINE.search(text, at) if is_of_paragraph else None
             at = blank.start() if blank else len(text)
         else:
             at = end.end()

@@ -1,4 +1,5 @@
-"""The rule for the page's form: it begins with a heading, has one title, no section whose name begins with a number, and none of the marks that frame the prompt."""
+"""The rule for the page's form: it begins with a heading, has one title, no section whose name begins with a number, and none of the
+marks that frame the prompt."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Row:
         self._rules = (self.links, self.numbers, self.form, self.heading, self.repeats)
         self.text, self.line, self._newlines, self._excused = "", "", 0, 0
         self._fenced = self._thinks = self._alert = self._full = self.over = False
-        self._tally, self.is_spent, self.was_cut = tally, False, False
+        self._tally, self.was_cut = tally, False
         self._given_up: list[range] = []  # numbers of the lines in which it was stuck
         self._told = False  # what it left out
         self._tokens, self._count = list[tuple[int, int]](), 0  # that the model sees: newlines up to each, and its number
@@ -130,10 +130,12 @@ class Row:
         if token in self._ends:
             self.over = True
             return
-        self._follow(self._pieces.text(token))
+        text = self._pieces.text(token)
+        self._follow(text)
         self._tokens.append((self._newlines, self._count))
         self._count += 1
-        self.is_spent = self._tally is not None and self._tally.is_full_with(self._pieces.text(token))
+        if self._tally:
+            self._tally.add(text)
         if not self._thinks:
             self.repeats.wrote(self.line, self._fenced)
 
@@ -229,7 +231,6 @@ class Row:
         del self._tokens[at:]
         if self._tally:
             self._tally.give_back(len(self._forgotten))
-            self.is_spent = False
 
     def take_forgotten(self) -> list[int]:
         """The numbers of its tokens that the model is to see no more, told once."""
@@ -245,6 +246,11 @@ class Row:
         given_up = [*self._given_up, *more]
         lines = enumerate(text.split("\n"))
         return "\n".join(line for number, line in lines if not any(number in numbers for numbers in given_up))
+
+    @property
+    def is_spent(self) -> bool:
+        """True where the token limit cuts it here."""
+        return self._tally is not None and self._tally.is_full
 
     @property
     def is_done(self) -> bool:

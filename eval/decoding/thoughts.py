@@ -30,8 +30,13 @@ class Budget:
         """Of the new tokens `ids`, behind what stands already (`begun`), those within both limits; `text` is what a token adds."""
         if not self.thoughts:
             return list(ids)
-        tally = Tally(self, begun)
-        return list(ids[: next((at + 1 for at, token in enumerate(ids) if tally.is_full_with(text(token))), len(ids))])
+        tally, kept = Tally(self, begun), list[int]()
+        for token in ids:
+            if tally.is_full:
+                break
+            tally.add(text(token))
+            kept.append(token)
+        return kept
 
 
 def ended(reason: str, said: str) -> str:
@@ -41,43 +46,43 @@ def ended(reason: str, said: str) -> str:
 
 
 class Tally:
-    """What one text has used of its budget, as it grows."""
+    """What one text, behind what stands already (`begun`), has used of its budget."""
 
     def __init__(self, budget: Budget, begun: str) -> None:
-        self._budget, self._head, self._tokens, self._closed = budget, begun, 0, False
+        self._budget, self._head, self._tokens = budget, begun, 0
+        self._thinks = budget.thoughts > 0  # or may yet: nothing but the beginning of a tag stands there
 
-    def is_full_with(self, added: str) -> bool:
-        """Whether the token that adds these characters is the last one within its limit."""
+    def add(self, added: str) -> None:
+        """A token that adds these characters."""
         self._tokens += 1
-        if self._closed or not self._budget.thoughts or not self._thinks_with(added):
-            return self._tokens >= self._budget.page
-        if CLOSE in self._head:
-            self._closed, self._tokens = True, 0
-            return False
-        return self._tokens >= self._budget.thoughts
+        if self._thinks:
+            self._head += added
+            self._thinks = OPEN.startswith(self._head.lstrip()[: len(OPEN)])
+            if self._thinks and CLOSE in self._head:
+                self._thinks, self._tokens = False, 0
 
     def give_back(self, tokens: int) -> None:
         """So many of the page's are not to count."""
         self._tokens -= tokens
 
-    def _thinks_with(self, added: str) -> bool:
-        self._head += added
-        begun = self._head.lstrip()[: len(OPEN)]
-        return OPEN.startswith(begun)
+    @property
+    def is_full(self) -> bool:
+        return self._tokens >= (self._budget.thoughts if self._thinks else self._budget.page)
 
 
 class BudgetStop:
     """A stopping criterion of transformers: ends each row of a batch that has used up its thoughts or its page."""
 
     def __init__(self, budget: Budget, text: Callable[[int], str], prompt_length: int, begun: Sequence[str]) -> None:
-        self._text, self._seen, self._full = text, prompt_length, [False] * len(begun)
+        self._text, self._seen = text, prompt_length
         self._tallies = [Tally(budget, each) for each in begun]
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
         import torch
 
-        for row, ids in enumerate(input_ids[:, self._seen :].tolist()):
+        for tally, ids in zip(self._tallies, input_ids[:, self._seen :].tolist(), strict=True):
             for token in ids:
-                self._full[row] = self._full[row] or self._tallies[row].is_full_with(self._text(token))
+                if not tally.is_full:
+                    tally.add(self._text(token))
         self._seen = input_ids.shape[1]
-        return torch.tensor(self._full, device=input_ids.device)
+        return torch.tensor([tally.is_full for tally in self._tallies], device=input_ids.device)

@@ -48,7 +48,8 @@ class Measure:
 
 
 def read_measures(folder: Path, keys: Mapping[str, str]) -> list[Measure]:
-    """Every measure in `folder`, by name. `keys`: the system of each summary that is scored. Raises ValueError where one is unreadable, of other summaries, or in the way of another."""
+    """Every measure in `folder`, by name. `keys`: the system of each summary that is scored. Raises ValueError where one is
+    unreadable, of other summaries, or in the way of another."""
     taken = {metric.name: "eval.score" for metric in METRICS}
     measures = []
     for path in sorted(folder.glob("*.json")):

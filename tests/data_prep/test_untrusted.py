@@ -51,8 +51,14 @@ def test_plain_words_of_cards_are_not_flagged(text):
         "<p hidden>SECRET</p>",
         '<span style="font-size: 0px; color: red">SECRET</span>',
         "<script>SECRET</script>",
+        "<style>SECRET",
         "\n<style>SECRET",
         "<div hidden class='x'>SECRET</div>",
+        "<div/style='display:none'>SECRET</div>",
+        '<div title="a > b, c < d" hidden>SECRET</div>',
+        "<div data-it's hidden>SECRET</div>",
+        "<div < hidden>SECRET</div>",
+        "\n\n<div hidden>\n\nSECRET",
         "<p style='visibility: hidden'>SECRET",
         "\U000e0053\U000e0045\U000e0043RET".replace("RET", ""),
     ],
@@ -70,7 +76,7 @@ def test_characters_without_a_shape_or_that_turn_the_line_round_are_gone():
 
 
 def test_a_page_of_opened_tags_holds_nobody_up():
-    for piece in ("<a ", "<a hidden ", "<a hidden>", "<style>", "<p hidden ", "<img hidden/>"):
+    for piece in ("<a ", "<a hidden ", "<a hidden>", "<style>", "<p hidden ", '<a "', "<a '<a ", "<img hidden/>"):
         page = piece * 10_000
         shown = visible(page)  # each tag once looked for its end in all that follows: minutes
         assert shown.split() == (page.split() if ">" not in page else [])
