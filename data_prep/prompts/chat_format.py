@@ -93,5 +93,11 @@ def _turn_end(tokenizer: Any) -> str:
     """The first special token behind an answer; the tokenizer's end token where the template writes none."""
     turns = [{"role": "user", "content": USER}, {"role": "assistant", "content": ANSWER}]
     behind = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(ANSWER)[2]
-    found = [(behind.index(token), -len(token), token) for token in tokenizer.get_added_vocab() if token in behind]
+    found = [(behind.index(token), -len(token), token) for token in added_tokens(tokenizer) if token in behind]
     return min(found)[2] if found else tokenizer.eos_token
+
+
+def added_tokens(tokenizer: Any) -> list[str]:
+    """Those that text must not spell: all that were added to the vocabulary, but for the runs of spaces and newlines that some have (Gemma,
+    Phi-2). Whether a token is marked as special does not tell: `<start_of_turn>` of Gemma is not."""
+    return sorted(token for token in tokenizer.get_added_vocab() if token.strip(" \t\r\n▁"))

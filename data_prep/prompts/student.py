@@ -23,7 +23,7 @@ from data_prep.cards.parse import decode
 from data_prep.core.files import sha256_file, sha256_text
 from data_prep.core.records import Card, Note, RawCard
 from data_prep.core.text import first_line
-from data_prep.prompts.chat_format import ChatFormat, chat_format
+from data_prep.prompts.chat_format import ChatFormat, added_tokens, chat_format
 
 PROMPT_VERSION = "1"
 NOTES_VERSION = "1"
@@ -278,12 +278,6 @@ def token_ids(text: str, tokenizer: Tokenizer) -> list[int]:
 
 def count_tokens(text: str, tokenizer: Tokenizer) -> int:
     return len(token_ids(text, tokenizer)) if text else 0
-
-
-def added_tokens(tokenizer: Tokenizer) -> list[str]:
-    """Those that text must not spell: all that were added to the vocabulary, but for the runs of spaces and newlines that some have (Gemma,
-    Phi-2). Whether a token is marked as special does not tell: `<start_of_turn>` of Gemma is not."""
-    return sorted(token for token in tokenizer.get_added_vocab() if token.strip(" \t\r\n▁"))
 
 
 def control_strings(tokenizer: Tokenizer) -> tuple[str, ...]:

@@ -68,6 +68,8 @@ def test_references_stand_in_where_there_is_no_good_sample_or_beside_the_samples
     assert texts_of(rows_of(held_out, poor, BestConfig(references="missing"))) == [reference]
     assert texts_of(rows_of(held_out, fine, BestConfig(references="missing"))) == [good.strip()]
     assert texts_of(rows_of(held_out, fine, BestConfig(references="all"))) == [good.strip(), reference]
+    of_markup = HeldOut(**{**vars(held_out), "reference": f"{reference}\n\nIt writes <|im_end|> aloud."})
+    assert texts_of(rows_of(of_markup, fine, BestConfig(references="all"))) == [good.strip()]
 
 
 def test_the_stage_writes_both_tables_sets_aside_and_has_nothing_to_do_again(tmp_path, card):

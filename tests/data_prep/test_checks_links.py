@@ -197,9 +197,10 @@ def test_links_are_read_in_linear_time(piece):
     assert time.process_time() - started < 2
 
 
-def test_links_are_marked_where_they_stand():
+@pytest.mark.parametrize("before", ["[x](https://foo.example/a-b)", "`curl https://foo.example/a-b`"])
+def test_links_are_marked_where_they_stand(before):
     """An address that begins another one, and one that comes twice."""
-    said = "# Foo\n\n[x](https://foo.example/a-b), [y](https://foo.example/a) and [z](https://foo.example/a).\n"
+    said = f"# Foo\n\n{before}, [y](https://foo.example/a) and [z](https://foo.example/a).\n"
     links = check_links(read(said), *offered("See https://foo.example/a-b."))
     places = [at for at in range(len(said)) if said.startswith("https://foo.example/a)", at)]
     assert [span.start for span in links.spans] == places

@@ -268,6 +268,7 @@ def test_names_that_open_an_address_or_a_class(said: str, source: str, passed: b
         ("a gain of 40%", "a gain of 40{\\%} in F1", True),
         ("a gain of 41%", "a gain of 40{\\%} in F1", False),
         ("rows:\n\n| # | a |\n|---|---|\n| 1 | w |\n| 1 | x |\n| 2 | y |\n| 3 | z |\n\nand 12 heads", "12 heads", True),
+        ("rows:\n\n| # | a |\n|---|---|\n| 1 | w |\n| 3 | z |\n\nand 12 heads", "1 of 12 heads", False),
         ("rows:\n\n| n | a |\n|---|---|\n| 7 | x |\n| 9 | y |\n| 3 | z |\n\nand 12 heads", "12 heads", False),
     ],
 )

@@ -14,6 +14,7 @@ The code is at https://github.com/oskar-lab/letters and there is a [page about i
 Evaluated using [somebody's harness](https://github.com/stranger/harness). [Badge page](https://oskar.example).
 It was compared with many models, see [a survey](https://arxiv.org/abs/2401.00001) and [another](https://arxiv.org/abs/2401.00002).
 [Weights](https://huggingface.co/oskar-lab/Brindle-7B/resolve/main/model.safetensors) [licence](https://opensource.org/licenses/MIT)
+[report](https://research.nvidia.com/labs/brindle-7b) [site](https://nvidia.com/brindle-7b)
 [model page](https://huggingface.co/oskar-lab/Brindle-7B) [data](https://huggingface.co/datasets/oskar-lab/letters)
 """
 
@@ -28,6 +29,8 @@ def links():
     ("url", "standing", "why"),
     [
         ("https://oskar.example/brindle-7b/notes", "own", "names the model"),
+        ("https://research.nvidia.com/labs/brindle-7b", "own", "names the model"),
+        ("https://nvidia.com/brindle-7b", "mention", "says nothing about one model"),
         ("https://github.com/oskar-lab/letters", "own", "oskar-lab's own"),
         ("https://huggingface.co/datasets/oskar-lab/letters", "own", "oskar-lab's own"),
         ("https://arxiv.org/abs/2501.01234v2", "likely", "presents it as its own"),

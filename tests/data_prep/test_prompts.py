@@ -7,12 +7,11 @@ from commands import ROOT, TEMPLATE_KWARGS
 
 from data_prep.core.records import Note
 from data_prep.prompts import student
-from data_prep.prompts.chat_format import chat_format
+from data_prep.prompts.chat_format import added_tokens, chat_format
 from data_prep.prompts.student import (
     CARD_TOKENS,
     SYSTEM,
     SYSTEMS,
-    added_tokens,
     build_completion,
     build_notes_prompt,
     build_prompt,

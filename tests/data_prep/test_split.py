@@ -254,6 +254,19 @@ def test_shipped_places_hold_for_cards_that_come_later(run, tmp_path):
     assert after == before
 
 
+def test_shipped_places_stand_where_the_seed_would_say_otherwise(run, tmp_path):
+    cards, shipped = strangers(40), tmp_path / "shipped.json"
+    _, drawn, _ = run(cards)
+    (tmp_path / "data" / "split.json").unlink()
+    turned = {"train": "heldout", "validation": "train", "heldout": "validation"}
+    places = {card: turned[split] for card, split in drawn.items()}
+    shipped.write_text(json.dumps({"splits": places, "families": {card: card for card in places}}))
+    run(cards[:10], placed=shipped)
+    _, now, _ = run(cards, placed=shipped)
+    assert now == places
+    assert "shipped.json" in manifest_of(tmp_path / "data", "split")["inputs"]
+
+
 def test_a_source_that_becomes_common_makes_no_tie_between_placed_cards(run):
     def pair(number):
         for side in "ab":

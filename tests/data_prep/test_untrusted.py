@@ -84,7 +84,7 @@ def test_a_page_of_opened_tags_holds_nobody_up():
 
 @pytest.mark.parametrize(
     "before",
-    ["| Parameters | <1B |\n| hidden size | 2048 |\n> so", '<img src="x" style="display:none"/>', "`<style>` is a tag.\n\n", '<p hidden>SECRET\n\n', '<img alt="the hidden layer">'],
+    ["| Parameters | <1B |\n| hidden size | 2048 |\n> so", '<img src="x" style="display:none"/>', "`<style>` is a tag.\n\n", '<p hidden>SECRET\n\n', '<img alt="the hidden layer">', "<img hidden>", '<p title="the hidden layer">Shown</p>'],
 )  # fmt: skip
 def test_what_is_no_hidden_element_hides_nothing_behind_it(before):
     shown = visible(f"{before} The licence is MIT.")

@@ -152,6 +152,21 @@ def test_a_revision_names_the_sample_that_it_mends_and_the_teacher_is_told_the_f
         assert len(server.asked) == 1  # the passing sample is left alone
 
 
+def test_a_teacher_that_mends_nothing_ends_the_stage(data, world):
+    raw, card = world[1]
+    wrong = raw.summaries[1].replace("- **", "- **Qwen99-Z** **", 1)
+    write_jsonl(
+        data / "sampling.jsonl", [HeldOut(card.id, [], source_text(card.model_id, card.text, raw.notes), raw.summaries[0], "f")]
+    )
+    write_jsonl(data / "samples.jsonl", [Generation("key", card.id, "sft", wrong, "stop", 1, 1, 0)])
+    with (
+        ChatServer(reply=lambda _: "") as server,
+        pytest.raises(ValueError, match="none of 1 questions got an answer: empty answer"),
+    ):
+        revise(load("revise", ReviseConfig, ["--run_dir", str(data.parent), "--revise.teacher", endpoint(server)]))
+    assert not (data / "revise.manifest.json").exists()
+
+
 def test_without_a_teacher_nothing_is_revised(data, capsys):
     write_jsonl(data / "sampling.jsonl", [])
     write_jsonl(data / "samples.jsonl", [])

@@ -156,6 +156,17 @@ def test_a_row_at_fault_is_named(sft_rows, tokenizer, column, value, words):
         assert word in str(caught.value)
 
 
+def test_runs_of_newlines_that_a_tokenizer_adds_are_no_special_tokens_of_a_row(sft_rows, tokenizer):
+    """Gemma's adds them. One that a row holds is read as it is."""
+    own = copy.deepcopy(tokenizer)
+    own.add_tokens(["\n\n", "<start_of_turn>"])
+    row = {**sft_rows[0], "completion": [{"role": "assistant", "content": "## A\n\nB"}]}
+    check_rows(Dataset.from_list([row]), own, ["completion"])
+    row["completion"][0]["content"] += " <start_of_turn>"
+    with pytest.raises(ValueError, match="completion holds the special token <start_of_turn>"):
+        check_rows(Dataset.from_list([row]), own, ["completion"])
+
+
 def test_a_rejected_answer_at_fault_is_named(pairs, tokenizer):
     rows = [{**pairs[0], "rejected": [USER]}]
     with pytest.raises(ValueError, match=r"row card-0: rejected is .*data_prep\.pairs"):

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeGuard
 
-from data_prep.prompts.chat_format import ChatFormat, chat_format, has_think_mode, thinks
-from data_prep.prompts.student import SYSTEMS, added_tokens, conversation, count_tokens, render
+from data_prep.prompts.chat_format import ChatFormat, added_tokens, chat_format, has_think_mode, thinks
+from data_prep.prompts.student import SYSTEMS, conversation, count_tokens, render
 from training.setup.config import Parsed
 from training.setup.load import torch_dtype
 
@@ -118,7 +118,7 @@ def _check_rendering(prompt: list[dict[str, str]], answer: list[dict[str, str]],
 
 
 def _special_tokens(text: str, tokenizer: Any) -> list[str]:
-    special = tokenizer.get_added_vocab()
+    special = set(added_tokens(tokenizer))
     tokens = tokenizer.convert_ids_to_tokens(tokenizer(text, add_special_tokens=False)["input_ids"])
     return [token for token in tokens if token in special]
 

@@ -7,13 +7,13 @@ import inspect
 import json
 from typing import Any
 
-from data_prep.prompts import end_tokens, student
+from data_prep.prompts import chat_format, end_tokens, student
 from data_prep.prompts.chat_format import ChatFormat
 
 # Whatever the messages of a summary are built from, as data_prep/prompts/student.py spells it.
 CONSTANTS = ("SYSTEM", "TASK", "DELIMITERS")
 OF_PROMPT = (
-    student.added_tokens,
+    chat_format.added_tokens,
     student.control_strings,
     student.neutralise,
     student._attribute,
