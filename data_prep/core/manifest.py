@@ -85,10 +85,14 @@ def content_hash(path: Path) -> str | None:
     if not path.is_dir():
         return None
     digest = hashlib.sha256()
+    is_model = (path / "config.json").exists() or (path / "adapter_config.json").exists()
     for file in sorted(path.rglob("*")):
         parts = file.relative_to(path).parts
-        # Manifests and reports are about the folder, not in it; checkpoints and logs are the road to it.
-        road = {"wandb", "trainer_state.json"} & {*parts} or any(part.startswith("checkpoint-") for part in parts)
+        # Manifests and reports are about the folder, not in it; checkpoints and logs are the road to a model, and in a folder of cards
+        # they are somebody's name.
+        road = is_model and (
+            {"wandb", "trainer_state.json"} & {*parts} or any(part.startswith("checkpoint-") for part in parts)
+        )
         if file.is_file() and not file.name.endswith((".manifest.json", ".parity.json", ".tmp")) and not road:
             digest.update(f"{'/'.join(parts)}\0{sha256_file(file)}\n".encode())
     return digest.hexdigest()

@@ -81,7 +81,7 @@ def refuse_unlike(a: ScoredRun, b: ScoredRun) -> None:
             )
     if a.metrics["prompts"] != b.metrics["prompts"]:
         raise ValueError(
-            f"{a.folder} and {b.folder} hold the same cards under other prompts (prompts {a.metrics['prompts'][:12]} and "
+            f"{a.folder} and {b.folder} hold the same cards with other prompts, sources or references (prompts {a.metrics['prompts'][:12]} and "
             f"{b.metrics['prompts'][:12]}); copy one run's data/heldout.jsonl to the other, then run eval.generate and eval.score"
         )
     ours, theirs = (manifest_of(run.folder / "eval", "score").get("recipe", {}).get("code") for run in (a, b))

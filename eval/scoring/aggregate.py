@@ -142,5 +142,5 @@ def slice_figures(
 
 
 def prompts_hash(cards: Mapping[str, HeldOut]) -> str:
-    """What two runs must share to be compared: the held-out cards and what every system was asked."""
-    return sha256_text(json.dumps([[card.id, card.prompt] for card in cards.values()]))
+    """What two runs must share to be compared: the held-out cards, what every system was asked, and what its answer is held against."""
+    return sha256_text(json.dumps([[card.id, card.prompt, card.source, card.reference] for card in cards.values()]))

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from data_prep.core.files import write_json
 from data_prep.core.manifest import Manifest, content_hash, hashes
 
@@ -50,6 +52,16 @@ def test_a_folder_is_hashed_by_content_without_checkpoints_logs_and_manifests(tm
     assert content_hash(folder) == before
     write_json(folder / "config.json", {"a": 2})
     assert content_hash(folder) != before
+
+
+@pytest.mark.parametrize("place", ["wandb/model.md", "owner/checkpoint-5.md"])
+def test_in_a_folder_of_cards_no_name_is_left_out(tmp_path, place):
+    card = tmp_path / place
+    card.parent.mkdir()
+    card.write_text("# One")
+    before = content_hash(tmp_path)
+    card.write_text("# Another")
+    assert content_hash(tmp_path) != before
 
 
 def test_two_inputs_of_one_name_are_two(tmp_path):

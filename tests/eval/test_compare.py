@@ -171,7 +171,9 @@ def test_other_cards_or_prompts_are_refused(tmp_path):
     for pair in ((a, fewer), (fewer, a)):
         assert f"{a} has 2 cards that {fewer} has not (card58, card59)" in refused(*pair)
     other = finished_run(tmp_path / "other", score_rows("sft"), prompts="b" * 64)
-    assert "hold the same cards under other prompts (prompts aaaaaaaaaaaa and bbbbbbbbbbbb)" in refused(a, other)
+    assert "hold the same cards with other prompts, sources or references (prompts aaaaaaaaaaaa and bbbbbbbbbbbb)" in refused(
+        a, other
+    )
     moved = [row | {"family": "elsewhere"} if row["id"] == "card07" else row for row in score_rows("sft")]
     message = refused(a, finished_run(tmp_path / "moved", moved))
     assert "card card07 is of family family7 in" in message

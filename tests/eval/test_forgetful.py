@@ -92,6 +92,35 @@ def test_rows_beside_it_and_padding_change_nothing(model):
     assert [both[1]] == generate(model, input_ids=ids[1:], attention_mask=mask[1:])
 
 
+def test_a_row_that_has_ended_is_decoded_no_more(model):
+    """The rows beside it say what they say without it, whichever of them ends, and the model sees the others alone."""
+    ids, seen = prompts(3, 6), []
+    alone = [generate(model, input_ids=ids[at : at + 1], attention_mask=torch.ones(1, PROMPT))[0] for at in range(3)]
+    assert not any(1 in row for row in alone)
+
+    def ending(input_ids, scores):
+        assert len(scores) == 3
+        for at, step in ((1, 4), (0, 9)):
+            if input_ids.shape[1] == PROMPT + step:
+                scores[at] = float("-inf")
+                scores[at, 1] = 0.0
+        return scores
+
+    hook = model.register_forward_pre_hook(lambda _, args, kwargs: seen.append(len(kwargs["input_ids"])), with_kwargs=True)
+    try:
+        rows = generate(
+            model,
+            lambda options: forgetful_options(options, [GivesUp() for _ in ids]),
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            logits_processor=[ending],
+        )
+    finally:
+        hook.remove()
+    assert rows == [[*alone[0][:9], 1, *[0] * (NEW - 10)], [*alone[1][:4], 1, *[0] * (NEW - 5)], alone[2]]
+    assert seen == [3] * 5 + [2] * 5 + [1] * (NEW - 10)
+
+
 def test_samples_that_forget_go_on_from_copies_of_one_reading(model, monkeypatch):
     monkeypatch.setattr(shared_prefill, "can_share", lambda *_: pytest.fail("what is shared, no row can forget alone"))
     ids, rows = prompts(1, 5), [GivesUp(), None]

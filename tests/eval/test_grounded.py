@@ -511,6 +511,16 @@ def test_a_drawn_token_is_the_one_that_generate_draws(tiny_model):
     assert held.rows[0].was_cut
 
 
+def test_what_a_grounded_row_gave_up_is_not_cut_from_its_tokens(tiny_model):
+    """It counted them itself; of a free row what is beyond its page goes."""
+    model, tokens = open_model(str(tiny_model), None), [[5, 6, 7, *range(20, 40)]]
+    for source, kept in ((SOURCE, 20), ("", 4)):
+        opening = PromptPrefix("a", [], "", source=source)
+        held = DecodingControl(model, GREEDY, [opening], [5], 3, Pieces(model.tokenizer), Budget(4, 4))
+        [row] = held.new_tokens(torch.tensor(tokens))
+        assert row == tokens[0][3 : 3 + kept]
+
+
 def test_a_refused_draw_is_drawn_again_from_the_rest(pieces):
     """Of two tokens of which the likelier is refused, the other one is taken, and the row beside it is as it was."""
     from eval.decoding.grounded import Grounded

@@ -443,6 +443,8 @@ def test_the_students_family_is_that_of_its_base_and_smollm_where_nothing_is_sai
     write_json(small / "sft" / "sft_recipe.json", {"model": {"model_name_or_path": "ibm-granite/granite-4.0-micro"}})
     with pytest.raises(ValueError, match=r"granite-4\.0-micro, the student"):
         judge(small, server, family="granite")
+    with pytest.raises(ValueError, match="SmolLM, the student"):  # a folder's config names the architecture, which is Llama's
+        judge(small, server, family="smollm")
     base = small / "base"
     write_json(base / "config.json", {"model_type": "qwen3"})
     write_json(small / "sft" / "sft_recipe.json", {"model": {"model_name_or_path": str(base)}})

@@ -69,6 +69,13 @@ def test_a_summary_of_no_card_is_refused(tmp_path):
         score_summaries(cards, [generation("none", "mine", "text")])
 
 
+def test_two_summaries_of_one_card_are_two_samples_or_refused(tmp_path):
+    cards = make_run(tmp_path)
+    twice = [generation(cards[0].id, "mine", text) for text in ("one", "another")]
+    with pytest.raises(ValueError, match=f'"mine" has two summaries of card "{cards[0].id}"; give the second sample: 1'):
+        score_summaries(cards, twice)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

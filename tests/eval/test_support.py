@@ -200,6 +200,14 @@ def test_a_known_seq2seq_checker_answers_by_its_first_token(seq2seq, tokenizer, 
     assert found["b"].score == pytest.approx(float(torch.softmax(first[[3, 209]], 0)[1]), abs=1e-5)
 
 
+def test_verdicts_of_two_precisions_are_kept_apart_and_what_auto_comes_to_is_named(classifier, tmp_path):
+    def identity(dtype):
+        config = Checker(model=str(classifier), like=FACTCG, dtype=dtype, device="cpu")
+        return open_checker(config, tmp_path / "a.sqlite").identity
+
+    assert identity("auto") == identity("float32") != identity("bfloat16")
+
+
 def test_only_the_document_is_cut(classifier, tmp_path):
     checker = open_checker(Checker(model=str(classifier), like=FACTCG, max_tokens=64), tmp_path / "a.sqlite")
     text, cut = checker._fitted("word " * 300, "the claim itself")

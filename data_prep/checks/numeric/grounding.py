@@ -200,7 +200,7 @@ def _as_percent(found: Quantity, line: str) -> set[Decimal]:
         return {value}
     if "." not in found.literal and not ("|" in line and not found.counts) and not is_keyed_score(line, found):
         return set()
-    fraction = {value * 100} if 0 < value < 1 and len(found.literal) > 3 else set()
+    fraction = {value * 100} if 0 < value < 1 else set()
     return fraction | ({value} if 0 <= value <= 100 else set())
 
 
@@ -257,9 +257,9 @@ def _is_score_of_fraction(found: Quantity, known: Numbers) -> bool:
     [reading, *_] = found.readings
     if reading.value > 1:
         return contains(known.percent, reading)
-    return len(found.literal) > 3 and contains(
-        known.signed_percent, Reading(reading.value * 100, reading.low * 100, reading.high * 100)
-    )
+    if len(found.literal) <= len("0.1"):  # meant exactly: rounded it would stand for 5 to 15%
+        return reading.value * 100 in known.signed_percent
+    return contains(known.signed_percent, Reading(reading.value * 100, reading.low * 100, reading.high * 100))
 
 
 def _is_of_name(found: Quantity, known: Numbers) -> bool:

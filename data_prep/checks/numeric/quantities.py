@@ -196,7 +196,7 @@ _LABELS = re.compile(
     r"^[ \t>*_#-]*\(?[0-9]{1,2}(?:\.[0-9]{1,2})*[.)](?=[ \t*_])"
     r"|\[\^?[0-9]{1,3}(?:[,-][0-9]{1,3})*\]"
     r"|(?<![a-z])(?=[sptflcavinrobmgce])(?:"
-    r"(?:step|stage|phase|table|figure|fig|section|part|tier|level|chapter|appendix|version|point|item|note|page|rank|type|option)s?"
+    r"(?:step|stage|phase|table|figure|fig|section|part|tier|level|chapter|appendix|version|point|item|note|page|type|option)s?"
     r"[ .-]{1,2}[0-9]{1,2}\b(?!\.[0-9]|,[0-9]{3})(?:[ ]?(?:and|to|[-–&,])[ ]?[0-9]{1,2}\b)?"
     r"|(?:apache|mit|bsd|[al]?gpl|gnu|mpl|mozilla|eupl|epl|cc|creative commons|openrail\S*|rail)\b(?:[ -](?:by|nc|sa|nd|public|software"
     r"|general|lesser|affero|attribution|sharealike|noncommercial|licen[cs]e|m))*,?[ ]?(?:\(?(?:version|v)\.?)?[ -]?[0-9](?:\.[0-9])?\b)",
