@@ -1,7 +1,7 @@
 """Takes the model's own best samples as rows for SFT, rejection-sampling fine-tuning, or its own pages as readers set them right.
 
     python -m data_prep.best --config recipes/demo/data.yaml
-    python -m data_prep.best --config recipes/smollm2-135m/data.yaml --best.of corrections --best.per_card 2
+    python -m data_prep.best --config recipes/smollm2-135m/data.yaml --best.of corrections --best.per_card 4 --best.references beside
 
 Reads data/sampling.jsonl, split.json, and samples.jsonl or what data_prep.correct made, corrections.jsonl. Writes
 data/best/{train,validation}.parquet: of each card the pages with the highest grade (`checks/grade.py`), or the reference where the recipe
