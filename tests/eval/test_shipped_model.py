@@ -16,7 +16,7 @@ from eval.summarizing.shipped_model import ADAPTER, CAVEAT, merged
 
 def test_the_adapter_is_small_safetensors_alone_for_the_base_that_is_made():
     assert {path.name for path in ADAPTER.iterdir()} == {"README.md", "adapter_config.json", "adapter_model.safetensors"}
-    assert sum(path.stat().st_size for path in ADAPTER.iterdir()) <= 20_000_000
+    assert sum(path.stat().st_size for path in ADAPTER.iterdir()) <= 30_000_000
     config = json.loads((ADAPTER / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
     assert config["peft_type"] == "LORA"
