@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +12,10 @@ from commands import run_here
 
 from data_prep.core.files import write_json
 from data_prep.core.manifest import Manifest
+from data_prep.core.records import HeldOut
 from eval.compare import main, options
 from eval.runs.scored import score_inputs
+from eval.scoring.aggregate import prompts_hash
 
 CARDS, FAMILIES = 60, 20
 METRICS = [
@@ -163,6 +166,13 @@ def test_a_metric_of_one_run_alone_is_left_out_and_said(tmp_path, capsys):
     compare_here(a, b)
     said.append(" ".join(json.loads((b / "eval" / "compare-first.json").read_text())["claims"]))
     assert ["as a whole" in one for one in said] == [False, True]
+
+
+@pytest.mark.parametrize("changed", ["prompt", "source", "reference"])
+def test_what_a_summary_is_held_against_is_part_of_what_two_runs_share(changed):
+    card = HeldOut("card", [{"role": "user", "content": "p"}], "source", "reference", "f")
+    other = replace(card, **{changed: [] if changed == "prompt" else "another"})
+    assert prompts_hash({"card": card}) == prompts_hash({"card": replace(card)}) != prompts_hash({"card": other})
 
 
 def test_other_cards_or_prompts_are_refused(tmp_path):
